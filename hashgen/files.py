@@ -26,7 +26,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
     try:
         yield partial
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -42,7 +42,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         yield partial
         if path.exists():
             shutil.rmtree(path)
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -68,12 +68,12 @@ def _is_running(pid: int) -> bool:
     return True
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write metrics or metadata: indented, floats rounded to 4 decimals (design: metrics live in git).
+def write_json(path: Path, value: Any, *, exact: bool = False) -> None:
+    """Write metrics or metadata, indented. Floats are rounded to 4 decimals (metrics live in git) unless `exact`.
 
     Raises ValueError for NaN and infinities: a metric that cannot be computed is left out or None.
     """
-    text = json.dumps(_rounded(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(value if exact else _rounded(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with atomic_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
 

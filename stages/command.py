@@ -21,6 +21,7 @@ HomeOption = Annotated[
         help="Folder of what outlives a run: feature memo, checkpoints, state.",
     ),
 ]
+DeviceOption = Annotated[str, typer.Option("--device", help="Where torch runs: auto, cpu or cuda.")]
 PARAMS = Path("params.yaml")
 
 

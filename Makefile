@@ -1,0 +1,46 @@
+# Two commands: `make repro` and `make test`. Both set up .venv first; `make help` lists the rest.
+
+PYTHON ?= python3
+STAMP := .venv/.installed
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test lint lock check-machine
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(STAMP)  ## build .venv with the pinned packages (5-6 GB, once)
+
+repro: $(STAMP)  ## run the pipeline: what is up to date is not run again
+	@dvc repro
+
+test: lint  ## lint, types, import contracts and all tests
+	python -m pytest -q
+
+lint: $(STAMP)  ## ruff, mypy and the import contracts
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+
+lock:  ## make requirements.lock anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate --quiet --upgrade --output-file requirements.lock
+
+$(STAMP): requirements.lock | check-machine
+	@echo "Setting up .venv: torch with its CUDA libraries is most of 6 GB on disk (3 GB to download), once."
+	@$(PYTHON) -m venv .venv
+	@python -m pip install --quiet --require-hashes -r requirements.lock
+	@touch $(STAMP)
+
+# Each fault in one line with its remedy, before anything is downloaded.
+check-machine:
+	@command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON): install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "error: $$($(PYTHON) --version) is not supported: name a Python 3.11, 3.12 or 3.13: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: this Python cannot make virtual environments: install its venv package (Debian: apt install python3-venv)"; exit 1; }
+	@command -v git >/dev/null || { echo "error: no git: install it (Debian: apt install git)"; exit 1; }
+	@test "$$(git rev-parse --show-prefix 2>/dev/null || echo none)" = "" || { echo "error: $(CURDIR) is not the root of a git clone, which DVC needs: git clone the project instead of unpacking a ZIP"; exit 1; }

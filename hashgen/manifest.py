@@ -1,0 +1,30 @@
+"""The manifests of the split: which posts train, validate and test."""
+
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import pyarrow as pa
+
+from hashgen.errors import HashgenError
+from hashgen.files import require
+
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+
+
+def read_manifest(folder: Path, split: SplitName) -> pd.DataFrame:
+    """The posts of one split in the order of the raw shards, columns as the stage split writes them.
+
+    `hashtags` and `seed_hashtags` are lists of str. Raises HashgenError when the file is missing, broken or empty.
+    """
+    path = require(folder / f"{split}.parquet", "split")
+    try:
+        frame = pd.read_parquet(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise HashgenError(f"{path}: not a readable Parquet file ({error}); run the stage split again") from error
+    if frame.empty:
+        raise HashgenError(f"{path}: no posts; change split.shares or bring more posts, then run the stage split again")
+    for column in ("hashtags", "seed_hashtags"):
+        frame[column] = [list(values) for values in frame[column]]
+    return frame

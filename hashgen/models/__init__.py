@@ -1,0 +1,86 @@
+"""The models: one file each. What they share stands here."""
+
+import dataclasses
+from typing import Literal
+
+from torch import Tensor, nn
+
+Inputs = Literal["both", "image", "caption"]
+Blind = Literal["image", "caption"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """What a model must know of its data: lengths of vectors and vocabularies.
+
+    feature: picture features. dimension: word and hashtag embeddings. words, hashtags: vocabulary sizes.
+    """
+
+    feature: int
+    dimension: int
+    words: int
+    hashtags: int
+
+
+class HashtagModel(nn.Module):
+    """What training, decoding and scoring ask of a model.
+
+    A model encodes a post once (`picture_vector`, `caption_vector`, `start`) and then writes hashtag by hashtag
+    (`step`). Its state is any tuple of tensors whose dimension 0 is the batch, so that a beam can be reordered.
+    """
+
+    inputs: Inputs
+    hashtags: int  # size of the hashtag vocabulary, specials included
+    picture_mean: Tensor
+    caption_mean: Tensor
+
+    def picture_vector(self, image: Tensor) -> Tensor:
+        """Encode picture features (batch, feature) as (batch, hidden)."""
+        raise NotImplementedError
+
+    def caption_vector(self, words: Tensor, lengths: Tensor) -> Tensor:
+        """Encode captions (batch, words) of the given lengths (batch,) as (batch, hidden)."""
+        raise NotImplementedError
+
+    def start(self, picture: Tensor, caption: Tensor) -> tuple[Tensor, ...]:
+        """State before the first hashtag, from both vectors (batch, hidden)."""
+        raise NotImplementedError
+
+    def step(self, state: tuple[Tensor, ...], tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Feed tokens (batch,); returns the logits (batch, hashtags) of what follows, and the next state."""
+        raise NotImplementedError
+
+    def forward(self, state: tuple[Tensor, ...], tokens: Tensor) -> Tensor:
+        """Feed whole sequences (batch, steps) by teacher forcing; returns logits (batch, steps, hashtags)."""
+        raise NotImplementedError
+
+
+def encode(
+    model: HashtagModel, image: Tensor, words: Tensor, lengths: Tensor, blind: Blind | None = None
+) -> tuple[Tensor, ...]:
+    """State of a batch before its first hashtag.
+
+    An input that the model does not use, or is blind to, is replaced by its mean over the training posts
+    (`picture_mean`, `caption_mean`; zeros until `remember_means`).
+    """
+    batch = len(lengths)
+    if model.inputs == "caption" or blind == "image":
+        picture = model.picture_mean.expand(batch, -1)  # (batch, hidden)
+    else:
+        picture = model.picture_vector(image)  # (batch, hidden)
+    if model.inputs == "image" or blind == "caption":
+        caption = model.caption_mean.expand(batch, -1)  # (batch, hidden)
+    else:
+        caption = model.caption_vector(words, lengths)  # (batch, hidden)
+    return model.start(picture, caption)
+
+
+def initialise(model: nn.Module) -> None:
+    """Xavier-uniform weights (Glorot & Bengio 2010) and zero biases for linear and LSTM layers (the paper's recipe)."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.LSTM):
+            for name, parameter in module.named_parameters():
+                if "weight" in name:
+                    nn.init.xavier_uniform_(parameter)
+                else:
+                    nn.init.zeros_(parameter)

@@ -1,0 +1,73 @@
+"""The paper's model: a frozen picture encoder's features and a caption LSTM start a decoder LSTM."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from hashgen.models import HashtagModel, Inputs, Sizes
+from hashgen.params import Lstm
+from hashgen.vocabulary import PAD_ID
+
+
+class LstmModel(HashtagModel):
+    """Picture and caption in, hashtags out (Tambwekar & Dharur 2019, sections 3 and 4).
+
+    Picture: pooled features, batch norm, a projection. Caption: embeddings and an LSTM, its last hidden state. Both
+    are joined by one layer into a vector that sets the decoder's first state and stands beside each of its inputs.
+    The paper does not say how the two are joined; this is our choice.
+    """
+
+    def __init__(self, sizes: Sizes, inputs: Inputs, section: Lstm) -> None:
+        super().__init__()
+        hidden, layers = section.hidden, section.layers
+        self.inputs = inputs
+        self.hashtags = sizes.hashtags
+        self.layers = layers
+        self.picture_norm = nn.BatchNorm1d(sizes.feature, momentum=section.batch_norm_momentum)
+        self.picture_projection = nn.Linear(sizes.feature, hidden)
+        self.word_embedding = nn.Embedding(sizes.words, sizes.dimension, padding_idx=PAD_ID)
+        self.caption_lstm = nn.LSTM(sizes.dimension, hidden, layers, batch_first=True)
+        self.join = nn.Linear(2 * hidden, hidden)
+        self.first_state = nn.Linear(hidden, 2 * layers * hidden)
+        self.hashtag_embedding = nn.Embedding(sizes.hashtags, sizes.dimension, padding_idx=PAD_ID)
+        self.decoder_lstm = nn.LSTM(sizes.dimension + hidden, hidden, layers, batch_first=True)
+        self.output = nn.Linear(hidden, sizes.hashtags)
+        self.dropout = nn.Dropout(section.dropout)
+        self.register_buffer("picture_mean", torch.zeros(1, hidden))
+        self.register_buffer("caption_mean", torch.zeros(1, hidden))
+
+    def picture_vector(self, image: Tensor) -> Tensor:
+        """Encode picture features (batch, feature) as (batch, hidden)."""
+        return torch.tanh(self.picture_projection(self.picture_norm(image)))  # (batch, hidden)
+
+    def caption_vector(self, words: Tensor, lengths: Tensor) -> Tensor:
+        """Encode captions (batch, words) of the given lengths (batch,) as (batch, hidden)."""
+        embedded = self.dropout(self.word_embedding(words))  # (batch, words, dimension)
+        packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
+        _, (hidden, _) = self.caption_lstm(packed)
+        return hidden[-1]  # type: ignore[no-any-return]  # (batch, hidden)
+
+    def start(self, picture: Tensor, caption: Tensor) -> tuple[Tensor, ...]:
+        """State before the first hashtag: the joined vector (batch, hidden), hidden and cell (batch, layers, hidden)."""
+        joined = self.dropout(torch.tanh(self.join(torch.cat([picture, caption], dim=1))))  # (batch, hidden)
+        first = self.first_state(joined).view(len(joined), 2, self.layers, -1)  # (batch, 2, layers, hidden)
+        return joined, torch.tanh(first[:, 0]), first[:, 1]
+
+    def step(self, state: tuple[Tensor, ...], tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Feed tokens (batch,); returns the logits (batch, hashtags) of what follows, and the next state."""
+        output, state = self._decode(state, tokens.unsqueeze(1))
+        return output.squeeze(1), state
+
+    def forward(self, state: tuple[Tensor, ...], tokens: Tensor) -> Tensor:
+        """Feed whole sequences (batch, steps) by teacher forcing; returns logits (batch, steps, hashtags)."""
+        return self._decode(state, tokens)[0]
+
+    def _decode(self, state: tuple[Tensor, ...], tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        joined, hidden, cell = state
+        embedded = self.dropout(self.hashtag_embedding(tokens))  # (batch, steps, dimension)
+        beside = joined.unsqueeze(1).expand(-1, tokens.shape[1], -1)  # (batch, steps, hidden)
+        # The LSTM keeps layers in dimension 0; ours keep the batch there, so that a beam can reorder them.
+        before = (hidden.transpose(0, 1).contiguous(), cell.transpose(0, 1).contiguous())
+        output, (hidden, cell) = self.decoder_lstm(torch.cat([embedded, beside], dim=2), before)
+        logits = self.output(self.dropout(output))  # (batch, steps, hashtags)
+        return logits, (joined, hidden.transpose(0, 1), cell.transpose(0, 1))
