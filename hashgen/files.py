@@ -1,6 +1,7 @@
 """Atomic writes, content hashes and the JSON of the metrics files."""
 
 import contextlib
+import glob
 import hashlib
 import json
 import math
@@ -19,11 +20,11 @@ _PARTIAL = ".partial"
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; it replaces `path` when the block ends without an error.
 
-    A kill leaves either the old file or the new one, never half of one.
+    A kill leaves either the old file or the new one, never half of one. Raises HashgenError if a folder is there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_orphans(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
+    if path.is_dir():
+        raise HashgenError(f"{path}: a folder, where a file would be written; name another path or remove it")
+    partial = _partial(path)
     try:
         yield partial
         partial.replace(path)
@@ -33,23 +34,34 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Like `atomic_file` for a folder: yields an empty folder that takes the place of `path` as a whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_orphans(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
+    """Like `atomic_file` for a folder: yields an empty folder that takes the place of `path` as a whole.
+
+    A kill leaves the old folder, the new one, or in the instant between two renames none; never half of one.
+    """
+    if path.exists() and not path.is_dir():
+        raise HashgenError(f"{path}: a file, where a folder would be written; name another path or remove it")
+    partial, old = _partial(path), _partial(path, ".old")
     partial.mkdir()
     try:
         yield partial
         if path.exists():
-            shutil.rmtree(path)
+            path.replace(old)
         partial.replace(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _partial(path: Path, suffix: str = "") -> Path:
+    """A path beside `path` for this process, in an existing folder that is rid of orphans."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_orphans(path)
+    return path.with_name(f".{path.name}{suffix}.{os.getpid()}{_PARTIAL}")
 
 
 def _remove_orphans(path: Path) -> None:
     """Remove the partial outputs of processes that were killed; those of living ones are left alone."""
-    for partial in path.parent.glob(f".{path.name}.*{_PARTIAL}"):
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.*{_PARTIAL}"):
         pid = partial.name.removesuffix(_PARTIAL).rpartition(".")[2]
         if pid.isdecimal() and not _is_running(int(pid)):
             if partial.is_dir():

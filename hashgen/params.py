@@ -145,16 +145,7 @@ def read_params(path: Path) -> Params:
     YAML 1.2 is read with ruamel.yaml as DVC does: `1e-3` is a number and `no` a string. Raises HashgenError
     that names every faulty key by its dotted path, all at once.
     """
-    try:
-        with path.open(encoding="utf-8") as stream:
-            raw = YAML(typ="safe", pure=True).load(stream)
-    except FileNotFoundError as error:
-        raise HashgenError(f"{path}: no such file; run from the root of the repository or name it: --params") from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" line {where.line + 1}" if where is not None else ""
-        problem = getattr(error, "problem", None) or error
-        raise HashgenError(f"{path}{line}: not valid YAML ({problem}); mend that line") from error
+    raw = _read_yaml(path)
     if not isinstance(raw, dict):
         raise HashgenError(f"{path}: must be a mapping of sections (scrape, filter, …), found {type(raw).__name__}")
     try:
@@ -162,6 +153,24 @@ def read_params(path: Path) -> Params:
         return Params.model_validate_json(json.dumps(raw, default=str))
     except pydantic.ValidationError as error:
         raise HashgenError("\n".join(_fault(path, fault) for fault in error.errors())) from error
+    except (TypeError, ValueError, RecursionError) as error:
+        # YAML also knows keys that are lists and values that hold themselves.
+        raise HashgenError(f"{path}: not valid as parameters ({error}); use plain keys and values") from error
+
+
+def _read_yaml(path: Path) -> object:
+    try:
+        with path.open(encoding="utf-8") as stream:
+            return YAML(typ="safe", pure=True).load(stream)
+    except FileNotFoundError as error:
+        raise HashgenError(f"{path}: no such file; run from the root of the repository or name it: --params") from error
+    except OSError as error:
+        raise HashgenError(f"{path}: cannot be read ({error.strerror}); name another file: --params") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" line {where.line + 1}" if where is not None else ""
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise HashgenError(f"{path}{line}: not valid YAML ({problem}); mend that line") from error
 
 
 def _fault(path: Path, fault: ErrorDetails) -> str:

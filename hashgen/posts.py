@@ -132,13 +132,55 @@ def shard_paths(folder: Path) -> list[Path]:
 def read_shard(path: Path, columns: Sequence[str] | None = None) -> Iterator[tuple[int, dict[str, object]]]:
     """Yield (row number, row as a dict of RAW_SCHEMA's columns) of one shard, one row group in memory at a time.
 
-    Raises HashgenError naming the shard if it is no Parquet file.
+    Raises HashgenError naming the shard if it is no Parquet file, damaged or without one of the columns.
     """
-    row = 0
-    for batch in _open(path).iter_batches(batch_size=64, columns=None if columns is None else list(columns)):
-        for record in batch.to_pylist():
-            yield row, record
-            row += 1
+    yield from _records(path, None, 0, columns)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RowGroup:
+    """A piece of a shard that fits in memory: its number in the shard and the row it starts at."""
+
+    shard: Path
+    number: int
+    start: int
+    rows: int
+
+
+def row_groups(folder: Path) -> list[RowGroup]:
+    """The row groups of all shards of a raw folder, in order. Raises HashgenError if there is none or one is broken."""
+    groups = []
+    for shard in shard_paths(folder):
+        metadata = _open(shard).metadata
+        start = 0
+        for number in range(metadata.num_row_groups):
+            rows = metadata.row_group(number).num_rows
+            groups.append(RowGroup(shard, number, start, rows))
+            start += rows
+    return groups
+
+
+def read_row_group(group: RowGroup, columns: Sequence[str] | None = None) -> Iterator[tuple[int, dict[str, object]]]:
+    """Like `read_shard` for one row group; rows are numbered within the shard."""
+    yield from _records(group.shard, [group.number], group.start, columns)
+
+
+def _records(
+    path: Path, groups: list[int] | None, start: int, columns: Sequence[str] | None
+) -> Iterator[tuple[int, dict[str, object]]]:
+    file = _open(path)
+    names = RAW_SCHEMA.names if columns is None else list(columns)
+    missing = [name for name in names if name.partition(".")[0] not in file.schema_arrow.names]
+    if missing:
+        raise HashgenError(f"{path}: no column {', '.join(missing)}; run the stage scrape again")
+    row = start
+    try:
+        for batch in file.iter_batches(batch_size=64, row_groups=groups, columns=names):
+            for record in batch.to_pylist():
+                yield row, record
+                row += 1
+    except (pa.ArrowException, OSError) as error:
+        raise _broken(path, error) from error
 
 
 def read_images(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, bytes]]:
@@ -146,19 +188,27 @@ def read_images(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, bytes]]:
     wanted = sorted(set(rows))
     file = _open(path)
     start = position = 0
-    for group in range(file.num_row_groups):
-        stop = start + file.metadata.row_group(group).num_rows
-        if position < len(wanted) and wanted[position] < stop:
-            column = file.read_row_group(group, columns=["image.bytes"]).column("image").combine_chunks()
-            values = column.field("bytes") if isinstance(column, pa.StructArray) else column.chunk(0).field("bytes")
-            while position < len(wanted) and wanted[position] < stop:
-                yield wanted[position], values[wanted[position] - start].as_py()
-                position += 1
-        start = stop
+    try:
+        for group in range(file.num_row_groups):
+            stop = start + file.metadata.row_group(group).num_rows
+            if position < len(wanted) and wanted[position] < stop:
+                column = file.read_row_group(group, columns=["image.bytes"]).column("image").combine_chunks()
+                values = column.field("bytes") if isinstance(column, pa.StructArray) else column.chunk(0).field("bytes")
+                while position < len(wanted) and wanted[position] < stop:
+                    yield wanted[position], values[wanted[position] - start].as_py()
+                    position += 1
+            start = stop
+    except (pa.ArrowException, OSError) as error:
+        raise _broken(path, error) from error
 
 
 def _open(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise HashgenError(f"{path}: not a readable Parquet shard ({error}); run the stage scrape again") from error
+    except (pa.ArrowException, OSError) as error:
+        raise _broken(path, error) from error
+
+
+def _broken(path: Path, error: Exception) -> HashgenError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return HashgenError(f"{path}: not a readable Parquet shard ({reason}); run the stage scrape again")

@@ -1,0 +1,1 @@
+"""What is measured, never asserted on time: run one as `python -m benchmarks.NAME`."""

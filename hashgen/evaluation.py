@@ -1,0 +1,141 @@
+"""Free-running predictions of a trained model and their scores, blind ones, ceilings and the filter's audit beside."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+
+from hashgen.ceiling import KNOWS, best_predictions
+from hashgen.dataset import Examples, batches
+from hashgen.decoding import decode, mixed_forcing
+from hashgen.features import FeatureStore
+from hashgen.metrics import diversity, facets, paper_bleu, scores
+from hashgen.models import Blind, encode
+from hashgen.params import Evaluate
+from hashgen.trained import Trained
+
+Written = list[list[str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """Hashtags that a model wrote for the posts of one split, free-running; one list a post in each.
+
+    both: decoded as `evaluate.decoding` says; no_image, no_caption: likewise, that input replaced by its training
+    mean; greedy, beam: with both inputs by either search.
+    """
+
+    both: Written
+    no_image: Written
+    no_caption: Written
+    greedy: Written
+    beam: Written
+
+
+def predict(trained: Trained, examples: Examples, features: FeatureStore, section: Evaluate) -> Predictions:
+    """Write hashtags for every example in every way that is scored."""
+    width = section.beam if section.decoding == "beam" else 1
+
+    def write(beam: int, blind: Blind | None = None) -> Written:
+        length = trained.section.hashtag_length
+        numbers = decode(trained.model, examples, features, length, beam=beam, blind=blind)
+        return [trained.vocabularies.hashtags.decode(sequence) for sequence in numbers]
+
+    greedy, beam = write(1), write(section.beam)
+    both = beam if section.decoding == "beam" else greedy
+    return Predictions(both, write(width, "image"), write(width, "caption"), greedy, beam)
+
+
+def score_predictions(
+    predictions: Predictions, manifest: pd.DataFrame, train: pd.DataFrame, section: Evaluate
+) -> dict[str, Any]:
+    """Scores with intervals under `both`, `no_image` and `no_caption`; `greedy` and `beam` in short.
+
+    `both` also holds the facets (not the seed, not in the caption, rare in training) and the diversity of what is
+    written. `manifest` is the split that was written for, `train` the training posts.
+    """
+    targets = list(manifest["hashtags"])
+    result: dict[str, Any] = {
+        name: scores(getattr(predictions, name), targets, bootstrap=section.bootstrap, seed=section.seed)
+        for name in ("both", "no_image", "no_caption")
+    }
+    counts = Counter(hashtag for hashtags in train["hashtags"] for hashtag in hashtags)
+    result["both"]["facets"] = facets(
+        predictions.both, targets, list(manifest["seed_hashtags"]), list(manifest["caption"]), counts
+    )
+    result["both"]["diversity"] = diversity(predictions.both, counts)
+    for name in ("greedy", "beam"):
+        full = scores(getattr(predictions, name), targets)
+        result[name] = {key: full[key] for key in ("bleu4", "f1", "p_at_1")}
+    return result
+
+
+def ceilings(truth: pd.DataFrame, manifest: pd.DataFrame, length: int) -> dict[str, dict[str, float]] | None:
+    """Scores that the best known predictions from the sample's own probabilities reach on these very posts.
+
+    Set metrics at k take the ranking that is best in expectation, BLEU-4 and F1 the best known policy (see
+    `hashgen.ceiling`). None where the truth is unknown (any source but the sample).
+    """
+    known = truth.set_index("id").reindex(manifest["id"])
+    if truth.empty or known["mood"].isna().any():
+        return None
+    targets = list(manifest["hashtags"])
+    result = {}
+    for knows in KNOWS:
+        best = best_predictions(known, knows, length)
+        ranked, written = scores(best.ranked, targets), scores(best.sequences, targets)
+        result[knows] = {key: value for key, value in ranked.items() if "_at_" in key}
+        result[knows] |= {key: written[key] for key in ("bleu4", "bleu1", "f1")}
+    return result
+
+
+def paper_protocol(
+    trained: Trained, examples: Examples, features: FeatureStore, common: str, seed: int
+) -> dict[str, float]:
+    """The paper's own kind of score, for the model and for one constant hashtag. Comparable to nothing else.
+
+    Unigram BLEU a time step, averaged over batches, under teacher forcing (`hashgen.metrics.paper_bleu`).
+    common: the hashtag guessed at every place.
+    """
+    section, hashtags = trained.section, trained.vocabularies.hashtags
+    coins = torch.Generator().manual_seed(seed)
+    device = next(trained.model.parameters()).device
+    written: Written = []
+    for batch in batches(examples, features, section.batch_size, device):
+        with torch.inference_mode():
+            state = encode(trained.model, batch.image, batch.words, batch.lengths)
+            logits = mixed_forcing(trained.model, state, batch.inputs, section.teacher_forcing, coins)
+        written += [hashtags.decode(row) for row in logits.argmax(2).tolist()]
+    targets = [hashtags.decode(row) for row in examples.hashtags]
+    constant = [[common] * section.hashtag_length] * len(targets)
+    return {
+        "model": paper_bleu(written, targets, section.batch_size, section.hashtag_length),
+        "constant": paper_bleu(constant, targets, section.batch_size, section.hashtag_length),
+    }
+
+
+def audit_filter(truth: pd.DataFrame, kept: Sequence[str], rejects: pd.DataFrame) -> dict[str, Any] | None:
+    """What the filter did, held against the sample's hidden truth; None where the truth is unknown.
+
+    dirty_kept: planted dirt that got through. clean_lost: clean posts that were dropped. wrong_reason: dirt that was
+    dropped for another reason than the planted one; by_reason: how many of each planted kind were dropped.
+    """
+    if truth.empty:
+        return None
+    ids = set(kept)
+    dirty = truth[truth["dirt"].notna()]
+    clean = truth[truth["dirt"].isna()]
+    reasons = dict(zip(rejects["id"], rejects["reason"], strict=True))
+    dropped = dirty[~dirty["id"].isin(ids)]
+    wrong = sum(reasons.get(post) != dirt for post, dirt in zip(dropped["id"], dropped["dirt"], strict=True))
+    return {
+        "posts": len(truth),
+        "dirty": len(dirty),
+        "dirty_kept": len(dirty) - len(dropped),
+        "clean_lost": int((~clean["id"].isin(ids)).sum()),
+        "wrong_reason": int(wrong),
+        "by_reason": {str(reason): int(count) for reason, count in sorted(Counter(dropped["dirt"]).items())},
+    }

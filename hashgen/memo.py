@@ -1,0 +1,92 @@
+"""The memo of features: one SQLite file that outlives a run, so that no picture is encoded twice."""
+
+import contextlib
+import sqlite3
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock, Timeout
+
+from hashgen.errors import HashgenError
+
+Key = tuple[str, int]  # SHA-256 of the picture's bytes, view: 0 is the plain one
+
+
+class Memo:
+    """Features by picture and view in one SQLite file; what a feature depends on besides is in the file's name.
+
+    Raises sqlite3.DatabaseError for a damaged file, its subclass OperationalError where the system is at fault.
+    """
+
+    def __init__(self, path: Path, dim: int) -> None:
+        self._bytes = 2 * dim
+        self._database = sqlite3.connect(path, timeout=60)
+        try:
+            # WAL without a sync at each commit: a killed process loses nothing that it committed.
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database.execute(
+                "CREATE TABLE IF NOT EXISTS features "
+                "(image BLOB NOT NULL, view INTEGER NOT NULL, feature BLOB NOT NULL, PRIMARY KEY (image, view))"
+            )
+        except sqlite3.Error:
+            self._database.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def views(self, sha256: str) -> set[int]:
+        """The views of a picture that are known."""
+        found = self._database.execute("SELECT view FROM features WHERE image = ?", (bytes.fromhex(sha256),))
+        return {view for (view,) in found}
+
+    def put(self, keys: Sequence[Key], features: npt.NDArray[np.float16]) -> None:
+        """Remember features (len(keys), dim) in one transaction."""
+        rows = [(bytes.fromhex(sha), view, row.tobytes()) for (sha, view), row in zip(keys, features, strict=True)]
+        with self._database:
+            self._database.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
+
+    def get(self, sha256: str, views: int) -> npt.NDArray[np.float16]:
+        """Features (1 + views, dim) of a picture: the plain view and the augmented ones. All must be known."""
+        found = self._database.execute(
+            "SELECT feature FROM features WHERE image = ? AND view <= ? ORDER BY view", (bytes.fromhex(sha256), views)
+        ).fetchall()
+        if len(found) != 1 + views or any(len(feature) != self._bytes for (feature,) in found):
+            raise sqlite3.DatabaseError(f"features of picture {sha256[:16]} are incomplete")
+        return np.frombuffer(b"".join(feature for (feature,) in found), np.float16).reshape(1 + views, -1)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock beside a memo, its folder made if need be; waits, and says so, while another process has it.
+
+    Raises HashgenError when the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_suffix(".lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"featurize: another process fills {path}; waiting for it", file=sys.stderr, flush=True)
+            lock.acquire()
+    except OSError as error:
+        raise HashgenError(f"{path.parent}: cannot be written ({error}); name another folder: --home") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged memo to .damaged, so that a new one can be begun; returns the new path."""
+    aside = path.with_suffix(".damaged")
+    path.replace(aside)
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    return aside

@@ -1,0 +1,43 @@
+"""Stage baselines: score popular hashtags, nearest neighbours and the seed hashtags on validation and test."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hashgen.baselines import score_baselines, written_length
+from hashgen.features import FeatureStore
+from hashgen.files import write_json
+from hashgen.manifest import read_manifest
+from hashgen.metrics import bleu_signature
+from hashgen.params import read_params
+from stages.command import PARAMS, ParamsOption, done, run
+
+
+def main(
+    manifest: Annotated[Path, typer.Option(help="Folder of the split's manifests (stage split).")],
+    features: Annotated[Path, typer.Option(help="Folder of the picture features (stage featurize).")],
+    metrics: Annotated[Path, typer.Option(help="JSON file to write the metrics to.")],
+    params: ParamsOption = PARAMS,
+) -> None:
+    """Score the baselines with the same metrics as the model."""
+    section = read_params(params).baselines
+    store = FeatureStore(features)
+    train = read_manifest(manifest, "train")
+    val = score_baselines(train, read_manifest(manifest, "val"), store, section)
+    test = score_baselines(train, read_manifest(manifest, "test"), store, section)
+    length = written_length(train)
+    write_json(metrics, {"val": val, "test": test, "written_length": length, "bleu_signature": bleu_signature()})
+    done("baselines", _summary(val, test))
+
+
+def _summary(val: dict[str, Any], test: dict[str, Any]) -> str:
+    """The best baseline, chosen by F1@5 on validation, and its scores on test; the oracle apart."""
+    best = max((name for name in val if name != "seeds"), key=lambda name: val[name]["f1_at_5"])
+    scored = test[best]
+    figures = f"P@1 {scored['p_at_1']:.3f}, F1@5 {scored['f1_at_5']:.3f}, BLEU-4 {scored['bleu4']:.3f}"
+    return f"best by F1@5 on validation is {best}: on test {figures}"
+
+
+if __name__ == "__main__":
+    run(main)

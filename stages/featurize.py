@@ -1,0 +1,65 @@
+"""Stage featurize: encode the pictures of the kept posts with a frozen backbone."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hashgen.errors import HashgenError
+from hashgen.features import Pictures, Recipe, read_pictures, write_features
+from hashgen.params import Featurize, read_params
+from stages.command import PARAMS, DeviceOption, HomeOption, ParamsOption, done, input_path, run
+
+
+def main(
+    posts: Annotated[Path, typer.Option(help="Parquet file of the kept posts (stage filter).")],
+    raw: Annotated[Path, typer.Option(help="Folder of the raw shards (stage scrape).")],
+    out: Annotated[Path, typer.Option(help="Folder to write the features to.")],
+    home: HomeOption,
+    device: DeviceOption = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processes that decode; 0: none besides this one.", show_default="cores, at most 8"),
+    ] = None,
+    params: ParamsOption = PARAMS,
+) -> None:
+    """Encode each picture, plain and in featurize.views augmented views; pictures seen before are not encoded again."""
+    section = read_params(params).featurize
+    pictures = read_pictures(posts)
+    _refuse_random(section, pictures)
+    # Before torch is imported: its threads else spin while they wait and take the cores from the decoding processes.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+    from hashgen.devices import choose_device
+    from hashgen.encoder import ENCODER_VERSION, NAMED_WEIGHTS, load_encoder
+
+    weights = section.weights if section.weights in NAMED_WEIGHTS else input_path(section.weights)
+    encoder = load_encoder(section, weights, choose_device(device))
+    recipe = Recipe(
+        **section.model_dump(exclude={"allow_random"}),
+        weights_sha256=encoder.digest,
+        file_sha256=encoder.file_sha256,
+        dim=encoder.dim,
+        encoder_version=ENCODER_VERSION,
+    )
+    workers = min(os.cpu_count() or 1, 8) if workers is None else workers
+    counts = write_features(
+        pictures, raw, out, recipe, encoder, batch_size=encoder.batch_size, home=home, workers=workers
+    )
+    rate = f", {counts.encoded / counts.seconds:,.0f} images/s" if counts.encoded else ""
+    known = f"{counts.encoded:,} encoded, {counts.remembered:,} from memo"
+    done("featurize", f"{len(pictures):,} pictures, {known}, {encoder.dim}-d{rate}")
+
+
+def _refuse_random(section: Featurize, pictures: Pictures) -> None:
+    """Random weights read drawn pictures well enough; on real ones they would pass for a result."""
+    if section.weights == "random" and not section.allow_random and pictures.sources != {"sample"}:
+        raise HashgenError(
+            "featurize.weights: random is for the drawn sample; name imagenet-v1, imagenet-v2 or a file, "
+            "or set featurize.allow_random: true"
+        )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,55 @@
+"""Stage filter: keep English posts with caption, hashtags and a readable picture; say why each other is dropped."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+
+from hashgen.files import atomic_file, require, write_json
+from hashgen.filtering import filter_posts, judge_all, require_kept, summarise
+from hashgen.params import read_params
+from hashgen.posts import row_groups
+from hashgen.progress import progress
+from stages.command import PARAMS, ParamsOption, done, run
+
+# A process takes a second or two to start, in which another judges about so many posts.
+POSTS_WORTH_A_PROCESS = 1500
+
+
+def main(
+    raw: Annotated[Path, typer.Option(help="Folder of the raw shards (stage scrape).")],
+    posts: Annotated[Path, typer.Option(help="Parquet file to write the kept posts to.")],
+    rejects: Annotated[Path, typer.Option(help="Parquet file to write the dropped posts to, with their reasons.")],
+    metrics: Annotated[Path, typer.Option(help="JSON file to write the metrics to.")],
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; 1: this one alone.", show_default="cores, few for few posts")
+    ] = None,
+    params: ParamsOption = PARAMS,
+) -> None:
+    """Judge every raw post; parse hashtags and caption of those kept."""
+    section = read_params(params).filter
+    groups = row_groups(require(raw, "scrape"))
+    total = sum(group.rows for group in groups)
+    judged = judge_all(groups, section, workers or min(os.cpu_count() or 1, 1 + total // POSTS_WORTH_A_PROCESS))
+    filtered = filter_posts(progress(judged, total=total, unit="posts", label="filter"), section)
+    require_kept(filtered)
+    with atomic_file(posts) as posts_file, atomic_file(rejects) as rejects_file:
+        _write(filtered.kept, posts_file)
+        _write(filtered.rejects, rejects_file)
+    summary = summarise(filtered)
+    write_json(metrics, summary)
+    dropped = ", ".join(f"{reason} {count:,}" for reason, count in summary["dropped"].items() if count) or "none"
+    merged = f" (and {summary['merged']:,} met again)" if summary["merged"] else ""
+    distinct = summary["raw"] - summary["merged"]
+    done("filter", f"{summary['kept']:,} of {distinct:,} posts kept{merged}; dropped: {dropped}")
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    pq.write_table(table, path, compression="zstd")
+
+
+if __name__ == "__main__":
+    run(main)

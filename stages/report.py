@@ -1,0 +1,66 @@
+"""Stage report: one self-contained page from all metrics, the learning curves and a few posts."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hashgen.files import atomic_file, read_json, require
+from hashgen.images import read_image
+from hashgen.posts import read_images
+from hashgen.params import read_params
+from stages.command import PARAMS, ParamsOption, done, run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hashgen.report import Card
+
+
+def main(
+    scrape: Annotated[Path, typer.Option(help="Metrics of the stage scrape.")],
+    filter: Annotated[Path, typer.Option(help="Metrics of the stage filter.")],
+    split: Annotated[Path, typer.Option(help="Metrics of the stage split.")],
+    vocab: Annotated[Path, typer.Option(help="Metrics of the stage vocab.")],
+    baselines: Annotated[Path, typer.Option(help="Metrics of the stage baselines.")],
+    evaluate: Annotated[Path, typer.Option(help="Metrics of the stage evaluate.")],
+    history: Annotated[Path, typer.Option(help="CSV file of losses and scores by epoch (stage train).")],
+    predictions: Annotated[Path, typer.Option(help="Parquet file of each post's hashtags (stage evaluate).")],
+    manifest: Annotated[Path, typer.Option(help="Folder of the split's manifests (stage split).")],
+    raw: Annotated[Path, typer.Option(help="Folder of the raw posts (stage scrape), for the pictures.")],
+    out: Annotated[Path, typer.Option(help="HTML file to write.")],
+    params: ParamsOption = PARAMS,
+) -> None:
+    """Write the report as one HTML page that needs no network."""
+    import pandas as pd
+
+    from hashgen.report import Sources, render
+
+    count = read_params(params).report.cards
+    named = {"scrape": scrape, "filter": filter, "split": split, "vocab": vocab}
+    named |= {"baselines": baselines, "evaluate": evaluate}
+    metrics = {stage: read_json(path, stage) for stage, path in named.items()}
+    written = pd.read_parquet(require(predictions, "evaluate"))
+    cards = _cards(written, manifest, raw, count)
+    page = render(Sources(**metrics, history=pd.read_csv(require(history, "train")), cards=cards))
+    with atomic_file(out) as partial:
+        partial.write_text(page, encoding="utf-8")
+    done("report", f"{out} ({len(page) / 2**20:.2f} MiB): open it in a browser")
+
+
+def _cards(predictions: "pd.DataFrame", manifest: Path, raw: Path, count: int) -> "list[Card]":
+    from hashgen.manifest import read_manifest
+    from hashgen.report import choose_cards, make_card
+
+    posts = read_manifest(manifest, "test").set_index("id")
+    rows = predictions.set_index("id")
+    cards = []
+    for kind, post in choose_cards(predictions, count):
+        row = posts.loc[post]
+        (_, data), *_ = read_images(require(raw / row["shard"], "scrape"), [row["row"]])
+        cards.append(make_card(kind, rows.loc[post], read_image(data, max_pixels=row["width"] * row["height"])))
+    return cards
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,64 @@
+"""Stage split: put groups of posts that belong together into training, validation and test."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+
+from hashgen.errors import HashgenError
+from hashgen.files import atomic_folder, require, write_json
+from hashgen.manifest import SPLITS, read_manifest
+from hashgen.params import read_params
+from hashgen.splitting import GROUP_KEYS, split_posts, summarise
+from stages.command import PARAMS, ParamsOption, done, run
+
+# A group of more than this share of the posts makes the splits' sizes a matter of luck.
+LARGE_GROUP = 0.2
+
+
+def main(
+    posts: Annotated[Path, typer.Option(help="Parquet file of the kept posts (stage filter).")],
+    out: Annotated[Path, typer.Option(help="Folder to write the manifests train, val and test to.")],
+    metrics: Annotated[Path, typer.Option(help="JSON file to write the metrics to, leak audit included.")],
+    params: ParamsOption = PARAMS,
+) -> None:
+    """Split the kept posts by the hash of their group, so that nothing leaks and adding posts moves none."""
+    section = read_params(params).split
+    manifests = split_posts(_read_posts(posts), section)
+    with atomic_folder(out) as folder:
+        for name, table in manifests.items():
+            pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+        summary = summarise({name: read_manifest(folder, name) for name in SPLITS}) | {"limit": section.limit}
+        if any(summary["leaks"].values()):
+            raise RuntimeError(f"posts leak across splits: {summary['leaks']}")
+    write_json(metrics, summary)
+    _warn(summary)
+    sizes = ", ".join(f"{name} {size:,}" for name, size in summary["sizes"].items())
+    done("split", f"{sizes}; {summary['groups']:,} groups, no leak")
+
+
+def _read_posts(path: Path) -> pa.Table:
+    try:
+        table = pq.read_table(require(path, "filter"))
+    except (pa.ArrowException, OSError) as error:
+        raise HashgenError(f"{path}: not a readable Parquet file ({error}); run the stage filter again") from error
+    if missing := [name for name in (*GROUP_KEYS, "caption", "hashtags") if name not in table.column_names]:
+        raise HashgenError(f"{path}: no column {', '.join(missing)}; run the stage filter again")
+    return table
+
+
+def _warn(summary: dict[str, Any]) -> None:
+    posts, largest = sum(summary["sizes"].values()), summary["largest_group"]
+    if largest > LARGE_GROUP * posts:
+        print(
+            f"warning: one group holds {largest:,} of {posts:,} posts (same author or picture), "
+            "so the splits may be far from split.shares",
+            file=sys.stderr,
+        )
+
+
+if __name__ == "__main__":
+    run(main)

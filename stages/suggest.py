@@ -1,0 +1,37 @@
+"""Hashtags for one picture and caption from the trained model; run by hand, no stage of the pipeline."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hashgen.errors import HashgenError
+from hashgen.params import read_params
+from stages.command import PARAMS, DeviceOption, ParamsOption, input_path, run
+
+
+def main(
+    image: Annotated[Path, typer.Argument(help="The picture: JPEG, PNG, WebP, GIF or TIFF.")],
+    caption: Annotated[str, typer.Option(help="The caption as you would post it.")] = "",
+    model: Annotated[Path, typer.Option(help="Folder of the trained model (stage train).")] = Path("models/hashgen"),
+    device: DeviceOption = "auto",
+    params: ParamsOption = PARAMS,
+) -> None:
+    """Print hashtags for a picture and its caption, in the order that the model writes them."""
+    from hashgen.devices import choose_device
+    from hashgen.suggest import Suggester
+
+    if not image.is_file():
+        raise HashgenError(f"{image}: no such file; name a picture")
+    suggester = Suggester.load(model, choose_device(device), input_path)
+    section = read_params(params).evaluate
+    beam = section.beam if section.decoding == "beam" else 1
+    try:
+        hashtags = suggester.suggest(image.read_bytes(), caption, beam)
+    except HashgenError as error:
+        raise HashgenError(f"{image}: {error}") from error
+    print(" ".join(f"#{hashtag}" for hashtag in hashtags))
+
+
+if __name__ == "__main__":
+    run(main)
