@@ -1,6 +1,7 @@
 """Manifest, features and vocabularies, turned into batches."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -115,10 +116,10 @@ def training_batches(
     """
     order = rng.permutation(len(examples))
     view = rng.integers(-1, features.views.shape[1], len(examples))  # -1 is the plain view
-    bounds = list(range(0, len(examples), batch_size)) + [len(examples)]
+    bounds = [*range(0, len(examples), batch_size), len(examples)]
     if len(bounds) > 2 and bounds[-1] - bounds[-2] == 1:
         del bounds[-2]
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in itertools.pairwise(bounds):
         chosen = order[start:stop]
         part = examples.take(chosen)
         image = np.array(features.plain[part.rows])  # (batch, features)

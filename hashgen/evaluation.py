@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from hashgen.ceiling import KNOWS, best_predictions
+from hashgen.ceiling import KNOWS, Knows, best_predictions
 from hashgen.dataset import Examples, batches
 from hashgen.decoding import decode, mixed_forcing
 from hashgen.features import FeatureStore
@@ -41,7 +41,9 @@ def predict(trained: Trained, examples: Examples, features: FeatureStore, sectio
 
     def write(beam: int, blind: Blind | None = None) -> Written:
         length = trained.section.hashtag_length
-        numbers = decode(trained.model, examples, features, length, beam=beam, blind=blind)
+        numbers = decode(
+            trained.model, examples, features, length, beam=beam, penalty=section.length_penalty, blind=blind
+        )
         return [trained.vocabularies.hashtags.decode(sequence) for sequence in numbers]
 
     greedy, beam = write(1), write(section.beam)
@@ -73,7 +75,7 @@ def score_predictions(
     return result
 
 
-def ceilings(truth: pd.DataFrame, manifest: pd.DataFrame, length: int) -> dict[str, dict[str, float]] | None:
+def ceilings(truth: pd.DataFrame, manifest: pd.DataFrame, length: int) -> dict[Knows, dict[str, float]] | None:
     """Scores that the best known predictions from the sample's own probabilities reach on these very posts.
 
     Set metrics at k take the ranking that is best in expectation, BLEU-4 and F1 the best known policy (see
@@ -83,7 +85,7 @@ def ceilings(truth: pd.DataFrame, manifest: pd.DataFrame, length: int) -> dict[s
     if truth.empty or known["mood"].isna().any():
         return None
     targets = list(manifest["hashtags"])
-    result = {}
+    result: dict[Knows, dict[str, float]] = {}
     for knows in KNOWS:
         best = best_predictions(known, knows, length)
         ranked, written = scores(best.ranked, targets), scores(best.sequences, targets)
@@ -95,7 +97,7 @@ def ceilings(truth: pd.DataFrame, manifest: pd.DataFrame, length: int) -> dict[s
 def paper_protocol(
     trained: Trained, examples: Examples, features: FeatureStore, common: str, seed: int
 ) -> dict[str, float]:
-    """The paper's own kind of score, for the model and for one constant hashtag. Comparable to nothing else.
+    """The paper's own kind of score, for the model, one constant hashtag, and nothing at all. Comparable to nothing else.
 
     Unigram BLEU a time step, averaged over batches, under teacher forcing (`hashgen.metrics.paper_bleu`).
     common: the hashtag guessed at every place.
@@ -111,10 +113,9 @@ def paper_protocol(
         written += [hashtags.decode(row) for row in logits.argmax(2).tolist()]
     targets = [hashtags.decode(row) for row in examples.hashtags]
     constant = [[common] * section.hashtag_length] * len(targets)
-    return {
-        "model": paper_bleu(written, targets, section.batch_size, section.hashtag_length),
-        "constant": paper_bleu(constant, targets, section.batch_size, section.hashtag_length),
-    }
+    compared: dict[str, Written] = {"model": written, "constant": constant, "nothing": [[]] * len(targets)}
+    size, length = section.batch_size, section.hashtag_length
+    return {name: paper_bleu(one, targets, size, length) for name, one in compared.items()}
 
 
 def audit_filter(truth: pd.DataFrame, kept: Sequence[str], rejects: pd.DataFrame) -> dict[str, Any] | None:

@@ -1,19 +1,13 @@
 """Features of pictures: the store that later stages read, and the memo that spares encoding a picture twice."""
 
-import collections
 import contextlib
 import dataclasses
 import hashlib
 import json
-import multiprocessing
-import os
 import sqlite3
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,9 +23,11 @@ from hashgen.images import TRANSFORM_VERSION, BadImage, crops
 from hashgen.memo import Key, Memo, locked, set_aside
 from hashgen.posts import read_images
 from hashgen.progress import progress
+from hashgen.workers import map_in_order
 
 Pixels = npt.NDArray[np.uint8]
 Encode = Callable[[Pixels], npt.NDArray[np.float16]]
+Picture = tuple[str, bytes | None, list[Key]]  # its place, for messages; its bytes; the views to encode
 
 # Pictures that wait decoded, for each worker: the bound on memory, whatever the number of posts.
 _AHEAD = 16
@@ -194,7 +190,7 @@ def _encode_missing(
     return Counts(total, len(place_of) * len(wanted) - total, time.monotonic() - start)
 
 
-def _read(missing: dict[tuple[str, int], list[Key]], raw: Path) -> Iterator[tuple[str, bytes, list[Key]]]:
+def _read(missing: dict[tuple[str, int], list[Key]], raw: Path) -> Iterator[Picture]:
     """(place for messages, bytes, views to encode) of each picture, in the order of the raw shards."""
     rows: dict[str, list[int]] = {}
     for shard, row in missing:
@@ -208,61 +204,22 @@ def _read(missing: dict[tuple[str, int], list[Key]], raw: Path) -> Iterator[tupl
             raise HashgenError(f"{raw / shard}: has fewer rows than the filter saw; run: dvc repro filter")
 
 
-def _decoded(
-    jobs: Iterable[tuple[str, bytes, list[Key]]], size: int, seed: int, workers: int
-) -> Iterator[tuple[Key, Pixels]]:
+def _decoded(jobs: Iterable[Picture], size: int, seed: int, workers: int) -> Iterator[tuple[Key, Pixels]]:
     """Each view with its pixels (size, size, 3), in the order of `jobs`, decoded ahead by `workers` processes."""
-    if not workers:
-        for place, data, keys in jobs:
-            yield from zip(keys, _named(place, partial(_prepare, data, keys, size, seed)), strict=True)
-        return
-    # "spawn", because a fork of a process that runs torch's threads can hang.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent)
-    waiting: collections.deque[tuple[str, list[Key], Future[Pixels]]] = collections.deque()
+    prepare = partial(_prepare, size=size, seed=seed)
+    for (_, _, keys), pixels in map_in_order(prepare, jobs, workers=workers, ahead=_AHEAD, stage="featurize"):
+        yield from zip(keys, pixels, strict=True)
+
+
+def _prepare(picture: Picture, size: int, seed: int) -> Pixels:
+    """Views (len(keys), size, size, 3) of one picture; runs in a worker."""
+    place, data, keys = picture
     try:
-        for place, data, keys in jobs:
-            waiting.append((place, keys, pool.submit(_prepare, data, keys, size, seed)))
-            if len(waiting) > _AHEAD * workers:
-                yield from _next(waiting)
-        while waiting:
-            yield from _next(waiting)
-    except BrokenProcessPool as error:
-        raise HashgenError(
-            "featurize: a decoding process died, most likely of memory; use fewer --workers (0 decodes in one process)"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _next(waiting: "collections.deque[tuple[str, list[Key], Future[Pixels]]]") -> Iterator[tuple[Key, Pixels]]:
-    place, keys, future = waiting.popleft()
-    yield from zip(keys, _named(place, future.result), strict=True)
-
-
-def _named(place: str, result: Callable[[], Pixels]) -> Pixels:
-    try:
-        return result()
+        if data is None or hashlib.sha256(data).hexdigest() != keys[0][0]:
+            raise BadImage("changed")
+        return crops(data, size, [view for _, view in keys], seed)
     except BadImage as error:
         raise HashgenError(f"{place}: not the picture that the filter kept ({error}); run: dvc repro filter") from error
-
-
-def _prepare(data: bytes | None, keys: list[Key], size: int, seed: int) -> Pixels:
-    """Views (len(keys), size, size, 3) of one picture; runs in a worker."""
-    if data is None or hashlib.sha256(data).hexdigest() != keys[0][0]:
-        raise BadImage("changed")
-    return crops(data, size, [view for _, view in keys], seed)
-
-
-def _end_with_parent() -> None:
-    """In a worker: end when the stage is killed, or workers would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _batches(decoded: Iterable[tuple[Key, Pixels]], size: int) -> Iterator[tuple[list[Key], Pixels]]:

@@ -12,17 +12,10 @@ The reasons are tried in this order, and a post counts under the first that hold
 8. `duplicate`: the same bytes as the picture of a post kept before (with `filter.duplicates: keep_one`).
 """
 
-import collections
 import dataclasses
 import hashlib
-import multiprocessing
-import os
-import signal
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any
 
@@ -34,6 +27,7 @@ from hashgen.images import BadImage, check_image
 from hashgen.language import is_wanted
 from hashgen.params import Filter
 from hashgen.posts import RowGroup, read_row_group
+from hashgen.workers import map_in_order
 
 REASONS = ("video", "no_caption", "no_hashtags", "emoji", "not_english", "bad_image", "duplicate")
 
@@ -155,47 +149,19 @@ def judge_row_group(group: RowGroup, section: Filter) -> Iterator[Judged]:
         yield judge(record, group.shard.name, row, section)
 
 
-def _judge_in_worker(group: RowGroup, section: Filter) -> list[Judged]:
-    return list(judge_row_group(group, section))
-
-
 def judge_all(groups: Sequence[RowGroup], section: Filter, workers: int) -> Iterator[Judged]:
     """Judge the posts of row groups in `workers` processes, 1: in this one; in order, the same for any number of them.
 
     Raises HashgenError when a worker dies.
     """
     workers = min(workers, len(groups))
-    if workers <= 1:
-        for group in groups:
-            yield from judge_row_group(group, section)
-        return
-    # "spawn": a fork of a process with threads can hang.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
-    waiting: collections.deque[Future[list[Judged]]] = collections.deque()
-    try:
-        for group in groups:
-            waiting.append(pool.submit(_judge_in_worker, group, section))
-            if len(waiting) > 2 * workers:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise HashgenError("filter: a worker process died, most likely of memory; use fewer: --workers 1") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    work = partial(_judge_whole, section=section)
+    for _, judged in map_in_order(work, groups, workers=0 if workers <= 1 else workers, ahead=2, stage="filter"):
+        yield from judged
 
 
-def _start_worker() -> None:
-    """In a worker: leave Ctrl-C to the stage, and end with it, or a killed stage would leave its workers waiting."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _judge_whole(group: RowGroup, section: Filter) -> list[Judged]:
+    return list(judge_row_group(group, section))
 
 
 def filter_posts(judged: Iterable[Judged], section: Filter) -> Filtered:

@@ -54,7 +54,7 @@ class Filter(_Section):
     max_non_latin: Share
     language_thresholds: LanguageThresholds
     min_side: Positive
-    max_pixels: Positive
+    max_pixels: Annotated[int, Field(ge=1, le=178_956_970)]  # Pillow's own limit holds above
     duplicates: Literal["keep_one", "group"]
 
 
@@ -117,6 +117,7 @@ class Train(_Section):
 class Evaluate(_Section):
     decoding: Literal["greedy", "beam"]
     beam: Annotated[int, Field(ge=1, le=100)]
+    length_penalty: NonNegativeFloat
     bootstrap: Annotated[int, Field(ge=10)]
     seed: NonNegative
 

@@ -3,7 +3,7 @@
 import base64
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import jinja2
@@ -72,7 +72,7 @@ def _f1(written: set[str], true: set[str]) -> float:
     return 2 * len(written & true) / (len(written) + len(true)) if written or true else 0.0
 
 
-def make_card(kind: Kind, post: Mapping[str, Any], image: Image.Image) -> Card:
+def make_card(kind: Kind, post: Mapping[Hashable, Any], image: Image.Image) -> Card:
     """A card from a row of the predictions and its picture (RGB, any size)."""
     small = image.copy()
     small.thumbnail((_THUMBNAIL, _THUMBNAIL))
@@ -100,7 +100,9 @@ class Score:
 def score_rows(evaluate: Mapping[str, Any], baselines: Mapping[str, Any], split: str) -> list[Score]:
     """Rows of the score table of one split: the model, itself blind, the baselines, the ceiling where known."""
     scored = {**{name: evaluate[split][name] for name in ("both", "no_image", "no_caption")}, **baselines[split]}
-    rows = [Score(NAMES.get(name, name), {key: _figure(scores, key) for key in COLUMNS}) for name, scores in scored.items()]
+    rows = [
+        Score(NAMES.get(name, name), {key: _figure(scores, key) for key in COLUMNS}) for name, scores in scored.items()
+    ]
     ceiling = evaluate[split].get("ceiling")
     if ceiling:
         figures = {key: _figure(ceiling["both"], key) for key in COLUMNS}
@@ -120,11 +122,12 @@ def curves(history: pd.DataFrame) -> str:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.2))
-    for axes, kind, label in zip(figure.subplots(1, 2), ("loss", "bleu4"), ("loss, nats a token", "BLEU-4"), strict=True):
+    panels = {"loss": "loss, nats a token", "bleu4": "BLEU-4"}
+    for axes, (kind, label) in zip(figure.subplots(1, 2), panels.items(), strict=True):
         for colour, part, style in zip(_COLOURS, ("train", "val"), ("-", "--"), strict=True):
             axes.plot(history["epoch"], history[f"{part}_{kind}"], style, color=colour, label=part)
         axes.set_xlabel("epoch")
-        axes.set_title(label, loc="left", fontsize=10)
+        axes.set_title(label, loc="left", fontsize=10, color=_INK)
         axes.legend(frameon=False)
         axes.set_ylim(bottom=0)
     return _svg(figure)
@@ -134,7 +137,7 @@ def score_figure(rows: Sequence[Score], key: str) -> str:
     """SVG of one score for all rows: points with their 95 % intervals."""
     from matplotlib.figure import Figure
 
-    shown = [(row.name, figure) for row in rows if (figure := row.figures[key]) is not None]
+    shown = [(row.name, found) for row in rows if (found := row.figures[key]) is not None]
     figure = Figure(figsize=(9, 0.36 * len(shown) + 0.8))
     axes = figure.subplots()
     for height, (name, (value, interval)) in enumerate(reversed(shown)):
@@ -143,7 +146,7 @@ def score_figure(rows: Sequence[Score], key: str) -> str:
             axes.plot(interval, (height, height), color=colour, linewidth=2)
         axes.plot([value], [height], "o" if interval else "D", color=colour)
     axes.set_yticks(range(len(shown)), [name for name, _ in reversed(shown)])
-    axes.set_title(f"{COLUMNS[key]} on the test posts, with 95 % intervals", loc="left", fontsize=10)
+    axes.set_title(f"{COLUMNS[key]} on the test posts, with 95 % intervals", loc="left", fontsize=10, color=_INK)
     axes.set_xlim(left=0)
     axes.grid(axis="x", alpha=0.25)
     return _svg(figure)
@@ -157,9 +160,7 @@ def _svg(figure: "Figure") -> str:
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "hashgen"}):
         for axes in figure.axes:
             axes.tick_params(colors=_INK)
-            axes.title.set_color(_INK)
             axes.xaxis.label.set_color(_INK)
-            axes._left_title.set_color(_INK)
             for side, spine in axes.spines.items():
                 spine.set_visible(side in ("left", "bottom"))
                 spine.set_color(_INK)

@@ -45,7 +45,7 @@ class Suggester:
         return cls(trained, encoder, device)
 
     @torch.inference_mode()
-    def suggest(self, image: bytes, caption: str, beam: int) -> list[str]:
+    def suggest(self, image: bytes, caption: str, beam: int, penalty: float = 0.0) -> list[str]:
         """Hashtags, likeliest sequence first to last, for a picture file's bytes and a caption as a person types it.
 
         Hashtags, mentions and links in the caption are cut as the pipeline cuts them; without a caption the mean of
@@ -61,5 +61,5 @@ class Suggester:
         words = torch.tensor([encode_caption(cleaned, self.trained.vocabularies, section.caption_length)])
         blind: Blind | None = None if cleaned else "caption"
         state = encode(self.trained.model, features, words.to(self.device), torch.tensor([words.shape[1]]), blind)
-        numbers = beam_search(self.trained.model, state, section.hashtag_length, beam)[0]
+        numbers = beam_search(self.trained.model, state, section.hashtag_length, beam, penalty)[0]
         return self.trained.vocabularies.hashtags.decode(numbers)

@@ -71,6 +71,8 @@ class Trained:
             model.load_state_dict(load_file(path))
         except (KeyError, TypeError, RuntimeError, SafetensorError, pydantic.ValidationError) as error:
             reason = str(error).splitlines()[0]
-            raise HashgenError(f"{folder}: not a model of this version ({reason}); run the stage train again") from error
+            raise HashgenError(
+                f"{folder}: not a model of this version ({reason}); run the stage train again"
+            ) from error
         model.to(device).eval()
         return cls(model, vocabularies, section, document["features"], document["epoch"], document["val_f1"])

@@ -104,7 +104,9 @@ def _begin(data: Data, section: Train, device: torch.device) -> _State:
     model = build_model(section, sizes_of(data.vocabularies, data.features.dim))
     start_embeddings(model, data.vocabularies)
     model.to(device)
-    optimiser = torch.optim.Adam(model.parameters(), lr=section.learning_rate, weight_decay=section.weight_decay)
+    optimiser = torch.optim.Adam(
+        model.parameters(), lr=section.learning_rate, weight_decay=section.weight_decay, fused=True
+    )
     schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(
         optimiser, section.restart_epochs, section.restart_factor, eta_min=section.min_learning_rate
     )

@@ -1,6 +1,5 @@
 """What all stages share on the command line: options, the exit on a user's error, paths that params name."""
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,8 +27,6 @@ PARAMS = Path("params.yaml")
 
 def run(main: Callable[..., None]) -> None:
     """Run a stage's `main` as a command: a HashgenError ends it with its message and exit code 1."""
-    # Before torch is imported: threads that wait spinning slow each other down wherever another process works too.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         typer.run(main)
     except HashgenError as error:

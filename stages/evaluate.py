@@ -89,7 +89,8 @@ def _rows(split: str, posts: "pd.DataFrame", predictions: "Predictions") -> "pd.
 
 
 def _summary(test: dict[str, Any]) -> str:
-    both, low, high = test["both"], *test["both"]["bleu4_ci95"]
+    both = test["both"]
+    low, high = both["bleu4_ci95"]
     text = f"test BLEU-4 {both['bleu4']:.3f} [{low:.3f}, {high:.3f}]"
     if test["ceiling"]:
         text += f" of a ceiling of {test['ceiling']['both']['bleu4']:.3f}"

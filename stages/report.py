@@ -7,8 +7,8 @@ import typer
 
 from hashgen.files import atomic_file, read_json, require
 from hashgen.images import read_image
-from hashgen.posts import read_images
 from hashgen.params import read_params
+from hashgen.posts import read_images
 from stages.command import PARAMS, ParamsOption, done, run
 
 if TYPE_CHECKING:
@@ -52,13 +52,13 @@ def _cards(predictions: "pd.DataFrame", manifest: Path, raw: Path, count: int) -
     from hashgen.manifest import read_manifest
     from hashgen.report import choose_cards, make_card
 
-    posts = read_manifest(manifest, "test").set_index("id")
-    rows = predictions.set_index("id")
+    posts = {row["id"]: row for row in read_manifest(manifest, "test").to_dict("records")}
+    written = {row["id"]: row for row in predictions.to_dict("records")}
     cards = []
     for kind, post in choose_cards(predictions, count):
-        row = posts.loc[post]
+        row = posts[post]
         (_, data), *_ = read_images(require(raw / row["shard"], "scrape"), [row["row"]])
-        cards.append(make_card(kind, rows.loc[post], read_image(data, max_pixels=row["width"] * row["height"])))
+        cards.append(make_card(kind, written[post], read_image(data, max_pixels=row["width"] * row["height"])))
     return cards
 
 

@@ -27,7 +27,7 @@ def main(
     section = read_params(params).evaluate
     beam = section.beam if section.decoding == "beam" else 1
     try:
-        hashtags = suggester.suggest(image.read_bytes(), caption, beam)
+        hashtags = suggester.suggest(image.read_bytes(), caption, beam, section.length_penalty)
     except HashgenError as error:
         raise HashgenError(f"{image}: {error}") from error
     print(" ".join(f"#{hashtag}" for hashtag in hashtags))

@@ -82,7 +82,7 @@ def _key(section: Train, manifest: Path, vocab: Path, features: Path) -> str:
 def _print_epoch(epoch: "Epoch") -> None:
     done(
         f"train: epoch {epoch.epoch}",
-        f"loss {epoch.train_loss:.3f} (val {epoch.val_loss:.3f}), val F1 {epoch.val_f1:.3f}, BLEU-4 {epoch.val_bleu4:.3f}",
+        f"loss {epoch.train_loss:.3f}, val loss {epoch.val_loss:.3f}, F1 {epoch.val_f1:.3f}, BLEU-4 {epoch.val_bleu4:.3f}",
     )
 
 

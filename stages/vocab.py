@@ -7,8 +7,8 @@ import typer
 
 from hashgen.errors import HashgenError
 from hashgen.files import atomic_folder, sha256_of_file, write_json
-from hashgen.params import Vocab, read_params
 from hashgen.manifest import read_manifest
+from hashgen.params import Vocab, read_params
 from hashgen.vocabulary import SPECIALS, Glove, Vocabularies, Vocabulary, build_vocabulary, coverage, embed
 from hashgen.words import tokenise
 from stages.command import PARAMS, ParamsOption, done, input_path, run

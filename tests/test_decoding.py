@@ -28,8 +28,8 @@ class Table(HashtagModel):
         return self.table[tokens], state
 
 
-def brute_force(table: Tensor, length: int) -> list[int]:
-    """The permitted sequence of the highest mean log-probability a token."""
+def brute_force(table: Tensor, length: int, penalty: float) -> list[int]:
+    """The permitted sequence of the highest log-probability over tokens ** penalty."""
     log_p = table.log_softmax(1)
     best, best_score = [], -float("inf")
     hashtags = range(len(SPECIALS), len(table))
@@ -37,17 +37,17 @@ def brute_force(table: Tensor, length: int) -> list[int]:
         for sequence in itertools.permutations(hashtags, size):
             path = [1, *sequence] + ([END_ID] if size < min(length, len(hashtags)) else [])
             total = sum(float(log_p[a, b]) for a, b in itertools.pairwise(path))
-            if total / (len(path) - 1) > best_score:
-                best, best_score = list(sequence), total / (len(path) - 1)
+            if total / (len(path) - 1) ** penalty > best_score:
+                best, best_score = list(sequence), total / (len(path) - 1) ** penalty
     return best
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(0, 10_000), st.integers(1, 4))
-def test_a_wide_beam_finds_the_best_sequence(seed: int, length: int) -> None:
+@given(st.integers(0, 10_000), st.integers(1, 4), st.sampled_from([0.0, 0.6, 1.0]))
+def test_a_wide_beam_finds_the_best_sequence(seed: int, length: int, penalty: float) -> None:
     table = torch.randn(len(SPECIALS) + 4, len(SPECIALS) + 4, generator=torch.Generator().manual_seed(seed)) * 2
-    found = beam_search(Table(table), (torch.zeros(1, 1),), length, beam=64)
-    assert found == [brute_force(table, length)]
+    found = beam_search(Table(table), (torch.zeros(1, 1),), length, beam=64, penalty=penalty)
+    assert found == [brute_force(table, length, penalty)]
 
 
 def real_model(seed: int) -> HashtagModel:

@@ -113,7 +113,7 @@ def test_no_output_persists_and_every_stage_says_what_it_does() -> None:
 
 
 def test_stages_and_sections_bear_the_same_names() -> None:
-    assert STAGES == list(Params.model_fields)
+    assert list(Params.model_fields) == STAGES
 
 
 def test_params_cover_each_section() -> None:

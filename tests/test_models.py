@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from hashgen.dataset import Batch, batches
 from hashgen.decoding import mixed_forcing
@@ -42,8 +43,19 @@ def test_forcing_by_chance_one_agrees_with_forward_and_zero_ignores_the_truth(tm
     other = batch.inputs.clone()
     other[:, 1:] = 5
     torch.testing.assert_close(mixed_forcing(model, state, other, 0.0, coins), free)
+    written = fed_its_own(model, state, batch.inputs)
+    torch.testing.assert_close(free, model(state, written))
     nearly = mixed_forcing(model, state, batch.inputs, 1.0 - 1e-9, coins)
     torch.testing.assert_close(nearly, model(state, batch.inputs))
+
+
+def fed_its_own(model: HashtagModel, state: tuple[Tensor, ...], inputs: Tensor) -> Tensor:
+    """What the model reads when it is fed its own likeliest tokens, found one by one."""
+    tokens = [inputs[:, 0]]
+    for _ in range(inputs.shape[1] - 1):
+        logits, state = model.step(state, tokens[-1])
+        tokens.append(logits.argmax(1))
+    return torch.stack(tokens, 1)
 
 
 def test_padding_of_captions_changes_nothing(tmp_path: Path) -> None:

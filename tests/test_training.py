@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from hashgen.training import Data, Epoch, fit, free_running_scores, write_history
 from hashgen.trained import Trained
+from hashgen.training import Data, Epoch, fit, free_running_scores, write_history
 from tests.small_world import small_data, train_section
 
 CPU = torch.device("cpu")
@@ -119,7 +119,8 @@ def test_save_load_decode(tmp_path: Path) -> None:
 
 def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
     code = (
-        "import sys, torch; from pathlib import Path; from hashgen.training import fit; from hashgen.trained import Trained\n"
+        "import sys, torch; from pathlib import Path\n"
+        "from hashgen.training import fit; from hashgen.trained import Trained\n"
         "from tests.small_world import small_data, train_section\n"
         "folder = Path(sys.argv[1]); section = train_section(epochs=1); data = small_data(folder, section)\n"
         "model, _ = fit(data, section, torch.device('cpu'), folder / 'c.pt'); (folder / 'm').mkdir()\n"

@@ -31,6 +31,8 @@ class HashtagModel(nn.Module):
 
     inputs: Inputs
     hashtags: int  # size of the hashtag vocabulary, specials included
+    word_embedding: nn.Embedding
+    hashtag_embedding: nn.Embedding
     picture_mean: Tensor
     caption_mean: Tensor
 

@@ -38,7 +38,8 @@ class LstmModel(HashtagModel):
 
     def picture_vector(self, image: Tensor) -> Tensor:
         """Encode picture features (batch, feature) as (batch, hidden)."""
-        return torch.tanh(self.picture_projection(self.picture_norm(image)))  # (batch, hidden)
+        unit = nn.functional.normalize(self.picture_norm(image), dim=1)  # (batch, feature)
+        return torch.tanh(self.picture_projection(unit))  # (batch, hidden)
 
     def caption_vector(self, words: Tensor, lengths: Tensor) -> Tensor:
         """Encode captions (batch, words) of the given lengths (batch,) as (batch, hidden)."""
@@ -48,26 +49,30 @@ class LstmModel(HashtagModel):
         return hidden[-1]  # type: ignore[no-any-return]  # (batch, hidden)
 
     def start(self, picture: Tensor, caption: Tensor) -> tuple[Tensor, ...]:
-        """State before the first hashtag: the joined vector (batch, hidden), hidden and cell (batch, layers, hidden)."""
+        """State before the first hashtag: joined vector (batch, hidden), hidden and cell (batch, layers, hidden)."""
         joined = self.dropout(torch.tanh(self.join(torch.cat([picture, caption], dim=1))))  # (batch, hidden)
         first = self.first_state(joined).view(len(joined), 2, self.layers, -1)  # (batch, 2, layers, hidden)
         return joined, torch.tanh(first[:, 0]), first[:, 1]
 
     def step(self, state: tuple[Tensor, ...], tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Feed tokens (batch,); returns the logits (batch, hashtags) of what follows, and the next state."""
-        output, state = self._decode(state, tokens.unsqueeze(1))
-        return output.squeeze(1), state
+        joined, hidden, cell = state
+        below = torch.cat([self.dropout(self.hashtag_embedding(tokens)), joined], dim=1)  # (batch, dimension + hidden)
+        hiddens, cells = [], []
+        # The same weights cell by cell: a call of the whole LSTM for one step costs ten times as much.
+        for layer, weights in enumerate(self.decoder_lstm.all_weights):
+            below, following = torch.lstm_cell(below, (hidden[:, layer], cell[:, layer]), *weights)
+            hiddens.append(below)
+            cells.append(following)
+        logits = self.output(self.dropout(below))  # (batch, hashtags)
+        return logits, (joined, torch.stack(hiddens, dim=1), torch.stack(cells, dim=1))
 
     def forward(self, state: tuple[Tensor, ...], tokens: Tensor) -> Tensor:
         """Feed whole sequences (batch, steps) by teacher forcing; returns logits (batch, steps, hashtags)."""
-        return self._decode(state, tokens)[0]
-
-    def _decode(self, state: tuple[Tensor, ...], tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         joined, hidden, cell = state
         embedded = self.dropout(self.hashtag_embedding(tokens))  # (batch, steps, dimension)
         beside = joined.unsqueeze(1).expand(-1, tokens.shape[1], -1)  # (batch, steps, hidden)
-        # The LSTM keeps layers in dimension 0; ours keep the batch there, so that a beam can reorder them.
+        # The LSTM keeps layers in dimension 0; our state keeps the batch there, so that a beam can reorder it.
         before = (hidden.transpose(0, 1).contiguous(), cell.transpose(0, 1).contiguous())
-        output, (hidden, cell) = self.decoder_lstm(torch.cat([embedded, beside], dim=2), before)
-        logits = self.output(self.dropout(output))  # (batch, steps, hashtags)
-        return logits, (joined, hidden.transpose(0, 1), cell.transpose(0, 1))
+        output, _ = self.decoder_lstm(torch.cat([embedded, beside], dim=2), before)
+        return self.output(self.dropout(output))  # type: ignore[no-any-return]  # (batch, steps, hashtags)

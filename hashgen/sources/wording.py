@@ -8,7 +8,7 @@ _TEMPLATES: dict[str, tuple[str, ...]] = {
     "fitness": (
         "{number} {exercise} done and my {muscles} are {tired}",
         "Stronger than {past}, one {exercise_one} at a time",
-        "My coach says {number} more {exercise}, so {number} more it is",
+        "My coach says {number} more {exercise}, so here I go again",
         "No excuses, just sweat and {exercise}",
         "Rest day is over, back to {exercise} with {muscles} that still feel {tired}",
         "New personal record: {number} {exercise} without a break",
@@ -36,7 +36,7 @@ _TEMPLATES: dict[str, tuple[str, ...]] = {
         "My darling, you make me feel {adored} {again}",
     ),
     "humour": (
-        "My brain has {number} tabs open and {number} of them are {frozen}",
+        "My brain has {number} tabs open and all of them are {frozen}",
         "I came, I saw, I {blundered}",
         "Plot twist: I {blundered} and nobody noticed",
         "Me pretending I know what I am doing while I {fail}",
@@ -143,14 +143,14 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "kin_plural": ("kids", "children", "twins", "boys", "girls", "grandchildren", "little ones", "babies"),
     "elder": ("grandma", "grandpa", "my mum", "my dad", "our parents", "auntie", "my grandparents"),
     "elder_cap": ("Grandma", "Grandpa", "My mum", "My dad", "Auntie", "My uncle"),
-    "count": ("two", "three", "four", "five", "twin"),
+    "count": ("two", "three", "four", "five", "six"),
     "question": (
         "why grown ups need money", "where babies come from", "how old numbers are", "if grandma was ever a kid",
         "why she has to share", "why he has a little sister",
     ),
     "milestone": (
-        "took her first steps", "lost his first tooth", "said mama", "learned to read", "started school",
-        "turned five", "wrote her own name", "shared his toys",
+        "took those first steps", "lost a tooth", "said mama", "learned to read", "started school",
+        "turned five", "wrote a whole sentence", "shared every toy",
     ),
     "deal": ("deal", "contract", "decision", "presentation", "promotion", "raise", "pitch"),
     "business": ("business", "startup", "company", "brand", "agency", "online shop", "consultancy"),
@@ -184,6 +184,21 @@ _CLOSERS = (
     "Agree?",
     "Share this with a friend.",
 )
+# Closers that tell the mood once more: what a caption ends with is what a reader keeps.
+_MOOD_CLOSERS: dict[str, tuple[str, ...]] = {
+    "fitness": ("No pain, no gain.", "Beast mode on.", "Sweat now, shine later.", "Keep training.", "Gains!"),
+    "romance": ("Forever and ever.", "My heart is yours.", "Kisses!", "I adore you.", "Just us two."),
+    "humour": ("Send help.", "I regret nothing.", "Oops.", "Hilarious, I know.", "Do not judge me."),
+    "calm": ("Just breathe.", "Namaste.", "Stay present.", "Inner peace.", "Slow living."),
+    "family": ("Family is everything.", "Proud mum.", "Proud dad.", "My little ones.", "They grow up so fast."),
+    "work": (
+        "Monday motivation.",
+        "Always be closing.",
+        "Business as usual.",
+        "Onwards and upwards.",
+        "The grind continues.",
+    ),
+}
 _CUT_CLOSERS = (
     "Photo by @{name}",
     "@{name} @{other}",
@@ -205,11 +220,11 @@ def draw_caption(mood: str, chance: Random) -> str:
     core = _SLOT.sub(lambda slot: chance.choice(_WORDS[slot[1]]), chance.choice(_TEMPLATES[mood]))
     parts = [core[0].upper() + core[1:] + chance.choice(("", "", ".", "!", "..."))]
     opener, closer, cut = chance.random(), chance.random(), chance.random()
-    if opener < 0.4:
+    if opener < 0.3:
         parts.insert(0, chance.choice(_TAGGED_OPENERS if opener < 0.12 else _OPENERS))
-    if closer < 0.3 and len(" ".join(parts).split()) <= _LONGEST - 5:
+    if closer < 0.6 and len(" ".join(parts).split()) <= _LONGEST - 5:
         parts[-1] = parts[-1].rstrip(".!") + chance.choice((".", "!"))
-        parts.append(chance.choice(_CLOSERS))
+        parts.append(chance.choice(_CLOSERS if closer < 0.1 else _MOOD_CLOSERS[mood]))
     text = chance.choice((" ", " ", "\n", "\n\n")).join(parts)
     text = _cased(text, chance.random())
     if cut < 0.15:
