@@ -97,7 +97,7 @@ def ceilings(truth: pd.DataFrame, manifest: pd.DataFrame, length: int) -> dict[K
 def paper_protocol(
     trained: Trained, examples: Examples, features: FeatureStore, common: str, seed: int
 ) -> dict[str, float]:
-    """The paper's own kind of score, for the model, one constant hashtag, and nothing at all. Comparable to nothing else.
+    """The paper's own kind of score, for the model, one constant hashtag and nothing. Comparable to nothing else.
 
     Unigram BLEU a time step, averaged over batches, under teacher forcing (`hashgen.metrics.paper_bleu`).
     common: the hashtag guessed at every place.

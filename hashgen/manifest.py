@@ -13,16 +13,23 @@ SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
+def read_table(path: Path, made_by: str, columns: list[str] | None = None) -> pd.DataFrame:
+    """A Parquet file that the stage `made_by` writes. Raises HashgenError when it is missing or broken."""
+    try:
+        return pd.read_parquet(require(path, made_by), columns=columns)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise HashgenError(
+            f"{path}: not readable ({str(error).splitlines()[0]}); run the stage {made_by} again"
+        ) from error
+
+
 def read_manifest(folder: Path, split: SplitName) -> pd.DataFrame:
     """The posts of one split in the order of the raw shards, columns as the stage split writes them.
 
     `hashtags` and `seed_hashtags` are lists of str. Raises HashgenError when the file is missing, broken or empty.
     """
-    path = require(folder / f"{split}.parquet", "split")
-    try:
-        frame = pd.read_parquet(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise HashgenError(f"{path}: not a readable Parquet file ({error}); run the stage split again") from error
+    path = folder / f"{split}.parquet"
+    frame = read_table(path, "split")
     if frame.empty:
         raise HashgenError(f"{path}: no posts; change split.shares or bring more posts, then run the stage split again")
     for column in ("hashtags", "seed_hashtags"):

@@ -4,11 +4,15 @@ import base64
 import dataclasses
 import io
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import jinja2
 import pandas as pd
 from PIL import Image
+
+from hashgen.errors import HashgenError
+from hashgen.files import require
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -115,6 +119,16 @@ def _figure(scores: Mapping[str, Any], key: str) -> tuple[float, tuple[float, fl
         return None
     interval = scores.get(f"{key}_ci95")
     return scores[key], None if interval is None else (interval[0], interval[1])
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """Losses and scores by epoch as the stage train writes them. Raises HashgenError when missing or broken."""
+    try:
+        history = pd.read_csv(require(path, "train"))
+        return history[["epoch", "train_loss", "val_loss", "train_bleu4", "val_bleu4"]]
+    except (ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise HashgenError(f"{path}: not readable ({reason}); run the stage train again") from error
 
 
 def curves(history: pd.DataFrame) -> str:

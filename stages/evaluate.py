@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hashgen.errors import HashgenError
-from hashgen.files import atomic_file, require, write_json
+from hashgen.files import atomic_file, write_json
 from hashgen.params import Evaluate, read_params
 from stages.command import PARAMS, DeviceOption, ParamsOption, done, run
 
@@ -34,13 +34,14 @@ def main(
 
     from hashgen.devices import choose_device
     from hashgen.evaluation import audit_filter
+    from hashgen.manifest import read_table
     from hashgen.metrics import bleu_signature
     from hashgen.trained import Trained
 
     section = read_params(params).evaluate
-    known = pd.read_parquet(require(truth, "scrape"))
-    kept = pd.read_parquet(require(posts, "filter"), columns=["id"])["id"]
-    dropped = pd.read_parquet(require(rejects, "filter"), columns=["id", "reason"])
+    known = read_table(truth, "scrape")
+    kept = read_table(posts, "filter", ["id"])["id"]
+    dropped = read_table(rejects, "filter", ["id", "reason"])
     trained = Trained.load(model, choose_device(device))
     result: dict[str, Any] = {}
     rows = []

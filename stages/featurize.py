@@ -28,8 +28,6 @@ def main(
     section = read_params(params).featurize
     pictures = read_pictures(posts)
     _refuse_random(section, pictures)
-    # Before torch is imported: its threads else spin while they wait and take the cores from the decoding processes.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from hashgen.devices import choose_device
     from hashgen.encoder import ENCODER_VERSION, NAMED_WEIGHTS, load_encoder

@@ -32,17 +32,16 @@ def main(
     params: ParamsOption = PARAMS,
 ) -> None:
     """Write the report as one HTML page that needs no network."""
-    import pandas as pd
-
-    from hashgen.report import Sources, render
+    from hashgen.manifest import read_table
+    from hashgen.report import Sources, read_history, render
 
     count = read_params(params).report.cards
     named = {"scrape": scrape, "filter": filter, "split": split, "vocab": vocab}
     named |= {"baselines": baselines, "evaluate": evaluate}
     metrics = {stage: read_json(path, stage) for stage, path in named.items()}
-    written = pd.read_parquet(require(predictions, "evaluate"))
+    written = read_table(predictions, "evaluate")
     cards = _cards(written, manifest, raw, count)
-    page = render(Sources(**metrics, history=pd.read_csv(require(history, "train")), cards=cards))
+    page = render(Sources(**metrics, history=read_history(history), cards=cards))
     with atomic_file(out) as partial:
         partial.write_text(page, encoding="utf-8")
     done("report", f"{out} ({len(page) / 2**20:.2f} MiB): open it in a browser")

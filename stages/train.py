@@ -33,11 +33,12 @@ def main(
     from hashgen.training import fit, write_history
 
     section = read_params(params).train
+    place = choose_device(device)
     data = _open(manifest, vocab, features, section)
     checkpoint = home / "checkpoints" / f"{_key(section, manifest, vocab, features)}.pt"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(checkpoint.with_suffix(".lock")):
-        model, epochs = fit(data, section, choose_device(device), checkpoint, _print_epoch)
+        model, epochs = fit(data, section, place, checkpoint, _print_epoch)
         best = max(epochs, key=lambda epoch: epoch.val_f1)
         with atomic_folder(out) as folder:
             Trained(model, data.vocabularies, section, data.features.meta, best.epoch, best.val_f1).save(folder)
@@ -80,10 +81,8 @@ def _key(section: Train, manifest: Path, vocab: Path, features: Path) -> str:
 
 
 def _print_epoch(epoch: "Epoch") -> None:
-    done(
-        f"train: epoch {epoch.epoch}",
-        f"loss {epoch.train_loss:.3f}, val loss {epoch.val_loss:.3f}, F1 {epoch.val_f1:.3f}, BLEU-4 {epoch.val_bleu4:.3f}",
-    )
+    scores = f"F1 {epoch.val_f1:.3f}, BLEU-4 {epoch.val_bleu4:.3f}"
+    done(f"train: epoch {epoch.epoch}", f"loss {epoch.train_loss:.3f}; validation {epoch.val_loss:.3f}, {scores}")
 
 
 if __name__ == "__main__":

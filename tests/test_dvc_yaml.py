@@ -1,4 +1,4 @@
-"""dvc.yaml against the code: deps against import closures, command paths against declared paths, dvc.lock against both."""
+"""dvc.yaml against the code: deps against import closures, paths against commands, dvc.lock against both."""
 
 import ast
 import hashlib

@@ -256,20 +256,6 @@ def test_worker_processes_change_no_byte(world: tuple[Pictures, Run], tmp_path: 
     assert sha256_of_folder(tmp_path / "out") == sha256_of_folder(tmp_path / "parallel")
 
 
-def die(*_: object) -> None:
-    import os
-
-    os._exit(3)
-
-
-@pytest.mark.slow
-def test_a_dead_worker_is_a_clear_error(world: tuple[Pictures, Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    _, run = world
-    monkeypatch.setattr("hashgen.features._prepare", die)
-    with pytest.raises(HashgenError, match="--workers"):
-        run(workers=1)
-
-
 def test_raw_that_changed_behind_the_filter_is_named(world: tuple[Pictures, Run], tmp_path: Path) -> None:
     pictures, run = world
     swapped = Pictures(pictures.ids, pictures.shards, pictures.rows, pictures.sha256[::-1], pictures.sources)

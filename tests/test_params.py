@@ -191,7 +191,7 @@ def test_words_are_words(tmp_path: Path, word: str) -> None:
         ("dirt: 0.15", "dirt: .nan", "scrape.sample.dirt"),
         ("dirt: 0.15", "dirt: .inf", "scrape.sample.dirt"),
         ("dirt: 0.15", "dirt: 2019-04-30", "scrape.sample.dirt"),
-        ("posts: 1800", "posts: 0o17z", "scrape.sample.posts"),
+        ("posts: 3000", "posts: 0o17z", "scrape.sample.posts"),
     ],
 )
 def test_what_yaml_can_do_wrong(tmp_path: Path, old: str, new: str, message: str) -> None:

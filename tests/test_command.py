@@ -1,0 +1,67 @@
+"""What all stages share on the command line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hashgen.devices import choose_device
+from hashgen.errors import HashgenError
+from stages.command import input_path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_relative_paths_start_at_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert input_path("../photos") == tmp_path / "../photos"
+    assert input_path("/data/photos") == Path("/data/photos")
+    assert input_path("~/photos") == Path.home() / "photos"
+
+
+@pytest.mark.parametrize("copy", [".dvc/tmp/exps/tmpx", ".dvc/tmp/exps/standalone/tmpx"])
+def test_in_a_copy_of_an_experiment_the_root_is_the_users_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copy: str
+) -> None:
+    (tmp_path / copy).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / copy)
+    assert input_path("../photos") == tmp_path / "../photos"
+
+
+def test_devices() -> None:
+    assert choose_device("cpu").type == "cpu"
+    with pytest.raises(HashgenError, match="choose auto, cpu or cuda"):
+        choose_device("tpu")
+
+
+STAGES = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem not in ("__init__", "command"))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_help_says_what_a_stage_does_without_loading_torch(stage: str) -> None:
+    code = f"import sys, runpy; sys.argv = ['x', '--help']; runpy.run_module('stages.{stage}', run_name='__main__')"
+    hook = f"import atexit, sys; atexit.register(lambda: print('TORCH' if 'torch' in sys.modules else 'light')); {code}"
+    done = subprocess.run([sys.executable, "-c", hook], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--params" in done.stdout and "light" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "v/words.json: no such file; the stage vocab makes it"),
+        (["--params", "none.yaml"], "none.yaml: no such file"),
+        (["--device", "tpu"], "choose auto, cpu or cuda"),
+    ],
+)
+def test_a_users_error_is_one_line_and_exit_code_1(tmp_path: Path, arguments: list[str], message: str) -> None:
+    env = os.environ | {"HASHGEN_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    paths = ["--manifest", "m", "--vocab", "v", "--features", "f", "--out", "o", "--history", "h"]
+    command = [sys.executable, "-m", "stages.train", *paths, *arguments]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: ") and message in line
