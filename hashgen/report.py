@@ -2,7 +2,9 @@
 
 import base64
 import dataclasses
+import hashlib
 import io
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -91,6 +93,27 @@ def make_card(kind: Kind, post: Mapping[Hashable, Any], image: Image.Image) -> C
         [hashtag for hashtag in written if hashtag not in true],
         [hashtag for hashtag in true if hashtag not in written],
     )
+
+
+def choose_examples(rejects: pd.DataFrame, count: int) -> dict[str, list[str]]:
+    """For each reason, most frequent first, the raw captions of `count` dropped posts, drawn by a hash of their id.
+
+    A caption of more than 200 characters is cut; a post without a caption gives its detail instead.
+    """
+    drawn = rejects.assign(draw=[hashlib.sha256(str(post).encode()).hexdigest() for post in rejects["id"]])
+    examples = {}
+    counts = Counter(rejects["reason"])
+    for reason in sorted(counts, key=lambda reason: (-counts[reason], reason)):
+        rows = drawn[drawn["reason"] == reason].sort_values("draw").head(count)
+        examples[str(reason)] = [_shortened(c, d) for c, d in zip(rows["caption"], rows["detail"], strict=True)]
+    return examples
+
+
+def _shortened(caption: object, detail: object, length: int = 200) -> str:
+    # pandas gives nan for null.
+    text = " ".join(caption.split()) if isinstance(caption, str) else ""
+    text = text or f"({detail if isinstance(detail, str) else 'no text'})"
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,7 +211,7 @@ def _svg(figure: "Figure") -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Sources:
-    """All that a report tells: the metrics of the stages, the history and the cards."""
+    """All that a report tells: the metrics of the stages, the history, the cards, captions of dropped posts."""
 
     scrape: Mapping[str, Any]
     filter: Mapping[str, Any]
@@ -198,6 +221,7 @@ class Sources:
     evaluate: Mapping[str, Any]
     history: pd.DataFrame
     cards: Sequence[Card]
+    examples: Mapping[str, Sequence[str]]
 
 
 def render(sources: Sources) -> str:

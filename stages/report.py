@@ -27,21 +27,23 @@ def main(
     history: Annotated[Path, typer.Option(help="CSV file of losses and scores by epoch (stage train).")],
     predictions: Annotated[Path, typer.Option(help="Parquet file of each post's hashtags (stage evaluate).")],
     manifest: Annotated[Path, typer.Option(help="Folder of the split's manifests (stage split).")],
+    rejects: Annotated[Path, typer.Option(help="Parquet file of the dropped posts (stage filter).")],
     raw: Annotated[Path, typer.Option(help="Folder of the raw posts (stage scrape), for the pictures.")],
     out: Annotated[Path, typer.Option(help="HTML file to write.")],
     params: ParamsOption = PARAMS,
 ) -> None:
     """Write the report as one HTML page that needs no network."""
     from hashgen.manifest import read_table
-    from hashgen.report import Sources, read_history, render
+    from hashgen.report import Sources, choose_examples, read_history, render
 
-    count = read_params(params).report.cards
+    section = read_params(params).report
     named = {"scrape": scrape, "filter": filter, "split": split, "vocab": vocab}
     named |= {"baselines": baselines, "evaluate": evaluate}
     metrics = {stage: read_json(path, stage) for stage, path in named.items()}
     written = read_table(predictions, "evaluate")
-    cards = _cards(written, manifest, raw, count)
-    page = render(Sources(**metrics, history=read_history(history), cards=cards))
+    cards = _cards(written, manifest, raw, section.cards)
+    examples = choose_examples(read_table(rejects, "filter"), section.examples)
+    page = render(Sources(**metrics, history=read_history(history), cards=cards, examples=examples))
     with atomic_file(out) as partial:
         partial.write_text(page, encoding="utf-8")
     done("report", f"{out} ({len(page) / 2**20:.2f} MiB): open it in a browser")

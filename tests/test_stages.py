@@ -86,7 +86,8 @@ class Project:
         metrics = {name: self.metrics / f"{name}.json" for name in names}
         report.main(
             **metrics, history=self.root / "history.csv", predictions=self.data / "predictions.parquet",
-            manifest=self.data / "manifest", raw=self.data / "raw", out=self.root / "report.html", params=self.params,
+            manifest=self.data / "manifest", rejects=self.data / "rejects.parquet", raw=self.data / "raw",
+            out=self.root / "report.html", params=self.params,
         )  # fmt: skip
 
     def read(self, name: str) -> Any:
