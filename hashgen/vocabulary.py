@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from hashgen.errors import HashgenError
 from hashgen.files import require
-from hashgen.words import segment
+from hashgen.words import make_tokenizer, segment
 
 PAD, BEGIN, END, UNKNOWN = "<pad>", "<begin>", "<end>", "<unknown>"
 SPECIALS = (PAD, BEGIN, END, UNKNOWN)
@@ -197,8 +197,13 @@ class Vocabularies:
     hashtag_vectors: Vectors
 
     def save(self, folder: Path) -> None:
-        """Write words.json, hashtags.json and vectors.safetensors into an existing folder."""
+        """Write words.json, hashtags.json and vectors.safetensors into an existing folder.
+
+        tokenizer.json beside them turns a cleaned caption into the same numbers outside of this project
+        (`tokenizers.Tokenizer.from_file`).
+        """
         self.words.save(folder / "words.json")
+        make_tokenizer(self.words.tokens, UNKNOWN).save(str(folder / "tokenizer.json"))
         self.hashtags.save(folder / "hashtags.json")
         save_file({"words": self.word_vectors, "hashtags": self.hashtag_vectors}, folder / "vectors.safetensors")
 

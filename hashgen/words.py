@@ -1,11 +1,11 @@
 """Words: the tokens of a caption, and the words that a hashtag is written of."""
 
 import functools
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Literal
 
 import regex
-from tokenizers import Regex, pre_tokenizers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 _W = r"[\p{L}\p{M}\p{N}]"
 _CLITIC = rf"'(?:s|m|d|re|ve|ll)(?!{_W})"
@@ -45,11 +45,26 @@ def tokenise(caption: str) -> list[str]:
     compounds fall apart at the hyphen unless a part is a single letter (x-ray). Expects ASCII quotes, as
     `captions.clean_caption` leaves them.
     """
-    return [_ELLIPSIS.get(token[:2], token) for token, _ in _pre_tokeniser().pre_tokenize_str(caption.lower())]
+    text = _normaliser().normalize_str(caption)
+    return [token for token, _ in _pre_tokeniser().pre_tokenize_str(text)]
 
 
-# Dots and dashes are typed in any number; the list has one form of each.
-_ELLIPSIS = {"..": "...", "--": "--"}
+def make_tokenizer(tokens: Sequence[str], unknown: str) -> Tokenizer:
+    """`tokenise` and the numbers of `tokens` (their places) as one Hugging Face tokenizer of kind WordLevel.
+
+    unknown: the token that stands for all others; must be among `tokens`.
+    """
+    tokenizer = Tokenizer(models.WordLevel({token: number for number, token in enumerate(tokens)}, unk_token=unknown))
+    tokenizer.normalizer = _normaliser()
+    tokenizer.pre_tokenizer = _pre_tokeniser()
+    return tokenizer
+
+
+@functools.cache
+def _normaliser() -> normalizers.Normalizer:
+    # Dots and dashes are typed in any number; the list has one form of each.
+    runs = [normalizers.Replace(Regex(r"\.\.+"), "..."), normalizers.Replace(Regex("--+"), "--")]
+    return normalizers.Sequence([normalizers.Lowercase(), *runs])
 
 
 @functools.cache

@@ -113,7 +113,7 @@ def test_save_load_decode(tmp_path: Path) -> None:
     assert same(loaded.model.state_dict(), model.state_dict())
     assert free_running_scores(loaded.model, data.val, data, 6) == free_running_scores(model, data.val, data, 6)
     assert {path.name for path in folder.iterdir()} == {
-        "model.json", "model.safetensors", "words.json", "hashtags.json", "vectors.safetensors",
+        "model.json", "model.safetensors", "words.json", "hashtags.json", "vectors.safetensors", "tokenizer.json",
     }  # fmt: skip
 
 

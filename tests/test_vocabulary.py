@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from hashgen.errors import HashgenError
 from hashgen.vocabulary import (
@@ -19,6 +20,7 @@ from hashgen.vocabulary import (
     coverage,
     embed,
 )
+from hashgen.words import make_tokenizer, tokenise
 
 TAGS = st.lists(st.lists(st.sampled_from("abcdefg"), max_size=6), max_size=12)
 
@@ -116,6 +118,19 @@ def test_save_and_load(tmp_path: Path) -> None:
     loaded = Vocabularies.load(tmp_path)
     assert loaded.words == vocabularies.words and loaded.hashtags == vocabularies.hashtags
     assert np.array_equal(loaded.hashtag_vectors, vocabularies.hashtag_vectors)
+
+
+@settings(deadline=None)
+@given(st.text("ab dog's don't wow ...--!?İ", max_size=30))
+def test_the_tokenizer_file_gives_the_same_numbers(caption: str) -> None:
+    words = build_vocabulary([["a", "b", "dog", "'s", "do", "n't", "...", "--", "!"]], 1)
+    tokenizer = Tokenizer.from_str(make_tokenizer(words.tokens, "<unknown>").to_str())
+    assert tokenizer.encode(caption).ids == words.encode(tokenise(caption))
+
+
+def test_the_tokenizer_file_lies_beside_the_vocabularies(tmp_path: Path) -> None:
+    make_vocabularies().save(tmp_path)
+    assert Tokenizer.from_file(str(tmp_path / "tokenizer.json")).encode("B, a").ids == [5, UNKNOWN_ID, 4]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"tokens": ["a"], "counts": [1]}', '{"tokens": 3}'])
