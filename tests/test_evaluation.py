@@ -1,0 +1,86 @@
+"""What evaluate adds around the metrics: the audit, ceilings, the paper's protocol."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from hashgen.evaluation import audit_filter, ceilings, paper_protocol, predict, score_predictions
+from hashgen.params import Evaluate
+from hashgen.sources.world import WORLD
+from hashgen.trained import Trained
+from hashgen.training import Data, fit
+from tests.small_world import small_data, small_manifest, train_section
+
+CPU = torch.device("cpu")
+SECTION = Evaluate(decoding="greedy", beam=3, length_penalty=0.0, bootstrap=20, seed=1)
+
+
+def truth(**dirt: str | None) -> pd.DataFrame:
+    return pd.DataFrame({"id": list(dirt), "dirt": list(dirt.values())})
+
+
+def rejects(**reasons: str) -> pd.DataFrame:
+    return pd.DataFrame({"id": list(reasons), "reason": list(reasons.values())})
+
+
+def test_the_audit_counts_each_kind_of_mistake() -> None:
+    known = truth(clean=None, lost=None, emoji="emoji", slipped="not_english", mistaken="video")
+    found = audit_filter(known, ["clean", "slipped"], rejects(lost="emoji", emoji="emoji", mistaken="bad_image"))
+    assert found == {
+        "posts": 5,
+        "dirty": 3,
+        "dirty_kept": 1,
+        "clean_lost": 1,
+        "wrong_reason": 1,
+        "by_reason": {"emoji": 1, "video": 1},
+    }
+
+
+def test_no_audit_and_no_ceiling_without_truth() -> None:
+    empty = pd.DataFrame({name: [] for name in ("id", "dirt", "scene", "light", "mood")})
+    assert audit_filter(empty, ["p"], rejects()) is None
+    assert ceilings(empty, small_manifest(4), 6) is None
+
+
+def test_ceilings_take_the_truth_of_these_posts() -> None:
+    scene, light, mood = "beach", "noon", "calm"
+    candidates = [hashtag for hashtag, chance in WORLD.candidates(scene, light, mood) if chance > 0.5]
+    manifest = pd.DataFrame({"id": ["b", "a"], "hashtags": [candidates, candidates]})
+    known = pd.DataFrame({"id": ["a", "b", "c"], "scene": scene, "light": light, "mood": mood})
+    found = ceilings(known, manifest, 20)
+    assert found is not None
+    assert found["both"]["bleu4"] == pytest.approx(1.0) and found["both"]["p_at_1"] == 1.0
+    assert found["image"]["bleu4"] < 0.5 and found["caption"]["bleu4"] < 0.5
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Data]:
+    folder: Path = tmp_path_factory.mktemp("learnt")
+    section = train_section(epochs=12)
+    data = small_data(folder, section, train=64, val=16)
+    model, history = fit(data, section, CPU, folder / "checkpoint.pt")
+    return Trained(model, data.vocabularies, section, data.features.meta, 12, history[-1].val_f1), data
+
+
+def test_blind_scores_fall_and_beam_agrees_with_the_selector(learnt: tuple[Trained, Data]) -> None:
+    trained, data = learnt
+    written = predict(trained, data.val, data.features, SECTION)
+    assert written.both == written.greedy
+    assert (
+        predict(trained, data.val, data.features, SECTION.model_copy(update={"decoding": "beam"})).both == written.beam
+    )
+    found = score_predictions(written, small_manifest(16, "v"), small_manifest(64, "t"), SECTION)
+    assert found["both"]["f1"] > 0.95
+    assert found["no_image"]["f1"] < 0.8 and found["no_caption"]["f1"] < 0.8
+
+
+def test_the_papers_protocol_flatters_writing_nothing(learnt: tuple[Trained, Data]) -> None:
+    trained, data = learnt
+    found = paper_protocol(trained, data.val, data.features, "love", 1)
+    assert found["model"] > 0.9
+    # Every post has 4 hashtags of at most 6: 2 of 6 steps are empty against empty.
+    assert found["nothing"] == pytest.approx(2 / 6)
+    # The same hashtag at each of 6 places: right for every post at the 4th, with the other places all wrong.
+    assert found["constant"] == pytest.approx(1 / 6)
