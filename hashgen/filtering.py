@@ -45,6 +45,7 @@ POSTS_SCHEMA = pa.schema(
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("image_sha256", pa.string()),
+        ("image_phash", pa.string()),
         ("licence", pa.string()),
     ]
 )
@@ -60,6 +61,9 @@ REJECTS_SCHEMA = pa.schema(
         ("detail", pa.string()),
     ]
 )
+# Seed hashtags that metrics tell apart; the others are summed under a name that is no hashtag.
+SEEDS_TOLD = 50
+OTHER_SEEDS = "(others)"
 _ROWS_PACKED = 1000
 _COLUMNS = ("id", "source", "caption", "hashtags", "seed_hashtags", "author", "date", "kind", "image.bytes", "licence")
 
@@ -76,7 +80,7 @@ class Text:
 class Judged:
     """A post and the reason to drop it, None for a good one.
 
-    post: a row of POSTS_SCHEMA, for a dropped one of REJECTS_SCHEMA. image_sha256: None where it was not looked at.
+    post: a row of POSTS_SCHEMA, for a dropped one of REJECTS_SCHEMA.
     """
 
     post: dict[str, Any]
@@ -136,11 +140,12 @@ def judge(record: dict[str, Any], shard: str, row: int, section: Filter) -> Judg
     if data is None:
         return drop("bad_image", "missing")
     try:
-        width, height = check_image(data, section.min_side, section.max_pixels)
+        image = check_image(data, section.min_side, section.max_pixels)
     except BadImage as error:
         return drop("bad_image", str(error.args[0]))
-    post |= {"caption": text.caption, "hashtags": text.hashtags, "width": width, "height": height}
-    return Judged(post | {"image_sha256": hashlib.sha256(data).hexdigest()}, record["caption"])
+    post |= {"caption": text.caption, "hashtags": text.hashtags, "width": image.width, "height": image.height}
+    post |= {"image_sha256": hashlib.sha256(data).hexdigest(), "image_phash": image.phash}
+    return Judged(post, record["caption"])
 
 
 def judge_row_group(group: RowGroup, section: Filter) -> Iterator[Judged]:
@@ -235,7 +240,10 @@ class _Gathering:
 
 
 def summarise(filtered: Filtered) -> dict[str, Any]:
-    """Metrics: raw = merged + kept + all dropped; kept_share is of distinct posts; bad_images counts their details."""
+    """Metrics: raw = merged + kept + all dropped; kept_share is of distinct posts; bad_images counts their details.
+
+    sources and seeds: the same by source, and by the seed hashtags that led to a post (a post counts under each).
+    """
     reasons = _counts_by(filtered.rejects, "source", "reason")
     kept = Counter(filtered.kept.column("source").to_pylist())
     details = _counts_by(filtered.rejects, "reason", "detail")
@@ -247,6 +255,7 @@ def summarise(filtered: Filtered) -> dict[str, Any]:
         "dropped": {reason: sum(funnel["dropped"][reason] for funnel in sources.values()) for reason in REASONS},
         "bad_images": {detail: details["bad_image", detail] for key, detail in sorted(details) if key == "bad_image"},
         "sources": sources,
+        "seeds": _by_seed(filtered),
     }
 
 
@@ -257,6 +266,27 @@ def _funnel(filtered: Filtered, source: str, kept: Counter[str], reasons: Counte
         "kept": kept[source],
         "dropped": {reason: reasons[source, reason] for reason in REASONS},
     }
+
+
+def _by_seed(filtered: Filtered) -> dict[str, Any]:
+    """Per seed hashtag: distinct posts, those kept, and the reasons that occur. Most posts first."""
+    kept = Counter(seed for seeds in filtered.kept.column("seed_hashtags").to_pylist() for seed in seeds)
+    columns = (filtered.rejects.column(name).to_pylist() for name in ("seed_hashtags", "reason"))
+    dropped = Counter((seed, reason) for seeds, reason in zip(*columns, strict=True) for seed in seeds)
+    posts = kept.copy()
+    for (seed, _), count in dropped.items():
+        posts[seed] += count
+    order = sorted(posts, key=lambda seed: (-posts[seed], seed))
+    named = {seed: [seed] for seed in order[:SEEDS_TOLD]} | {OTHER_SEEDS: order[SEEDS_TOLD:]}
+    result = {}
+    for name, seeds in named.items():
+        reasons = {reason: sum(dropped[seed, reason] for seed in seeds) for reason in REASONS}
+        result[name] = {
+            "posts": sum(posts[seed] for seed in seeds),
+            "kept": sum(kept[seed] for seed in seeds),
+            "dropped": {reason: count for reason, count in reasons.items() if count},
+        }
+    return {name: funnel for name, funnel in result.items() if funnel["posts"]}
 
 
 def _counts_by(table: pa.Table, first: str, second: str) -> Counter[tuple[str, str]]:

@@ -59,6 +59,9 @@ class Filter(_Section):
 
 
 class Split(_Section):
+    by: Literal["group", "author", "time"]
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=10)] | None
+    same_caption_words: Positive | None
     shares: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     limit: Annotated[int, Field(ge=3)] | None
     seed: NonNegative

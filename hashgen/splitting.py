@@ -1,37 +1,68 @@
-"""Groups of posts that belong together, the split of each group, and the audit that nothing leaks across."""
+"""Groups of posts that belong together, and the split of each group."""
 
 import hashlib
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-import pandas as pd
+import numpy as np
 import pyarrow as pa
 
 from hashgen.errors import HashgenError
 from hashgen.manifest import SPLITS, SplitName
+from hashgen.near_duplicates import first_alike
 from hashgen.params import Split
 
-# Posts that agree in one of these columns of posts.parquet belong to one group; null agrees with nothing.
+# Posts that agree in one of these columns of posts.parquet belong to one group; null agrees with nothing. The children
+# of a carousel have author and caption in common; a source that knows neither gives them one id.
 GROUP_KEYS = ("id", "image_sha256", "author")
-_WORD = re.compile(r"\w+")
+# The column of posts.parquet without which a post cannot be placed by `split.by`.
+NEEDED_TO_SPLIT_BY = {"group": "id", "author": "author", "time": "date"}
+_NO_WORD = re.compile(r"[\W_]+")
 
 
-def group_posts(posts: pa.Table) -> list[str]:
+def group_posts(posts: pa.Table, near_duplicate_bits: int | None, same_caption_words: int | None) -> list[str]:
     """The group of each post, in the order of `posts`: the id of the group's first member in that order.
 
-    posts: columns id and GROUP_KEYS. Since new posts come last, a group keeps its name when it grows, and groups that
-    merge take the name of the one that was there first.
+    Two posts belong together when they agree in one of GROUP_KEYS, when their perceptual hashes differ in at most
+    `near_duplicate_bits` bits, or when they have one caption of at least `same_caption_words` words, case and
+    punctuation aside; None turns either off. So do all of a chain.
+
+    posts: columns GROUP_KEYS, image_phash and caption. Since new posts come last, a group keeps its name when it
+    grows, and groups that merge take the name of the one that was there first.
     """
     parents = list(range(posts.num_rows))
-    for key in GROUP_KEYS:
-        first: dict[str, int] = {}
-        for row, value in enumerate(posts.column(key).to_pylist()):
+    for likes in _likes(posts, near_duplicate_bits, same_caption_words):
+        first: dict[object, int] = {}
+        for row, value in enumerate(likes):
             if value is not None:
                 _unite(parents, first.setdefault(value, row), row)
     ids = posts.column("id").to_pylist()
     return [ids[_root(parents, row)] for row in range(len(ids))]
+
+
+def _likes(posts: pa.Table, bits: int | None, words: int | None) -> Iterator[list[object]]:
+    """For each way to belong together a value for every post, equal for those that do and None for no such post."""
+    for key in GROUP_KEYS:
+        yield posts.column(key).to_pylist()
+    if bits is not None:
+        yield _looks(posts.column("image_phash").to_pylist(), bits)
+    if words is not None:
+        yield [caption_key(caption, words) for caption in posts.column("caption").to_pylist()]
+
+
+def _looks(hashes: list[str | None], bits: int) -> list[object]:
+    known = [row for row, value in enumerate(hashes) if value is not None]
+    first = first_alike(np.array([int(hashes[row] or "", 16) for row in known], np.uint64), bits)
+    looks: list[object] = [None] * len(hashes)
+    for row, look in zip(known, first.tolist(), strict=True):
+        looks[row] = look
+    return looks
+
+
+def caption_key(caption: str, words: int) -> str | None:
+    """The caption in lower case without punctuation; None if it has fewer than `words` words."""
+    found = [word for part in caption.lower().split() if (word := _NO_WORD.sub("", part))]
+    return " ".join(found) if len(found) >= words else None
 
 
 def _root(parents: list[int], row: int) -> int:
@@ -77,16 +108,23 @@ def _hash(group: str, seed: int, purpose: bytes) -> float:
 def split_posts(posts: pa.Table, section: Split) -> dict[SplitName, pa.Table]:
     """The manifests: the columns of `posts` and `group`, in the order of `posts`.
 
-    Groups come from all posts, so that `split.limit` moves no group. Raises HashgenError if a split is empty.
+    Groups and the bounds of time come from all posts, so that `split.limit` moves no group. `by: author` leaves out
+    posts whose author is not known and `by: time` those without a date: nobody can tell on which side they belong.
+    Raises HashgenError if none is left or a split is empty.
     """
-    groups = group_posts(posts)
+    groups = group_posts(posts, section.near_duplicate_bits, section.same_caption_words)
+    placed = _by_time(posts, groups, section) if section.by == "time" else _by_hash(groups, section)
+    needed = NEEDED_TO_SPLIT_BY[section.by]
+    known = np.flatnonzero(posts.column(needed).is_valid().to_numpy())
+    if not known.size:
+        raise HashgenError(f"split: no post has {needed}, which split.by: {section.by} needs; set split.by: group")
     rows: dict[SplitName, list[int]] = {name: [] for name in SPLITS}
-    for row in choose_posts(groups, section.limit, section.seed):
-        rows[split_of_group(groups[row], section.shares, section.seed)].append(row)
+    for place in choose_posts([groups[row] for row in known], section.limit, section.seed):
+        rows[placed[groups[known[place]]]].append(int(known[place]))
     if not all(rows.values()):
         sizes = ", ".join(f"{name} {len(rows[name]):,}" for name in SPLITS)
         limit = "" if section.limit is None else "raise split.limit, "
-        count = f"{posts.num_rows:,} posts in {len(set(groups)):,} groups"
+        count = f"{len(known):,} posts in {len({groups[row] for row in known}):,} groups"
         raise HashgenError(
             f"split: an empty split ({sizes} of {count}); {limit}change split.shares or bring more posts"
         )
@@ -94,47 +132,20 @@ def split_posts(posts: pa.Table, section: Split) -> dict[SplitName, pa.Table]:
     return {name: named.take(pa.array(rows[name], pa.int64())) for name in SPLITS}
 
 
-def summarise(manifests: Mapping[SplitName, pd.DataFrame]) -> dict[str, Any]:
-    """Metrics of written manifests: sizes, groups, leaks (values that stand in more than one split; all must be 0).
+def _by_hash(groups: Sequence[str], section: Split) -> dict[str, SplitName]:
+    return {group: split_of_group(group, section.shares, section.seed) for group in set(groups)}
 
-    unseen_hashtags: share of the test posts' hashtags, distinct and as they occur, that no training post has.
-    targets_in_caption: share of all hashtags that stand literally as a word in their own post's caption.
+
+def _by_time(posts: pa.Table, groups: Sequence[str], section: Split) -> dict[str, SplitName]:
+    """The split of each group that has a date: where its oldest post falls when all are in order of date.
+
+    So a group that straddles a bound lies in the earlier split: no post of a later split is older than its bound.
     """
-    groups = Counter(group for frame in manifests.values() for group in frame["group"])
-    posts = sum(len(frame) for frame in manifests.values())
-    return {
-        "sizes": {name: len(manifests[name]) for name in SPLITS},
-        "shares": {name: len(manifests[name]) / posts for name in SPLITS},
-        "groups": len(groups),
-        "largest_group": max(groups.values()),
-        "leaks": {
-            "posts": shared(manifests, "id"),
-            "images": shared(manifests, "image_sha256"),
-            "authors": shared(manifests, "author"),
-            "groups": shared(manifests, "group"),
-        },
-        "unseen_hashtags": _unseen(manifests["train"]["hashtags"], manifests["test"]["hashtags"]),
-        "targets_in_caption": _in_caption(pd.concat([manifests[name] for name in SPLITS])),
-    }
-
-
-def shared(manifests: Mapping[SplitName, pd.DataFrame], column: str) -> int:
-    """How many distinct values of a column stand in more than one split; nulls apart."""
-    splits = Counter(value for frame in manifests.values() for value in frame[column].dropna().unique())
-    return sum(count > 1 for count in splits.values())
-
-
-def _unseen(train: "pd.Series[Any]", test: "pd.Series[Any]") -> dict[str, float]:
-    known = {hashtag for hashtags in train for hashtag in hashtags}
-    counts = Counter(hashtag for hashtags in test for hashtag in hashtags)
-    unseen = {hashtag: count for hashtag, count in counts.items() if hashtag not in known}
-    return {"distinct": len(unseen) / len(counts), "occurrences": sum(unseen.values()) / counts.total()}
-
-
-def _in_caption(posts: pd.DataFrame) -> float:
-    hits = total = 0
-    for caption, hashtags in zip(posts["caption"], posts["hashtags"], strict=True):
-        words = set(_WORD.findall(caption.lower()))
-        hits += sum(hashtag in words for hashtag in hashtags)
-        total += len(hashtags)
-    return hits / total
+    dates = posts.column("date").to_pylist()
+    order = sorted((row for row, date in enumerate(dates) if date is not None), key=lambda row: (dates[row], row))
+    train, val, _ = (share / sum(section.shares) * len(order) for share in section.shares)
+    placed: dict[str, SplitName] = {}
+    for place, row in enumerate(order):
+        split: SplitName = "train" if place < round(train) else "val" if place < round(train + val) else "test"
+        placed.setdefault(groups[row], split)
+    return placed

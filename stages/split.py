@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
+from hashgen.audit import broken_promises, summarise
 from hashgen.errors import HashgenError
 from hashgen.files import atomic_folder, require, write_json
 from hashgen.manifest import SPLITS, read_manifest
 from hashgen.params import read_params
-from hashgen.splitting import GROUP_KEYS, split_posts, summarise
+from hashgen.splitting import GROUP_KEYS, NEEDED_TO_SPLIT_BY, split_posts
 from stages.command import PARAMS, ParamsOption, done, run
 
 # A group of more than this share of the posts makes the splits' sizes a matter of luck.
@@ -25,19 +26,23 @@ def main(
     metrics: Annotated[Path, typer.Option(help="JSON file to write the metrics to, leak audit included.")],
     params: ParamsOption = PARAMS,
 ) -> None:
-    """Split the kept posts by the hash of their group, so that nothing leaks and adding posts moves none."""
+    """Split the kept posts by their groups, so that nothing leaks, and audit what was written."""
     section = read_params(params).split
-    manifests = split_posts(_read_posts(posts), section)
+    kept = _read_posts(posts)
+    manifests = split_posts(kept, section)
     with atomic_folder(out) as folder:
         for name, table in manifests.items():
             pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
-        summary = summarise({name: read_manifest(folder, name) for name in SPLITS}) | {"limit": section.limit}
-        if any(summary["leaks"].values()):
-            raise RuntimeError(f"posts leak across splits: {summary['leaks']}")
-    write_json(metrics, summary)
-    _warn(summary)
+        summary = summarise({name: read_manifest(folder, name) for name in SPLITS}, section)
+        if broken := broken_promises(summary["leaks"], section):
+            raise RuntimeError(f"posts leak across splits: {broken}")
+    left_out = kept.column(NEEDED_TO_SPLIT_BY[section.by]).null_count
+    write_json(metrics, summary | {"limit": section.limit, "left_out": left_out})
+    _warn(summary, left_out)
     sizes = ", ".join(f"{name} {size:,}" for name, size in summary["sizes"].items())
-    done("split", f"{sizes}; {summary['groups']:,} groups, no leak")
+    found = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in summary["leaks"].items() if count)
+    leaks = f"across splits: {found}" if found else "no leak"
+    done("split", f"{sizes}; {summary['groups']:,} groups, {leaks}")
 
 
 def _read_posts(path: Path) -> pa.Table:
@@ -45,19 +50,23 @@ def _read_posts(path: Path) -> pa.Table:
         table = pq.read_table(require(path, "filter"))
     except (pa.ArrowException, OSError) as error:
         raise HashgenError(f"{path}: not a readable Parquet file ({error}); run the stage filter again") from error
-    if missing := [name for name in (*GROUP_KEYS, "caption", "hashtags") if name not in table.column_names]:
+    columns = (*GROUP_KEYS, "image_phash", "caption", "hashtags", "seed_hashtags", "date")
+    if missing := [name for name in columns if name not in table.column_names]:
         raise HashgenError(f"{path}: no column {', '.join(missing)}; run the stage filter again")
     return table
 
 
-def _warn(summary: dict[str, Any]) -> None:
+def _warn(summary: dict[str, Any], left_out: int) -> None:
     posts, largest = sum(summary["sizes"].values()), summary["largest_group"]
     if largest > LARGE_GROUP * posts:
         print(
-            f"warning: one group holds {largest:,} of {posts:,} posts (same author or picture), "
+            f"warning: one group holds {largest:,} of {posts:,} posts (same author, picture or caption, or nearly), "
             "so the splits may be far from split.shares",
             file=sys.stderr,
         )
+    if left_out:
+        needed = NEEDED_TO_SPLIT_BY[summary["by"]]
+        print(f"warning: {left_out:,} posts without {needed} are in no split (split.by)", file=sys.stderr)
 
 
 if __name__ == "__main__":

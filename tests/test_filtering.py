@@ -13,6 +13,7 @@ from PIL import Image
 from hashgen import posts as posts_module
 from hashgen.errors import HashgenError
 from hashgen.filtering import (
+    OTHER_SEEDS,
     POSTS_SCHEMA,
     REASONS,
     REJECTS_SCHEMA,
@@ -26,6 +27,7 @@ from hashgen.filtering import (
     require_kept,
     summarise,
 )
+from hashgen.images import Checked, check_image
 from hashgen.params import Filter, LanguageThresholds
 from hashgen.posts import Post, row_groups, write_shards
 
@@ -155,7 +157,7 @@ def test_rows_are_as_the_schemas_say(tmp_path: Path) -> None:
     filtered = run(tmp_path, [bad, good])
     assert filtered.kept.schema == POSTS_SCHEMA and filtered.rejects.schema == REJECTS_SCHEMA
     (kept,), (reject,) = filtered.kept.to_pylist(), filtered.rejects.to_pylist()
-    assert len(kept.pop("image_sha256")) == 64
+    assert len(kept.pop("image_sha256")) == 64 and kept.pop("image_phash") is None
     assert kept == {
         "id": "p0",
         "caption": ENGLISH,
@@ -236,6 +238,36 @@ def test_summary_counts_by_source(tmp_path: Path) -> None:
     }
 
 
+def test_the_perceptual_hash_is_kept(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    Image.linear_gradient("L").rotate(30).save(stream, "PNG")
+    (kept,) = run(tmp_path, [post(0, image=stream.getvalue())]).kept.to_pylist()
+    assert kept["image_phash"] == check_image(stream.getvalue(), 32, 10**8).phash and len(kept["image_phash"]) == 16
+
+
+def test_summary_counts_by_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    posts = [
+        post(0, seed_hashtags=["b"]),
+        post(0, seed_hashtags=["#A"]),
+        post(1, seed_hashtags=["a", "c"], image=None),
+        post(2, seed_hashtags=["a", "d"], caption=None),
+        post(3, seed_hashtags=["b", "d"]),
+        post(4),
+    ]
+    filtered = run(tmp_path, posts)
+    whole = {
+        "a": {"posts": 3, "kept": 1, "dropped": {"no_caption": 1, "bad_image": 1}},
+        "b": {"posts": 2, "kept": 2, "dropped": {}},
+        "d": {"posts": 2, "kept": 1, "dropped": {"no_caption": 1}},
+        "c": {"posts": 1, "kept": 0, "dropped": {"bad_image": 1}},
+    }
+    assert list(summarise(filtered)["seeds"].items()) == list(whole.items())
+    monkeypatch.setattr("hashgen.filtering.SEEDS_TOLD", 2)
+    others = {"posts": 3, "kept": 1, "dropped": {"no_caption": 1, "bad_image": 1}}
+    assert summarise(filtered)["seeds"] == {"a": whole["a"], "b": whole["b"], OTHER_SEEDS: others}
+    assert summarise(run(tmp_path / "none", [post(0)]))["seeds"] == {}
+
+
 def test_nothing_kept_says_why_and_what_to_change(tmp_path: Path) -> None:
     filtered = run(tmp_path, [post(n, image=None) for n in range(3)] + [post(3, caption="hm 😂 #a")])
     with pytest.raises(HashgenError, match=r"none of 4 posts is kept \(bad_image 3, emoji 1\); .*filter\.emoji: strip"):
@@ -282,7 +314,9 @@ def test_an_error_in_a_worker_comes_out(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_pictures_are_opened_once_and_only_after_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
-    monkeypatch.setattr("hashgen.filtering.check_image", lambda data, *_: (opened.append(data), (40, 40))[1])
+    monkeypatch.setattr(
+        "hashgen.filtering.check_image", lambda data, *_: (opened.append(data), Checked(40, 40, None))[1]
+    )
     write_shards([post(0), post(1, caption=None)], tmp_path)
     (group,) = row_groups(tmp_path)
     list(judge_row_group(group, section()))

@@ -1,4 +1,5 @@
 import io
+import itertools
 import subprocess
 import sys
 import warnings
@@ -30,6 +31,15 @@ def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes
     return stream.getvalue()
 
 
+def size_of(data: bytes, min_side: int, max_pixels: int) -> tuple[int, int]:
+    checked = check_image(data, min_side, max_pixels)
+    return checked.width, checked.height
+
+
+def hash_of(data: bytes) -> str | None:
+    return check_image(data, 8, MAX_PIXELS).phash
+
+
 def detail_of(data: bytes, min_side: int = 8, max_pixels: int = MAX_PIXELS) -> str:
     with pytest.raises(BadImage) as caught:
         check_image(data, min_side, max_pixels)
@@ -41,11 +51,12 @@ def test_every_format_is_read_in_a_fresh_process(format: str) -> None:
     # In a process of its own: Pillow registers formats as it meets them.
     code = (
         "import sys; from hashgen.images import check_image; "
-        "print(check_image(sys.stdin.buffer.read(), 8, 10**6)); assert 'torch' not in sys.modules"
+        "assert 'imagehash' not in sys.modules; found = check_image(sys.stdin.buffer.read(), 8, 10**6); "
+        "print(found.width, found.height); assert 'torch' not in sys.modules"
     )
     data = encoded(gradient(40, 30), format)
     done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True)
-    assert done.stdout.decode().strip() == "(40, 30)"
+    assert done.stdout.decode().strip() == "40 30"
     assert np.abs(np.asarray(read_image(data, MAX_PIXELS), float) - np.asarray(gradient(40, 30), float)).mean() < 16
 
 
@@ -58,7 +69,7 @@ def test_truncated_files_are_found(format: str, share: float) -> None:
 
 def test_truncated_progressive_jpeg_is_found() -> None:
     data = encoded(noise(100, 80), "JPEG", progressive=True)
-    assert check_image(data, 8, MAX_PIXELS) == (100, 80)
+    assert size_of(data, 8, MAX_PIXELS) == (100, 80)
     assert detail_of(data[: len(data) // 2]) == "truncated"
 
 
@@ -81,7 +92,7 @@ def test_what_is_no_picture_says_why(data: bytes, detail: str) -> None:
 
 def test_sides_and_pixels_are_limited() -> None:
     data = encoded(gradient(40, 30))
-    assert check_image(data, 30, 1200) == (40, 30)
+    assert size_of(data, 30, 1200) == (40, 30)
     assert detail_of(data, min_side=31) == "too_small"
     assert detail_of(data, max_pixels=1199) == "too_large"
     assert detail_of(encoded(gradient(1, 1))) == "too_small"
@@ -115,7 +126,7 @@ def test_exif_orientation_is_applied(format: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(stored, format, exif=exif)
-    assert check_image(data, 8, MAX_PIXELS) == (48, 32)
+    assert size_of(data, 8, MAX_PIXELS) == (48, 32)
     read = read_image(data, MAX_PIXELS)
     assert read.size == (48, 32)
     assert np.abs(np.asarray(read, float) - np.asarray(upright, float)).mean() < 8
@@ -124,9 +135,61 @@ def test_exif_orientation_is_applied(format: str, orientation: int) -> None:
     assert np.abs(crops(data, 32, [0], 1).astype(float) - expected.astype(float)).mean() < 8
 
 
+def scene(seed: int, width: int = 640, height: int = 480) -> Image.Image:
+    """Blots of colour, as a photograph has: large shapes and some grain."""
+    chance = np.random.default_rng(seed)
+    blots = Image.fromarray(chance.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize((width, height))
+    grain = chance.integers(-8, 9, (height, width, 3))
+    return Image.fromarray(np.clip(np.asarray(blots).astype(int) + grain, 0, 255).astype(np.uint8))
+
+
+def bits_apart(one: str | None, other: str | None) -> int:
+    assert one is not None and other is not None
+    return (int(one, 16) ^ int(other, 16)).bit_count()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_copies_of_a_picture_have_nearly_its_hash(seed: int) -> None:
+    whole = scene(seed)
+    width, height = whole.size
+    original = hash_of(encoded(whole, "JPEG", quality=92))
+    copies = {
+        "png": encoded(whole),
+        "webp": encoded(whole, "WEBP", quality=60),
+        "worse": encoded(whole, "JPEG", quality=30),
+        "large": encoded(whole.resize((1280, 960)), "JPEG"),
+        "small": encoded(whole.resize((200, 150)), "JPEG"),
+        "cropped": encoded(whole.crop((3, 2, width - 3, height - 2)), "JPEG"),
+        "grey": encoded(whole.convert("L"), "JPEG"),
+    }
+    assert {name: bits for name, data in copies.items() if (bits := bits_apart(original, hash_of(data))) > 4} == {}
+
+
+def test_other_pictures_have_another_hash() -> None:
+    hashes = [hash_of(encoded(scene(seed), "JPEG")) for seed in range(12)]
+    assert min(bits_apart(one, other) for one, other in itertools.combinations(hashes, 2)) > 10
+
+
+def test_a_picture_turned_by_exif_has_the_hash_of_the_upright_one() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = encoded(scene(1).transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif)
+    assert bits_apart(hash_of(turned), hash_of(encoded(scene(1), "JPEG"))) <= 4
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF"])
+def test_pictures_without_structure_have_no_hash(format: str) -> None:
+    rows = np.tile(np.linspace(0, 255, 60).astype(np.uint8)[:, None], (1, 80))
+    speckled = np.random.default_rng(1).integers(120, 122, (60, 80), dtype=np.uint8)
+    for image in (Image.new("RGB", (80, 60), "teal"), Image.new("L", (80, 60), 0), Image.fromarray(speckled)):
+        assert hash_of(encoded(image, format)) is None
+    for fade in (rows, rows[::-1]):
+        assert hash_of(encoded(Image.fromarray(fade), "PNG")) is None
+
+
 @pytest.mark.parametrize("size", [(17, 16), (16, 17), (9, 8), (8, 9), (15, 16)])
 def test_sizes_do_not_suffer_from_the_reduced_scale(size: tuple[int, int]) -> None:
-    assert check_image(encoded(noise(*size), "JPEG"), 8, MAX_PIXELS) == size
+    assert size_of(encoded(noise(*size), "JPEG"), 8, MAX_PIXELS) == size
 
 
 def test_transparency_lies_on_white() -> None:
@@ -177,7 +240,7 @@ def test_cmyk_grey_and_animated_are_read() -> None:
 
 def test_broken_exif_does_not_lose_the_picture() -> None:
     data = encoded(gradient(40, 30), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff garbage")
-    assert check_image(data, 8, MAX_PIXELS) == (40, 30)
+    assert size_of(data, 8, MAX_PIXELS) == (40, 30)
 
 
 def end_well(data: bytes) -> None:
@@ -185,11 +248,12 @@ def end_well(data: bytes) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            width, height = check_image(data, 1, MAX_PIXELS)
+            checked = check_image(data, 1, MAX_PIXELS)
         except BadImage as error:
             assert str(error) in {"empty", "not_an_image", "truncated", "too_small", "too_large"}
         else:
-            assert read_image(data, MAX_PIXELS).size == (width, height)
+            assert read_image(data, MAX_PIXELS).size == (checked.width, checked.height)
+            assert checked.phash is None or len(checked.phash) == 16
             assert crops(data, 32, [0, 1], 1).shape == (2, 32, 32, 3)
 
 

@@ -1,47 +1,81 @@
-"""Groups against brute force, a split that adding posts moves nothing in, and the stage with its leak audit."""
+"""Groups against brute force, and a split that adding posts moves nothing in."""
 
-import json
 from collections import Counter
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
-import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ruamel.yaml import YAML
 
 from hashgen.errors import HashgenError
 from hashgen.filtering import POSTS_SCHEMA
-from hashgen.manifest import SPLITS, read_manifest
+from hashgen.manifest import SPLITS
 from hashgen.params import Split
-from hashgen.splitting import choose_posts, group_posts, shared, split_of_group, split_posts, summarise
-from stages.split import main
+from hashgen.splitting import caption_key, choose_posts, group_posts, split_of_group, split_posts
 
 SHARES = (90.0, 5.0, 5.0)
 
 
 def section(**changes: Any) -> Split:
-    return Split(**({"shares": (70.0, 15.0, 15.0), "limit": None, "seed": 1} | changes))  # type: ignore[arg-type]
+    values = {"by": "group", "near_duplicate_bits": 4, "same_caption_words": 3, "limit": None, "seed": 1}
+    return Split(**(values | {"shares": (70.0, 15.0, 15.0)} | changes))  # type: ignore[arg-type]
 
 
-def posts_table(rows: list[tuple[str, str, str | None]]) -> pa.Table:
-    """Posts of which only id, picture and author matter."""
+class Row(NamedTuple):
+    """A post in what makes it belong to others; `look` is the number of its perceptual hash."""
+
+    id: str
+    sha: str
+    author: str | None = None
+    look: int | None = None
+    caption: str | None = None
+    day: int | None = None
+
+
+def posts_table(rows: Sequence[Row]) -> pa.Table:
     full = [
-        {"id": post, "image_sha256": sha, "author": author, "caption": f"{post} walks", "hashtags": [post, "walk"]}
-        | {"seed_hashtags": [], "source": "s", "shard": "posts-00000.parquet", "row": row, "width": 40, "height": 40}
-        for row, (post, sha, author) in enumerate(rows)
+        {
+            "id": post.id,
+            "image_sha256": post.sha,
+            "image_phash": None if post.look is None else f"{post.look:016x}",
+            "author": post.author,
+            "date": None if post.day is None else datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=post.day),
+            "caption": f"{post.id} walks" if post.caption is None else post.caption,
+            "hashtags": [post.id, "walk"],
+            "seed_hashtags": [],
+            "source": "s",
+            "shard": "posts-00000.parquet",
+            "row": row,
+            "width": 40,
+            "height": 40,
+        }
+        for row, post in enumerate(rows)
     ]
     return pa.Table.from_pylist(full, schema=POSTS_SCHEMA)
 
 
+def groups_of(rows: Sequence[Row]) -> list[str]:
+    return group_posts(posts_table(rows), 4, 3)
+
+
 def lone_posts(count: int) -> pa.Table:
-    return posts_table([(f"p{n}", f"sha{n}", None) for n in range(count)])
+    return posts_table([Row(f"p{n}", f"sha{n}") for n in range(count)])
 
 
-def brute_force_groups(rows: list[tuple[str, str, str | None]]) -> list[str]:
+def belong_together(one: Row, other: Row) -> bool:
+    return (
+        one.id == other.id
+        or one.sha == other.sha
+        or (one.author is not None and one.author == other.author)
+        or (one.look is not None and other.look is not None and (one.look ^ other.look).bit_count() <= 4)
+        or (one.caption is not None and one.caption == other.caption and one.caption.count(" ") >= 2)
+    )
+
+
+def brute_force_groups(rows: list[Row]) -> list[str]:
     """Merge groups that share anything until nothing changes."""
     labels = list(range(len(rows)))
     changed = True
@@ -49,18 +83,21 @@ def brute_force_groups(rows: list[tuple[str, str, str | None]]) -> list[str]:
         changed = False
         for i, one in enumerate(rows):
             for j, other in enumerate(rows):
-                same = one[0] == other[0] or one[1] == other[1] or (one[2] is not None and one[2] == other[2])
-                if same and labels[i] != labels[j]:
+                if belong_together(one, other) and labels[i] != labels[j]:
                     labels[max(i, j)] = labels[min(i, j)] = min(labels[i], labels[j])
                     changed = True
-    return [rows[label][0] for label in labels]
+    return [rows[label].id for label in labels]
 
 
 small_rows = st.lists(
-    st.tuples(
-        st.integers(0, 30).map(lambda n: f"p{n}"),
-        st.integers(0, 12).map(lambda n: f"sha{n}"),
-        st.none() | st.integers(0, 8).map(lambda n: f"a{n}"),
+    st.builds(
+        Row,
+        id=st.integers(0, 40).map(lambda n: f"p{n}"),
+        sha=st.integers(0, 25).map(lambda n: f"sha{n}"),
+        author=st.none() | st.integers(0, 12).map(lambda n: f"a{n}"),
+        look=st.none() | st.integers(0, 2**64 - 1) | st.integers(0, 60).map(lambda n: (1 << n) - 1),
+        caption=st.none() | st.sampled_from(["", "two words", "Two, words", "three words here", "three words there"]),
+        day=st.none(),
     ),
     min_size=1,
     max_size=18,
@@ -69,33 +106,55 @@ small_rows = st.lists(
 
 @settings(deadline=None, max_examples=200)
 @given(rows=small_rows)
-def test_groups_are_those_of_brute_force(rows: list[tuple[str, str, str | None]]) -> None:
-    assert group_posts(posts_table(rows)) == brute_force_groups(rows)
+def test_groups_are_those_of_brute_force(rows: list[Row]) -> None:
+    assert groups_of(rows) == brute_force_groups(rows)
 
 
 def test_a_chain_of_likes_is_one_group_under_its_first_post() -> None:
     rows = [
-        ("a", "1", "ann"),
-        ("b", "2", None),
-        ("c", "2", "bob"),
-        ("d", "3", "bob"),
-        ("e", "3", "ann"),
-        ("f", "4", None),
+        Row("a", "1", "ann"),
+        Row("b", "2"),
+        Row("c", "2", "bob", look=0b1111),
+        Row("d", "3", "bob"),
+        Row("e", "3", "ann"),
+        Row("f", "4"),
+        Row("g", "5", look=0, caption="One, two; THREE!"),
+        Row("h", "6", caption="one two three"),
     ]
-    assert group_posts(posts_table(rows)) == ["a"] * 5 + ["f"]
+    assert groups_of(rows) == ["a"] * 5 + ["f"] + ["a"] * 2
+
+
+def test_pictures_and_captions_part_where_they_are_turned_off() -> None:
+    rows = [Row("a", "1", look=7, caption="one two three"), Row("b", "2", look=7, caption="one two three")]
+    table = posts_table(rows)
+    assert group_posts(table, None, None) == ["a", "b"]
+    assert group_posts(table, 0, None) == group_posts(table, None, 3) == ["a", "a"]
+    assert group_posts(table, None, 4) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("caption", "key"),
+    [
+        ("Don't you -- dare, _ever_!", "dont you dare ever"),
+        ("a b c", None),
+        ("a . b ! c ? d", "a b c d"),
+        ("", None),
+        ("ONE two\nthree\tfour", "one two three four"),
+    ],
+)
+def test_the_key_of_a_caption_has_its_words_alone(caption: str, key: str | None) -> None:
+    assert caption_key(caption, 4) == key
 
 
 def test_no_author_is_no_common_author() -> None:
-    assert group_posts(lone_posts(3)) == ["p0", "p1", "p2"]
+    assert group_posts(lone_posts(3), 4, 3) == ["p0", "p1", "p2"]
 
 
 @settings(deadline=None, max_examples=100)
 @given(old=small_rows, new=small_rows, seed=st.integers(0, 5))
-def test_adding_posts_moves_no_group_but_those_that_merge(
-    old: list[tuple[str, str, str | None]], new: list[tuple[str, str, str | None]], seed: int
-) -> None:
-    before = group_posts(posts_table(old))
-    after = group_posts(posts_table(old + new))
+def test_adding_posts_moves_no_group_but_those_that_merge(old: list[Row], new: list[Row], seed: int) -> None:
+    before = groups_of(old)
+    after = groups_of(old + new)
     named: dict[str, str] = {}
     for was, now in zip(before, after, strict=False):
         assert named.setdefault(was, now) == now  # a group moves as a whole
@@ -168,7 +227,9 @@ def test_manifests_keep_columns_and_order() -> None:
         (lone_posts(2), {}, "bring more posts"),
         (lone_posts(40), {"shares": (1.0, 1e-9, 1.0)}, r"val 0.*split\.shares"),
         (lone_posts(40), {"limit": 3, "shares": (1.0, 0.001, 1.0)}, r"raise split\.limit"),
-        (posts_table([(f"p{n}", f"s{n}", "one author") for n in range(50)]), {}, "50 posts in 1 groups"),
+        (posts_table([Row(f"p{n}", f"s{n}", "one author") for n in range(50)]), {}, "50 posts in 1 groups"),
+        (lone_posts(40), {"by": "author"}, "no post has author"),
+        (lone_posts(40), {"by": "time"}, r"no post has date.*split\.by: group"),
     ],
 )
 def test_an_empty_split_says_what_to_change(table: pa.Table, changes: dict[str, Any], message: str) -> None:
@@ -176,115 +237,40 @@ def test_an_empty_split_says_what_to_change(table: pa.Table, changes: dict[str, 
         split_posts(table, section(**changes))
 
 
-def frames(**splits: list[dict[str, Any]]) -> dict[Any, pd.DataFrame]:
-    base = {"image_sha256": None, "author": None, "group": "g", "caption": "walk home", "hashtags": ["walk"]}
-    return {name: pd.DataFrame([base | row for row in rows]) for name, rows in splits.items()}
+def test_by_author_leaves_out_posts_that_may_be_anybodys() -> None:
+    rows = [Row(f"p{n}", f"s{n}", None if n % 4 == 0 else f"a{n % 30}", look=None) for n in range(120)]
+    manifests = split_posts(posts_table(rows), section(by="author"))
+    authors = {name: set(manifests[name].column("author").to_pylist()) for name in SPLITS}
+    assert sum(manifest.num_rows for manifest in manifests.values()) == 90
+    assert None not in authors["train"] | authors["val"] | authors["test"]
+    assert not authors["train"] & authors["test"] and not authors["val"] & (authors["train"] | authors["test"])
+    whole = split_posts(posts_table(rows), section())
+    assert all(set(manifests[name]["id"].to_pylist()) <= set(whole[name]["id"].to_pylist()) for name in SPLITS)
 
 
-def test_the_audit_sees_what_leaks() -> None:
-    leaky = frames(
-        train=[{"id": "1", "image_sha256": "x", "author": "ann"}, {"id": "2", "author": None}],
-        val=[{"id": "1", "image_sha256": "y", "author": "ann"}],
-        test=[{"id": "3", "image_sha256": "x", "author": "ann"}, {"id": "3", "image_sha256": "z"}],
-    )
-    assert [shared(leaky, column) for column in ("id", "image_sha256", "author")] == [1, 1, 1]
-    assert summarise(leaky)["leaks"] == {"posts": 1, "images": 1, "authors": 1, "groups": 1}
+def test_by_time_tests_on_the_newest_posts() -> None:
+    days = [n * 37 % 100 for n in range(100)]
+    table = posts_table([Row(f"p{n}", f"s{n}", day=day) for n, day in enumerate(days)] + [Row("undated", "s")])
+    manifests = split_posts(table, section(by="time", shares=(7, 1, 2)))
+    for name, lowest, highest in (("train", 0, 69), ("val", 70, 79), ("test", 80, 99)):
+        assert sorted(days[row] for row in manifests[name]["row"].to_pylist()) == list(range(lowest, highest + 1))
+    limited = split_posts(table, section(by="time", shares=(7, 1, 2), limit=50))
+    assert sum(manifest.num_rows for manifest in limited.values()) == 50
+    assert all(set(limited[name]["id"].to_pylist()) < set(manifests[name]["id"].to_pylist()) for name in SPLITS)
 
 
-def test_the_summary_by_hand() -> None:
-    summary = summarise(
-        frames(
-            train=[{"id": "1", "group": "a", "hashtags": ["walk", "home"]}, {"id": "2", "group": "a"}],
-            val=[{"id": "3", "group": "b", "caption": "Walking"}],
-            test=[
-                {"id": "4", "group": "c", "hashtags": ["walk", "new", "new2"]},
-                {"id": "5", "group": "d", "hashtags": ["new"]},
-            ],
-        )
-    )
-    assert summary["sizes"] == {"train": 2, "val": 1, "test": 2}
-    assert (summary["groups"], summary["largest_group"]) == (4, 2)
-    assert summary["unseen_hashtags"] == {"distinct": 2 / 3, "occurrences": 3 / 4}
-    assert summary["targets_in_caption"] == 4 / 8
-    assert not any(summary["leaks"].values())
-
-
-@pytest.fixture
-def paths(tmp_path: Path) -> dict[str, Path]:
-    params = YAML().load((Path(__file__).parent.parent / "params.yaml").read_text())
-    params["split"] = {"shares": [70, 15, 15], "limit": None, "seed": 1}
-    YAML().dump(params, tmp_path / "params.yaml")
-    names = {"posts": "posts.parquet", "out": "manifest", "metrics": "split.json", "params": "params.yaml"}
-    return {option: tmp_path / name for option, name in names.items()}
-
-
-def test_the_stage_writes_manifests_and_metrics(paths: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    pq.write_table(lone_posts(60), paths["posts"])
-    main(**paths)
-    assert sorted(path.name for path in paths["out"].iterdir()) == ["test.parquet", "train.parquet", "val.parquet"]
-    summary = json.loads(paths["metrics"].read_text())
-    assert summary["sizes"] == {name: len(read_manifest(paths["out"], name)) for name in SPLITS}
-    assert summary["leaks"] == {"posts": 0, "images": 0, "authors": 0, "groups": 0} and summary["limit"] is None
-    captured = capsys.readouterr()
-    assert captured.out.startswith("split: train ") and captured.err == ""
-    first = {path.name: path.read_bytes() for path in paths["out"].iterdir()}
-    main(**paths)
-    assert {path.name: path.read_bytes() for path in paths["out"].iterdir()} == first
-
-
-def test_a_group_that_rules_the_split_is_warned_of(paths: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [(f"p{n}", f"s{n}", "ann" if n < 20 else None) for n in range(60)]
-    pq.write_table(posts_table(rows), paths["posts"])
-    main(**paths)
-    assert "warning: one group holds 20 of 60 posts" in capsys.readouterr().err
-
-
-def test_a_leak_writes_nothing(paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    pq.write_table(posts_table([(f"p{n}", "same", None) for n in range(60)]), paths["posts"])
-    monkeypatch.setattr("hashgen.splitting.GROUP_KEYS", ("id",))
-    with pytest.raises(RuntimeError, match="leak"):
-        main(**paths)
-    assert not paths["out"].exists() and not paths["metrics"].exists()
-
-
-@pytest.mark.parametrize("failing", [0, 1, 2])
-def test_an_error_at_any_write_leaves_the_old_manifests(
-    paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch, failing: int
-) -> None:
-    pq.write_table(lone_posts(60), paths["posts"])
-    main(**paths)
-    before = {path.name: path.read_bytes() for path in paths["out"].iterdir()}
-    pq.write_table(lone_posts(90), paths["posts"])
-    write, calls = pq.write_table, []
-
-    def fail(*args: Any, **options: Any) -> None:
-        calls.append(args)
-        if len(calls) > failing:
-            raise OSError("disk full")
-        write(*args, **options)
-
-    monkeypatch.setattr("stages.split.pq.write_table", fail)
-    with pytest.raises(OSError, match="disk full"):
-        main(**paths)
-    assert {path.name: path.read_bytes() for path in paths["out"].iterdir()} == before
-    assert sorted(path.name for path in paths["out"].parent.iterdir()) == [
-        "manifest",
-        "params.yaml",
-        "posts.parquet",
-        "split.json",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda path: None, "dvc repro filter"),
-        (lambda path: path.write_bytes(b"no parquet"), "run the stage filter again"),
-        (lambda path: pq.write_table(pa.table({"id": ["1"]}), path), "no column image_sha256, author"),
-    ],
-)
-def test_a_bad_input_names_itself(paths: dict[str, Path], make: Any, message: str) -> None:
-    make(paths["posts"])
-    with pytest.raises(HashgenError, match=message) as caught:
-        main(**paths)
-    assert str(paths["posts"]) in str(caught.value)
+@settings(deadline=None, max_examples=100)
+@given(dates=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 25)), min_size=12, max_size=40))
+def test_by_time_no_group_is_parted_and_no_later_split_is_older(dates: list[tuple[int, int]]) -> None:
+    rows = [Row(f"p{n}", f"s{n}", f"a{author}", day=day) for n, (day, author) in enumerate(dates)]
+    try:
+        manifests = split_posts(posts_table(rows), section(by="time", shares=(1, 1, 1)))
+    except HashgenError:
+        return  # all groups reach back into the earlier splits
+    started: dict[str, int] = {}
+    for day, author in dates:
+        started[f"a{author}"] = min(day, started.get(f"a{author}", day))
+    firsts = [[started[author] for author in manifests[name]["author"].to_pylist()] for name in SPLITS]
+    assert max(firsts[0]) <= min(firsts[1]) and max(firsts[1]) <= min(firsts[2])
+    authors = [set(manifests[name]["author"].to_pylist()) for name in SPLITS]
+    assert not authors[0] & authors[1] and not authors[1] & authors[2] and not authors[0] & authors[2]
