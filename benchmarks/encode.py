@@ -6,7 +6,6 @@ each of several rounds; the medians and their ratios are printed. A rate of one 
 
 import hashlib
 import io
-import os
 import statistics
 import tempfile
 import time
@@ -138,7 +137,6 @@ def main(
     workers: Annotated[int, typer.Option(min=0)] = 2,
 ) -> None:
     """Print the rates of the plain loop, the stage's path and the bare network, and their ratios."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the stage does
     from hashgen.devices import choose_device
     from hashgen.encoder import load_encoder
 

@@ -1,7 +1,8 @@
 """What a model must beat: popular hashtags, the hashtags of the nearest training posts, and the seeds as an oracle.
 
 Each method ranks hashtags of the training posts for every post, 10 or more where training has as many. What it
-writes is the head of its ranking, as long as a training post's hashtags are on average.
+writes is the head of its ranking, as long as a training post's hashtags are on average, in the order in which
+training posts have them: a vote knows no order, and BLEU would punish that alone.
 """
 
 import itertools
@@ -39,11 +40,11 @@ def score_baselines(
     train, posts: manifests. Figures at k are of the ranking, all others of what is written (the module says how much).
     """
     counts = hashtag_counts(train)
-    length = written_length(train)
+    length, places = written_length(train), mean_places(train)
     targets, seeds, captions = list(posts["hashtags"]), list(posts["seed_hashtags"]), list(posts["caption"])
     result = {}
     for name, rankings in rank_all(train, posts, features, section.neighbours).items():
-        written = [ranking[:length] for ranking in rankings]
+        written = [in_written_order(ranking[:length], places) for ranking in rankings]
         result[name] = scores(written, targets, rankings=rankings, bootstrap=section.bootstrap, seed=section.seed)
         result[name]["facets"] = facets(written, targets, seeds, captions, counts)
         result[name]["diversity"] = diversity(written, counts)
@@ -88,6 +89,20 @@ def written_length(train: pd.DataFrame) -> int:
     return max(1, int(train["hashtags"].map(len).mean() + 0.5))
 
 
+def mean_places(train: pd.DataFrame) -> dict[str, float]:
+    """For each hashtag its mean relative place in the training posts that have it: 0 for the first, 1 for the last."""
+    places: dict[str, list[float]] = {}
+    for hashtags in train["hashtags"]:
+        for place, hashtag in enumerate(hashtags):
+            places.setdefault(hashtag, []).append(place / max(1, len(hashtags) - 1))
+    return {hashtag: sum(found) / len(found) for hashtag, found in places.items()}
+
+
+def in_written_order(hashtags: Ranking, places: Mapping[str, float]) -> Ranking:
+    """Hashtags of training posts by their mean place; equals stay as ranked."""
+    return sorted(hashtags, key=lambda hashtag: places[hashtag])
+
+
 def seeds_first(seeds: Sequence[str], popular: Mapping[str, int], depth: int) -> Ranking:
     """The oracle: the hashtags that a post was found under and training has, then popular ones, `depth` in all.
 
@@ -123,9 +138,11 @@ def nearest_posts(
     """The nearest training posts of each post by picture, by caption and by both, and their weights.
 
     knn_image: cosine of the plain features. knn_caption: cosine of TF-IDF over the caption's tokens, its vocabulary
-    and weights from training captions. knn_both: the sum of the two cosines. A training post without similarity
-    (<= 0) is no neighbour, so a post may have fewer than `neighbours`, even none; of equals the earlier row is nearer.
-    Weights are similarities in millionths. Memory is bounded whatever the number of posts.
+    and weights from training captions. knn_both: the sum of the two after each has been standardised over the training
+    posts (mean 0, deviation 1), since cosines of pictures may differ little where those of captions differ much. A
+    training post without similarity (<= 0) is no neighbour, so a post may have fewer than `neighbours`, even none; of
+    equals the earlier row is nearer. Weights are similarities in millionths. Memory is bounded whatever the number
+    of posts.
     """
     rows = features.rows(list(train["id"])), features.rows(list(posts["id"]))
     known, asked = _tfidf(train["caption"], posts["caption"])
@@ -135,8 +152,8 @@ def nearest_posts(
         by_caption: Similarities = (asked[chunk] @ known.T).toarray()  # (chunk, train)
         found["knn_image"] += [_nearest(row, neighbours) for row in by_image]
         found["knn_caption"] += [_nearest(row, neighbours) for row in by_caption]
-        by_image += by_caption
-        found["knn_both"] += [_nearest(row, neighbours) for row in by_image]
+        by_both = _standardised(by_image) + _standardised(by_caption)
+        found["knn_both"] += [_nearest(row, neighbours) for row in by_both]
     return found
 
 
@@ -168,6 +185,13 @@ def _normalised(vectors: npt.NDArray[np.float16]) -> npt.NDArray[np.float32]:
     lengths[lengths == 0] = 1
     wide /= lengths
     return wide
+
+
+def _standardised(similarities: Similarities) -> Similarities:
+    """Rows (posts, train) with mean 0 and deviation 1; 0 where all are (nearly) equal."""
+    centred: Similarities = similarities - similarities.mean(axis=1, keepdims=True)
+    deviation = centred.std(axis=1, keepdims=True)
+    return np.where(deviation > _STEP, centred / np.maximum(deviation, _STEP), np.float32(0))
 
 
 def _nearest(similarities: Similarities, neighbours: int) -> list[tuple[int, int]]:

@@ -7,7 +7,9 @@ Inclusion of hashtags is independent once scene, light and mood are known, and h
   higher expected share; with less known the same ranking is a best known policy (the size of the post also counts).
 - hit@k: exact with both inputs in postcard world, where one hashtag is certain (1.0); else a best known policy.
 - MAP@k: a best known policy.
-- BLEU and the scores at own length: a best known policy, of a family the one with the highest corpus BLEU-4 on
+- F1, precision and recall at own length: a best known policy, the head of that ranking with the highest F1 on
+  simulated posts.
+- BLEU: a best known policy, of a family the one with the highest corpus BLEU-4 on
   simulated posts: hidden values are guessed or left open, then what is likely enough is written in canonical order.
   A better policy may exist.
 
@@ -43,9 +45,13 @@ _Policy = tuple[tuple[bool, bool, bool], float]
 
 @dataclasses.dataclass(frozen=True)
 class BestPredictions:
-    """One entry a post in each. ranked: hashtags, likeliest first. sequences: hashtags in order, as long as is best."""
+    """One entry a post in each. ranked: hashtags, likeliest first. heads: the part of it that is best for F1.
+
+    sequences: hashtags in canonical order, as many as are best for BLEU.
+    """
 
     ranked: list[list[str]]
+    heads: list[list[str]]
     sequences: list[list[str]]
 
 
@@ -56,12 +62,13 @@ def best_predictions(posts: pd.DataFrame, knows: Knows, length: int, world: Worl
     "both" all, "neither" nothing. length: the most hashtags of a sequence; rankings have at least 10 where the world
     has as many. Which of the two is exact in which metric stands at the top of this module.
     """
-    ranked, sequences = [], []
+    ranked, heads, sequences = [], [], []
     for scene, light, mood in zip(posts["scene"], posts["light"], posts["mood"], strict=True):
         state = _seen(scene, light, mood, knows)
         ranked.append(list(_ranking(world, state)[: max(10, length)]))
+        heads.append(list(_ranking(world, state)[: _best_head(world, _hidden(state), length)]))
         sequences.append(list(_best_sequence(world, state, length)))
-    return BestPredictions(ranked, sequences)
+    return BestPredictions(ranked, heads, sequences)
 
 
 def marginals(world: World, scene: str | None, light: str | None, mood: str | None) -> dict[str, float]:
@@ -104,15 +111,32 @@ def _best_policy(world: World, hidden: tuple[bool, bool, bool], length: int) -> 
 
     One state stands for all that hide the same: the rules name no scene, light or mood, so these differ in names alone.
     """
-    parts = (world.scenes, world.lights, world.moods)
-    values = [None if hides else next(iter(part)) for hides, part in zip(hidden, parts, strict=True)]
-    state = (values[0], values[1], values[2])
+    state = _stand_in(world, hidden)
     posts = _simulated(world, state)
 
     def score(policy: _Policy) -> float:
         return corpus_bleu4([_written(world, state, policy, length)] * len(posts), posts)
 
     return max(_family(world, state), key=score)
+
+
+@functools.lru_cache(maxsize=64)
+def _best_head(world: World, hidden: tuple[bool, bool, bool], length: int) -> int:
+    """How many of the likeliest hashtags have the highest mean F1 over simulated posts."""
+    state = _stand_in(world, hidden)
+    ranking, posts = _ranking(world, state)[:length], [set(post) for post in _simulated(world, state)]
+
+    def mean_f1(size: int) -> float:
+        head = set(ranking[:size])
+        return sum(2 * len(head & post) / (size + len(post)) for post in posts) / len(posts)
+
+    return max(range(1, len(ranking) + 1), key=mean_f1)
+
+
+def _stand_in(world: World, hidden: tuple[bool, bool, bool]) -> _State:
+    parts = (world.scenes, world.lights, world.moods)
+    values = [None if hides else next(iter(part)) for hides, part in zip(hidden, parts, strict=True)]
+    return values[0], values[1], values[2]
 
 
 def _family(world: World, state: _State) -> Iterator[_Policy]:

@@ -78,7 +78,7 @@ def score_predictions(
 def ceilings(truth: pd.DataFrame, manifest: pd.DataFrame, length: int) -> dict[Knows, dict[str, float]] | None:
     """Scores that the best known predictions from the sample's own probabilities reach on these very posts.
 
-    Set metrics at k take the ranking that is best in expectation, BLEU-4 and F1 the best known policy (see
+    Set metrics at k take the ranking that is best in expectation, F1 and BLEU each its best known policy (see
     `hashgen.ceiling`). None where the truth is unknown (any source but the sample).
     """
     known = truth.set_index("id").reindex(manifest["id"])
@@ -88,9 +88,9 @@ def ceilings(truth: pd.DataFrame, manifest: pd.DataFrame, length: int) -> dict[K
     result: dict[Knows, dict[str, float]] = {}
     for knows in KNOWS:
         best = best_predictions(known, knows, length)
-        ranked, written = scores(best.ranked, targets), scores(best.sequences, targets)
-        result[knows] = {key: value for key, value in ranked.items() if "_at_" in key}
-        result[knows] |= {key: written[key] for key in ("bleu4", "bleu1", "f1")}
+        ranked, written = scores(best.heads, targets, rankings=best.ranked), scores(best.sequences, targets)
+        result[knows] = {key: value for key, value in ranked.items() if "_at_" in key or key == "f1"}
+        result[knows] |= {key: written[key] for key in ("bleu4", "bleu1")}
     return result
 
 
@@ -100,7 +100,7 @@ def paper_protocol(
     """The paper's own kind of score, for the model, one constant hashtag and nothing. Comparable to nothing else.
 
     Unigram BLEU a time step, averaged over batches, under teacher forcing (`hashgen.metrics.paper_bleu`).
-    common: the hashtag guessed at every place.
+    common: the one hashtag that is guessed for every post.
     """
     section, hashtags = trained.section, trained.vocabularies.hashtags
     coins = torch.Generator().manual_seed(seed)
@@ -112,7 +112,7 @@ def paper_protocol(
             logits = mixed_forcing(trained.model, state, batch.inputs, section.teacher_forcing, coins)
         written += [hashtags.decode(row) for row in logits.argmax(2).tolist()]
     targets = [hashtags.decode(row) for row in examples.hashtags]
-    constant = [[common] * section.hashtag_length] * len(targets)
+    constant = [[common]] * len(targets)
     compared: dict[str, Written] = {"model": written, "constant": constant, "nothing": [[]] * len(targets)}
     size, length = section.batch_size, section.hashtag_length
     return {name: paper_bleu(one, targets, size, length) for name, one in compared.items()}

@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 from hashgen.errors import HashgenError
 from hashgen.files import atomic_folder, read_json, require, write_json
 from hashgen.images import TRANSFORM_VERSION, BadImage, crops
-from hashgen.memo import Key, Memo, locked, set_aside
+from hashgen.locks import locked
+from hashgen.memo import Key, Memo, set_aside
 from hashgen.posts import read_images
 from hashgen.progress import progress
 from hashgen.workers import map_in_order
@@ -156,7 +157,7 @@ def write_features(
             _export(pictures, memo, recipe, out)
         return counts
 
-    with locked(path):
+    with locked(path, "featurize"):
         try:
             return run()
         except sqlite3.OperationalError as error:

@@ -60,10 +60,10 @@ def _partial(path: Path, suffix: str = "") -> Path:
 
 
 def _remove_orphans(path: Path) -> None:
-    """Remove the partial outputs of processes that were killed; those of living ones are left alone."""
+    """Remove the partial outputs of killed processes, one that had our own number too; living ones keep theirs."""
     for partial in path.parent.glob(f".{glob.escape(path.name)}.*{_PARTIAL}"):
         pid = partial.name.removesuffix(_PARTIAL).rpartition(".")[2]
-        if pid.isdecimal() and not _is_running(int(pid)):
+        if pid.isdecimal() and (int(pid) == os.getpid() or not _is_running(int(pid))):
             if partial.is_dir():
                 shutil.rmtree(partial, ignore_errors=True)
             else:

@@ -32,6 +32,8 @@ def read_manifest(folder: Path, split: SplitName) -> pd.DataFrame:
     frame = read_table(path, "split")
     if frame.empty:
         raise HashgenError(f"{path}: no posts; change split.shares or bring more posts, then run the stage split again")
+    if missing := {"id", "caption", "hashtags", "seed_hashtags"} - set(frame.columns):
+        raise HashgenError(f"{path}: no column {', '.join(sorted(missing))}; run the stage split again")
     for column in ("hashtags", "seed_hashtags"):
         frame[column] = [list(values) for values in frame[column]]
     return frame

@@ -1,16 +1,11 @@
 """The memo of features: one SQLite file that outlives a run, so that no picture is encoded twice."""
 
-import contextlib
 import sqlite3
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
-
-from hashgen.errors import HashgenError
 
 Key = tuple[str, int]  # SHA-256 of the picture's bytes, view: 0 is the plain one
 
@@ -59,28 +54,6 @@ class Memo:
         if len(found) != 1 + views or any(len(feature) != self._bytes for (feature,) in found):
             raise sqlite3.DatabaseError(f"features of picture {sha256[:16]} are incomplete")
         return np.frombuffer(b"".join(feature for (feature,) in found), np.float16).reshape(1 + views, -1)
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock beside a memo, its folder made if need be; waits, and says so, while another process has it.
-
-    Raises HashgenError when the folder cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_suffix(".lock"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            print(f"featurize: another process fills {path}; waiting for it", file=sys.stderr, flush=True)
-            lock.acquire()
-    except OSError as error:
-        raise HashgenError(f"{path.parent}: cannot be written ({error}); name another folder: --home") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def set_aside(path: Path) -> Path:

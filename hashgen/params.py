@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import pydantic
 from pydantic import Field
@@ -13,7 +13,7 @@ from ruamel.yaml.error import YAMLError
 from hashgen.errors import HashgenError
 
 Positive = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
@@ -26,7 +26,7 @@ class _Section(pydantic.BaseModel):
 
 class SampleSource(_Section):
     posts: Annotated[int, Field(ge=10)]
-    seed: NonNegative
+    seed: Seed
     image_size: Annotated[int, Field(ge=64, le=1024)]
     dirt: Annotated[float, Field(ge=0.0, le=0.5, allow_inf_nan=False)]
 
@@ -64,7 +64,7 @@ class Split(_Section):
     same_caption_words: Positive | None
     shares: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     limit: Annotated[int, Field(ge=3)] | None
-    seed: NonNegative
+    seed: Seed
 
 
 class Vocab(_Section):
@@ -72,7 +72,7 @@ class Vocab(_Section):
     min_hashtag_count: Positive
     dimension: Annotated[int, Field(ge=1, le=4096)]
     glove: Name | None
-    seed: NonNegative
+    seed: Seed
 
 
 class Featurize(_Section):
@@ -82,17 +82,17 @@ class Featurize(_Section):
     image_size: Annotated[int, Field(ge=32, le=1024)]
     views: Annotated[int, Field(ge=0, le=100)]
     precision: Literal["float32", "bfloat16", "float16"]
-    seed: NonNegative
+    seed: Seed
 
 
 class Baselines(_Section):
     neighbours: Positive
     bootstrap: Annotated[int, Field(ge=10)]
-    seed: NonNegative
+    seed: Seed
 
 
 class Lstm(_Section):
-    hidden: Positive
+    hidden: Annotated[int, Field(ge=1, le=16384)]
     layers: Annotated[int, Field(ge=1, le=8)]
     dropout: Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
     batch_norm_momentum: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
@@ -113,8 +113,14 @@ class Train(_Section):
     clip_norm: PositiveFloat | None
     caption_length: Positive
     hashtag_length: Positive
-    seed: NonNegative
+    seed: Seed
     lstm: Lstm
+
+    @pydantic.model_validator(mode="after")
+    def _rates_in_order(self) -> Self:
+        if self.min_learning_rate > self.learning_rate:
+            raise ValueError("min_learning_rate must not be above learning_rate")
+        return self
 
 
 class Evaluate(_Section):
@@ -122,7 +128,7 @@ class Evaluate(_Section):
     beam: Annotated[int, Field(ge=1, le=100)]
     length_penalty: NonNegativeFloat
     bootstrap: Annotated[int, Field(ge=10)]
-    seed: NonNegative
+    seed: Seed
 
 
 class Report(_Section):

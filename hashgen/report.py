@@ -225,7 +225,19 @@ class Sources:
 
 
 def render(sources: Sources) -> str:
-    """The page as HTML: no network, no script, the same bytes from the same inputs."""
+    """The page as HTML: no network, no script, the same bytes from the same inputs.
+
+    Raises HashgenError when metrics lack a figure that the page shows.
+    """
+    try:
+        return _render(sources)
+    except (KeyError, jinja2.UndefinedError) as error:
+        raise HashgenError(
+            f"report: the metrics lack a figure ({error}); run the pipeline again: dvc repro -f"
+        ) from error
+
+
+def _render(sources: Sources) -> str:
     rows = score_rows(sources.evaluate, sources.baselines, "test")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hashgen"),

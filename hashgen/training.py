@@ -4,6 +4,9 @@ import copy
 import csv
 import dataclasses
 import hashlib
+import math
+import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from torch import Tensor, nn
 
 from hashgen.dataset import Batch, Examples, batches, training_batches
 from hashgen.decoding import decode, mixed_forcing
+from hashgen.errors import HashgenError
 from hashgen.features import FeatureStore
 from hashgen.files import atomic_file
 from hashgen.metrics import scores
@@ -84,7 +88,7 @@ def fit(
     """
     state = _begin(data, section, device)
     if checkpoint.exists():
-        _resume(state, checkpoint)
+        state = _resume(state, checkpoint) or _begin(data, section, device)
     for number in range(len(state.history) + 1, section.epochs + 1):
         if _stalled(state.history, section.patience):
             break
@@ -173,7 +177,10 @@ def _train_epoch(
             nn.utils.clip_grad_norm_(state.model.parameters(), section.clip_norm)
         state.optimiser.step()
         losses.append(loss.detach())
-    return float(torch.stack(losses).mean())
+    mean = float(torch.stack(losses).mean())
+    if not math.isfinite(mean):
+        raise HashgenError(f"train: the loss of epoch {number} is {mean}; lower train.learning_rate")
+    return mean
 
 
 def batch_loss(model: HashtagModel, batch: Batch, ratio: float, coins: torch.Generator) -> Tensor:
@@ -229,14 +236,21 @@ def _keep(state: _State, checkpoint: Path) -> None:
         torch.save(document, partial)
 
 
-def _resume(state: _State, checkpoint: Path) -> None:
+def _resume(state: _State, checkpoint: Path) -> _State | None:
+    """The state as the checkpoint has it; None for a damaged one, which is removed."""
     device = next(state.model.parameters()).device
-    document = torch.load(checkpoint, map_location=device, weights_only=True)
+    try:
+        document = torch.load(checkpoint, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        print(f"train: {checkpoint} is damaged ({type(error).__name__}); training anew", file=sys.stderr)
+        checkpoint.unlink()
+        return None
     state.model.load_state_dict(document["model"])
     state.optimiser.load_state_dict(document["optimiser"])
     state.schedule.load_state_dict(document["schedule"])
     state.history = [Epoch(**epoch) for epoch in document["history"]]
     state.best = document["best"]
+    return state
 
 
 def write_history(path: Path, history: list[Epoch]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from hashgen.errors import HashgenError
@@ -212,10 +213,14 @@ class Vocabularies:
         """Read what `save` wrote. Raises HashgenError when a file is missing or they do not fit together."""
         words, hashtags = Vocabulary.load(folder / "words.json"), Vocabulary.load(folder / "hashtags.json")
         path = require(folder / "vectors.safetensors", "vocab")
-        vectors = load_file(path)
-        if len(vectors["words"]) != len(words) or len(vectors["hashtags"]) != len(hashtags):
+        try:
+            vectors = load_file(path)
+            found = vectors["words"], vectors["hashtags"]
+        except (SafetensorError, OSError, KeyError) as error:
+            raise HashgenError(f"{path}: not readable ({error}); run the stage vocab again") from error
+        if [len(part) for part in found] != [len(words), len(hashtags)]:
             raise HashgenError(f"{path}: does not fit the vocabularies beside it; run the stage vocab again")
-        return cls(words, hashtags, vectors["words"], vectors["hashtags"])
+        return cls(words, hashtags, *found)
 
 
 def coverage(posts: Iterable[Sequence[str]], vocabulary: Vocabulary) -> float:

@@ -11,18 +11,19 @@ import typer
 from hashgen.errors import HashgenError
 
 ParamsOption = Annotated[Path, typer.Option("--params", help="The parameter file.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="Where torch runs: auto, cpu or cuda.")]
+PARAMS = Path("params.yaml")
 HomeOption = Annotated[
     Path,
     typer.Option(
         "--home",
         envvar="HASHGEN_HOME",
+        callback=lambda value: input_path(str(value)),
         default_factory=lambda: platformdirs.user_cache_path("hashgen"),
         show_default="the user's cache folder",
         help="Folder of what outlives a run: feature memo, checkpoints, state.",
     ),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="Where torch runs: auto, cpu or cuda.")]
-PARAMS = Path("params.yaml")
 
 
 def run(main: Callable[..., None]) -> None:

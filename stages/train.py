@@ -26,18 +26,16 @@ def main(
     params: ParamsOption = PARAMS,
 ) -> None:
     """Train the model that train.model names and keep its best epoch."""
-    from filelock import FileLock
-
     from hashgen.devices import choose_device
+    from hashgen.locks import locked
     from hashgen.trained import Trained
     from hashgen.training import fit, write_history
 
     section = read_params(params).train
     place = choose_device(device)
     data = _open(manifest, vocab, features, section)
-    checkpoint = home / "checkpoints" / f"{_key(section, manifest, vocab, features)}.pt"
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(checkpoint.with_suffix(".lock")):
+    checkpoint = home / "checkpoints" / f"{_key(section, place.type, manifest, vocab, features)}.pt"
+    with locked(checkpoint, "train"):
         model, epochs = fit(data, section, place, checkpoint, _print_epoch)
         best = max(epochs, key=lambda epoch: epoch.val_f1)
         with atomic_folder(out) as folder:
@@ -69,11 +67,11 @@ def _open(manifest: Path, vocab: Path, features: Path, section: Train) -> "Data"
     return Data(train.learnable(), val, store, vocabularies)
 
 
-def _key(section: Train, manifest: Path, vocab: Path, features: Path) -> str:
+def _key(section: Train, device: str, manifest: Path, vocab: Path, features: Path) -> str:
     """Name of the checkpoint: all that the result depends on. Other code begins anew rather than go on."""
     import torch
 
-    parts = [section.model_dump_json(), torch.__version__, sha256_of_folder(vocab), sha256_of_folder(features)]
+    parts = [section.model_dump_json(), device, torch.__version__, sha256_of_folder(vocab), sha256_of_folder(features)]
     parts += [sha256_of_file(manifest / f"{split}.parquet") for split in ("train", "val")]
     library = Path(__file__).parent.parent / "hashgen"
     parts += [sha256_of_file(file) for file in sorted(library.rglob("*.py"))]

@@ -18,6 +18,8 @@ from ruamel.yaml import YAML
 
 from hashgen import baselines
 from hashgen.baselines import (
+    in_written_order,
+    mean_places,
     nearest_posts,
     popularity,
     rank_all,
@@ -35,6 +37,7 @@ from stages.baselines import main
 
 ROOT = Path(__file__).resolve().parent.parent
 SECTION = Baselines(neighbours=3, bootstrap=10, seed=1)
+ERROR = 5e-5  # of similarities in float32, standardised ones of nearly equal pictures among them
 WORDS = ("pizza", "salad", "sea", "run", "the", "slow")
 TAGS = [f"tag{number:02d}" for number in range(16)]
 
@@ -122,6 +125,12 @@ def tfidf(captions: list[str], caption: str) -> dict[str, float]:
     }
 
 
+def standardised(values: list[float]) -> list[float]:
+    mean = sum(values) / len(values)
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
+    return [(value - mean) / deviation if deviation > 1e-6 else 0.0 for value in values]
+
+
 def brute_force(train: pd.DataFrame, asked: pd.DataFrame, features: FeatureStore) -> dict[str, list[list[float]]]:
     """Similarity of each post to every training post."""
     captions = list(train["caption"])
@@ -135,7 +144,8 @@ def brute_force(train: pd.DataFrame, asked: pd.DataFrame, features: FeatureStore
         by_caption = [cosine([words.get(t, 0) for t in tokens], [one.get(t, 0) for t in tokens]) for one in known]
         found["knn_image"].append(by_image)
         found["knn_caption"].append(by_caption)
-        found["knn_both"].append([a + b for a, b in zip(by_image, by_caption, strict=True)])
+        both = zip(standardised(by_image), standardised(by_caption), strict=True)
+        found["knn_both"].append([a + b for a, b in both])
     return found
 
 
@@ -155,22 +165,26 @@ def test_neighbours_equal_brute_force_in_chunks_of_any_size(
         assert len(got[name]) == len(asked)
         for found, similar in zip(got[name], expected, strict=True):
             rows = [row for row, _ in found]
-            assert [weight / 1e6 for _, weight in found] == pytest.approx([similar[row] for row in rows], abs=2e-6)
+            assert [weight / 1e6 for _, weight in found] == pytest.approx([similar[row] for row in rows], abs=ERROR)
             assert found == sorted(found, key=lambda one: (-one[1], one[0]))
-            assert len(set(rows)) == len(rows) == min(k, sum(value > 1e-6 for value in similar))
-            # None that is left out is nearer than the farthest that is in; 2e-6 is what float32 may err.
+            assert len(set(rows)) == len(rows)
+            assert sum(value > ERROR for value in similar) <= len(rows) or len(rows) == k
+            assert len(rows) <= min(k, sum(value > -ERROR for value in similar))
+            # None that is left out is nearer than the farthest that is in.
             left_out = [value for row, value in enumerate(similar) if row not in rows]
-            assert max(left_out, default=0) <= (min(similar[row] for row in rows) if len(rows) == k else 0) + 2e-6
+            assert max(left_out, default=0) <= (min(similar[row] for row in rows) if len(rows) == k else 0) + ERROR
 
 
 def test_of_equally_near_posts_the_earlier_is_nearer(tmp_path: Path) -> None:
     train = posts("t", [("sea", ["a"])] * 5)
     asked = posts("q", [("sea", ["a"])])
     features = store(tmp_path, [*train["id"], "q0"], np.ones((6, 4)))
-    for name, weight in (("knn_image", 1e6), ("knn_caption", 1e6), ("knn_both", 2e6)):
+    for name, weight in (("knn_image", 1e6), ("knn_caption", 1e6)):
         found = nearest_posts(train, asked, features, 3)[name][0]
         assert [row for row, _ in found] == [0, 1, 2]
         assert [one for _, one in found] == pytest.approx([weight] * 3, rel=1e-5)
+    # Where all are equal, neither input tells posts apart.
+    assert nearest_posts(train, asked, features, 3)["knn_both"] == [[]]
 
 
 def test_a_post_like_no_other_gets_what_is_popular(tmp_path: Path) -> None:
@@ -188,10 +202,18 @@ def test_neighbours_vote_by_picture_by_caption_and_by_both(tmp_path: Path) -> No
     asked = posts("q", [("run", ["z"])])
     plain = np.array([[1, 0], [0.6, 0.8], [0, 1], [1, 0]])
     got = rank_all(train, asked, store(tmp_path, ["t0", "t1", "t2", "q0"], plain), 2)
-    # By picture 1.0 and 0.6: x 1.6, picture 1.0, caption 0.6. By caption 1 and 1. By both 1.6 for t1, 1.0 for t0, t2.
+    # By picture 1.0 and 0.6: x 1.6, picture 1.0, caption 0.6. By caption 1 and 1. Standardised: pictures 1.14, 0.16,
+    # -1.30, captions -1.41, 0.71, 0.71. By both only t1 is above 0 (0.87): its hashtags, then popular ones.
     assert got["knn_image"] == [["x", "picture", "caption", "far"]]
     assert got["knn_caption"] == [["x", "caption", "far", "picture"]]
-    assert got["knn_both"] == [["x", "caption", "picture", "far"]]
+    assert got["knn_both"] == [["x", "caption", "far", "picture"]]
+
+
+def test_what_is_written_stands_in_the_order_of_training_posts() -> None:
+    train = posts("t", [("sea", ["first", "mid", "last"]), ("run", ["first", "last"]), ("run", ["last"])])
+    places = mean_places(train)
+    assert places == {"first": 0.0, "mid": 0.5, "last": pytest.approx(2 / 3)}
+    assert in_written_order(["last", "first", "mid"], places) == ["first", "mid", "last"]
 
 
 def test_rankings_are_long_without_repeats_and_from_training(tmp_path: Path) -> None:
@@ -264,7 +286,8 @@ def test_scores_are_of_the_ranking_at_k_and_of_the_written_head_elsewhere(tmp_pa
     got = score_baselines(train, asked, features, SECTION)["knn_both"]
     targets = list(asked["hashtags"])
     assert got["r_at_10"] == scores(rankings, targets)["r_at_10"]
-    written = scores([ranking[:length] for ranking in rankings], targets)
+    places = mean_places(train)
+    written = scores([in_written_order(ranking[:length], places) for ranking in rankings], targets)
     for name in ("length", "precision", "recall", "f1", "bleu1", "bleu4"):
         assert got[name] == written[name]
     assert got["length"] == length

@@ -64,8 +64,10 @@ def import_closure(stage: str) -> set[str]:
 
 
 def data_files(stage: str) -> set[str]:
-    """Files beside the code (templates, lists) that belong to a module of the closure."""
-    return {dep for dep in declared(stage, "deps") if dep.startswith("hashgen/") and not dep.endswith(".py")}
+    """Files beside the code that a module of the closure names (templates)."""
+    files = [path for path in (ROOT / "hashgen").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
+    code = [(ROOT / module).read_text() for module in import_closure(stage)]
+    return {path.relative_to(ROOT).as_posix() for path in files if any(f'"{path.name}"' in text for text in code)}
 
 
 def declared(stage: str, kind: str) -> set[str]:
@@ -79,8 +81,8 @@ def outputs(stage: str) -> set[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_code_deps_are_the_import_closure(stage: str) -> None:
-    code = {dep for dep in declared(stage, "deps") if dep.endswith(".py")}
-    assert code == import_closure(stage)
+    code = {dep for dep in declared(stage, "deps") if dep.startswith(("hashgen/", "stages/"))}
+    assert code == import_closure(stage) | data_files(stage)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -150,6 +152,11 @@ def test_lock_agrees_with_pipeline_params_and_code(stage: str) -> None:
         path = ROOT / dep["path"]
         if path.suffix == ".py" or dep["path"] in data_files(stage):
             assert dep["md5"] == hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest(), dep["path"]
+    selected = {"${scrape.source}": PARAMS["scrape"]["source"], "${train.model}": PARAMS["train"]["model"]}
+    names = set(PIPELINE["stages"][stage]["params"])
+    for selector, block in selected.items():
+        names = {name.replace(selector, block) for name in names}
+    assert set(entry["params"]["params.yaml"]) == names
     for key, value in entry["params"]["params.yaml"].items():
         assert lookup(PARAMS, key) == value, key
 
@@ -161,5 +168,5 @@ def test_lock_agrees_with_itself_and_with_the_committed_metrics() -> None:
             if dep["path"] in made:
                 assert dep["md5"] == made[dep["path"]], (stage, dep["path"])
     for stage in STAGES:
-        for path in declared(stage, "metrics"):
+        for path in declared(stage, "metrics") | declared(stage, "plots"):
             assert made[path] == hashlib.md5((ROOT / path).read_bytes(), usedforsecurity=False).hexdigest(), path

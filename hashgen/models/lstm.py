@@ -14,7 +14,10 @@ class LstmModel(HashtagModel):
 
     Picture: pooled features, batch norm, a projection. Caption: embeddings and an LSTM, its last hidden state. Both
     are joined by one layer into a vector that sets the decoder's first state and stands beside each of its inputs.
-    The paper does not say how the two are joined; this is our choice.
+
+    Ours, since the paper does not say: how the two are joined, the tanh after each layer, dropout, and scaling the
+    normed features to length 1 (as Kazemi & Elqursh 2017 do). Without the last, one step of Adam over 2,048
+    correlated features saturates the projection, and the caption is never learnt.
     """
 
     def __init__(self, sizes: Sizes, inputs: Inputs, section: Lstm) -> None:

@@ -221,7 +221,7 @@ def _json_row(line: str) -> Row:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, Row | _BrokenRow]]:
-    reader = csv.reader(_lines(path))
+    reader = csv.reader(_lines(path), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
@@ -313,6 +313,6 @@ def _parse_date(value: object) -> datetime:
 
 def _read_file(path: Path) -> bytes | None:
     try:
-        return path.read_bytes() if path.stat().st_size <= MAX_FILE else None
+        return path.read_bytes() if path.is_file() and path.stat().st_size <= MAX_FILE else None
     except OSError:
         return None

@@ -167,7 +167,7 @@ class SampleSource:
 
     def _dirt(self, index: int) -> str | None:
         """The kind of dirt planted at an index. The first post of a block is clean, so that a copy has an original."""
-        if self._section.dirt == 0:
+        if self._section.dirt < 1e-9:
             return None
         length = round(len(DIRT) / self._section.dirt)
         block, place = divmod(index, length)
