@@ -126,7 +126,8 @@ def split_posts(posts: pa.Table, section: Split) -> dict[SplitName, pa.Table]:
         limit = "" if section.limit is None else "raise split.limit, "
         count = f"{len(known):,} posts in {len({groups[row] for row in known}):,} groups"
         raise HashgenError(
-            f"split: an empty split ({sizes} of {count}); {limit}change split.shares or bring more posts"
+            f"split: an empty split ({sizes} of {count}); {limit}change split.shares or split.seed, or bring more "
+            "posts (those of one author stay together)"
         )
     named = posts.append_column(pa.field("group", pa.string()), pa.array(groups, pa.string()))
     return {name: named.take(pa.array(rows[name], pa.int64())) for name in SPLITS}
