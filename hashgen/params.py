@@ -35,10 +35,55 @@ class FolderSource(_Section):
     path: Name
 
 
+class TableColumns(_Section):
+    id: Name | None
+    caption: Name
+    hashtags: Name | None
+    image: Name
+    author: Name | None
+    date: Name | None
+
+
+class TableSource(_Section):
+    path: Name
+    columns: TableColumns
+
+
+class InstaloaderSource(_Section):
+    path: Name
+    carousel: Literal["first", "all"]
+    video: Literal["skip", "thumbnail"]
+
+
+class InstagramSource(_Section):
+    hashtags: Annotated[tuple[Name, ...], Field(min_length=1)] | Name
+    per_hashtag: Positive
+    carousel: Literal["first", "all"]
+    video: Literal["skip", "thumbnail"]
+    max_side: Annotated[int, Field(ge=64)] | None
+    pause_seconds: tuple[NonNegativeFloat, NonNegativeFloat]
+    requests_per_hour: Positive
+    requests_per_day: Positive
+    images_per_minute: Positive
+    on_shortfall: Literal["accept", "fail"]
+    on_refusal: Literal["fail", "use"]
+    i_have_permission: bool
+
+    @pydantic.model_validator(mode="after")
+    def _pause_in_order(self) -> Self:
+        if self.pause_seconds[0] > self.pause_seconds[1]:
+            raise ValueError("pause_seconds must be [shortest, longest]")
+        return self
+
+
 class Scrape(_Section):
-    source: Literal["sample", "folder"]
+    source: Literal["sample", "folder", "table", "instaloader", "instagram"]
+    keep_author: Literal["hash", "none"]
     sample: SampleSource
     folder: FolderSource
+    table: TableSource
+    instaloader: InstaloaderSource
+    instagram: InstagramSource
 
 
 class LanguageThresholds(_Section):

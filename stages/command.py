@@ -28,7 +28,7 @@ HomeOption = Annotated[
 
 
 def run(main: Callable[..., None]) -> None:
-    """Run a stage's `main` as a command: a HashgenError ends it with its message and exit code 1."""
+    """Run a stage's `main` as a command: a HashgenError ends it with its message and exit code."""
     # Before torch is imported. Its threads spin while they wait; as long as they do by default, two trainings on one
     # machine take ten times as long as one. This is short enough for that and costs a single one nothing measurable.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
@@ -37,7 +37,7 @@ def run(main: Callable[..., None]) -> None:
     except HashgenError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
-        raise SystemExit(1) from None
+        raise SystemExit(error.exit_code) from None
 
 
 def done(stage: str, message: str) -> None:

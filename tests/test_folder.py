@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from hashgen.errors import HashgenError
 from hashgen.posts import Post, write_shards
-from hashgen.sources.folder import MAX_LINE, FolderCounts, FolderSource, hash_author, read_salt
+from hashgen.sources.authors import hash_author, read_salt
+from hashgen.sources.folder import MAX_LINE, FolderSource
+from hashgen.sources.rows import RowCounts
 
 SALT = bytes(range(32))
 
@@ -33,7 +35,7 @@ def make_folder(
     return path
 
 
-def read(path: Path) -> tuple[list[Post], FolderCounts]:
+def read(path: Path) -> tuple[list[Post], RowCounts]:
     source = FolderSource(path, SALT)
     return list(source.posts()), source.counts
 
@@ -50,7 +52,7 @@ def test_all_fields_of_a_row(tmp_path: Path) -> None:
         "license": "CC0",
     }
     posts, counts = read(make_folder(tmp_path / "f", jsonl(row), files=("images/a.jpg",)))
-    assert counts == FolderCounts(rows=1)
+    assert counts == RowCounts(rows=1)
     assert posts == [
         Post(
             id="17",
@@ -143,7 +145,7 @@ def test_a_broken_row_is_counted_and_named_and_the_rest_goes_on(tmp_path: Path, 
     posts, counts = read(make_folder(tmp_path / "f", jsonl(good, row, good)))
     assert [post.id for post in posts] == ["a.jpg", "a.jpg"]
     assert (counts.rows, counts.broken_rows) == (3, 1)
-    assert counts.broken_lines[0].startswith("metadata.jsonl line 2: ") and reason in counts.broken_lines[0]
+    assert counts.broken_names[0].startswith("metadata.jsonl line 2: ") and reason in counts.broken_names[0]
 
 
 def test_a_line_that_is_not_utf8_is_a_broken_row(tmp_path: Path) -> None:
@@ -152,7 +154,7 @@ def test_a_line_that_is_not_utf8_is_a_broken_row(tmp_path: Path) -> None:
     )
     posts, counts = read(make_folder(tmp_path / "f", lines))
     assert len(posts) == counts.broken_rows == 1
-    assert "not UTF-8" in counts.broken_lines[0]
+    assert "not UTF-8" in counts.broken_names[0]
 
 
 def test_broken_csv_rows(tmp_path: Path) -> None:
@@ -160,13 +162,13 @@ def test_broken_csv_rows(tmp_path: Path) -> None:
     posts, counts = read(make_folder(tmp_path / "f", text, "metadata.csv"))
     assert [post.caption for post in posts] == ["x", "z"]
     assert (counts.rows, counts.broken_rows) == (6, 4)
-    assert [line.split(":")[0] for line in counts.broken_lines] == [f"metadata.csv line {n}" for n in (3, 4, 6, 7)]
+    assert [line.split(":")[0] for line in counts.broken_names] == [f"metadata.csv line {n}" for n in (3, 4, 6, 7)]
 
 
-def test_only_the_first_broken_lines_are_named(tmp_path: Path) -> None:
+def test_only_the_first_broken_names_are_named(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "f", jsonl({"file_name": "a.jpg", "text": "x"}, *["{"] * 50))
     _, counts = read(folder)
-    assert counts.broken_rows == 50 and len(counts.broken_lines) == 5
+    assert counts.broken_rows == 50 and len(counts.broken_names) == 5
 
 
 def test_files_and_rows_that_miss_each_other(tmp_path: Path) -> None:
@@ -188,7 +190,7 @@ def test_names_from_other_systems(tmp_path: Path) -> None:
 
 def test_a_video_has_no_picture_and_is_no_missing_file(tmp_path: Path) -> None:
     posts, counts = read(make_folder(tmp_path / "f", jsonl({"file_name": "a.MP4", "text": "x"}), files=("a.MP4",)))
-    assert (posts[0].kind, posts[0].image, counts) == ("video", None, FolderCounts(rows=1))
+    assert (posts[0].kind, posts[0].image, counts) == ("video", None, RowCounts(rows=1))
 
 
 def test_mixed_types(tmp_path: Path) -> None:

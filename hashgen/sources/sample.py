@@ -12,6 +12,7 @@ import pyarrow as pa
 from PIL import Image
 
 from hashgen import params
+from hashgen.errors import HashgenError
 from hashgen.posts import Post
 from hashgen.sources.postcards import draw_postcard
 from hashgen.sources.wording import draw_caption, draw_foreign_caption
@@ -71,8 +72,19 @@ class SampleSource:
     planted in blocks of about len(DIRT) / dirt posts: every kind once in each, at random places.
     """
 
+    fault: HashgenError | None = None
+
     def __init__(self, section: params.SampleSource) -> None:
+        self.total: int | None = section.posts
         self._section = section
+
+    def metrics(self) -> dict[str, int]:
+        """Nothing: what is planted stands in `truth`."""
+        return {}
+
+    def warnings(self) -> list[str]:
+        """None."""
+        return []
 
     def posts(self) -> Iterator[Post]:
         """Yield `section.posts` posts, dirt included; one picture in memory at a time."""

@@ -1,0 +1,115 @@
+"""What rows of metadata have in common, whatever file they come from: values, and the faults that are counted."""
+
+import dataclasses
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+# Also what a list becomes when a table is saved as CSV: ['a', 'b'].
+_BETWEEN_HASHTAGS = re.compile(r"[\s,;\[\]\"']+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NAMED_ROWS = 5
+
+Row = dict[str, Any]
+
+
+class BrokenRow(ValueError):
+    """A row of which no post can be made; the message says why."""
+
+
+@dataclasses.dataclass
+class RowCounts:
+    """What a source held besides good posts.
+
+    rows: all, broken ones included. broken_rows: no post could be made of them; broken_names names the first few, each
+    with its reason. rows_without_file: posts without a readable picture. files_without_rows: pictures that no row
+    names. unread_dates: dates neither ISO 8601 nor epoch seconds, taken as unknown.
+    """
+
+    rows: int = 0
+    broken_rows: int = 0
+    rows_without_file: int = 0
+    files_without_rows: int = 0
+    unread_dates: int = 0
+    broken_names: list[str] = dataclasses.field(default_factory=list)
+
+    def add_broken(self, name: str, reason: object) -> None:
+        """Count a row of which no post could be made; name: where it stands."""
+        self.broken_rows += 1
+        if len(self.broken_names) < _NAMED_ROWS:
+            self.broken_names.append(f"{name}: {reason}")
+
+    def metrics(self) -> dict[str, int]:
+        """The counts, for `metrics/scrape.json`."""
+        return {
+            "broken_rows": self.broken_rows,
+            "rows_without_file": self.rows_without_file,
+            "files_without_rows": self.files_without_rows,
+            "unread_dates": self.unread_dates,
+        }
+
+    def warnings(self) -> list[str]:
+        """One line for each kind of fault that occurred."""
+        lines = {
+            f"{self.broken_rows:,} broken rows left out ({'; '.join(self.broken_names)})": self.broken_rows,
+            f"{self.rows_without_file:,} rows without a readable file": self.rows_without_file,
+            f"{self.files_without_rows:,} files that no row names": self.files_without_rows,
+            f"{self.unread_dates:,} dates neither ISO 8601 nor epoch seconds": self.unread_dates,
+        }
+        return [line for line, count in lines.items() if count]
+
+
+def check_text(value: str) -> None:
+    """Raise BrokenRow for text that no file of posts should hold: NUL, or what is not UTF-8 (as surrogates)."""
+    if "\0" in value:
+        raise BrokenRow("a NUL character, or a line over 1 MiB")
+    if _SURROGATE.search(value):
+        raise BrokenRow("not UTF-8")
+
+
+def read_text(row: Row, key: str) -> str | None:
+    """A value as text: numbers as they are written; None where there is none. Raises BrokenRow for anything else."""
+    value = row.get(key)
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool | list | dict | bytes):
+        raise BrokenRow(f"{key} is no text")
+    # pandas writes a column of whole numbers with gaps as 12.0.
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    check_text(text)
+    return text
+
+
+def read_hashtags(row: Row, key: str) -> list[str] | None:
+    """Hashtags from a list, or from text parted by blanks, commas or semicolons; None where there is no value.
+
+    Raises BrokenRow for anything else.
+    """
+    value = row.get(key)
+    if isinstance(value, str):
+        value = _BETWEEN_HASHTAGS.split(value)
+    elif value is not None and not isinstance(value, list):
+        raise BrokenRow(f"{key} is neither a list nor text")
+    if value is None:
+        return None
+    return [tag for tag in (read_text({key: tag}, key) for tag in value) if tag]
+
+
+def read_date(value: object, counts: RowCounts) -> datetime | None:
+    """ISO 8601 (UTC unless it says otherwise) or epoch seconds, as UTC; None, and counted, for anything else."""
+    if value is None or value == "":
+        return None
+    try:
+        return _parse_date(value)
+    except (ValueError, OverflowError, OSError):
+        counts.unread_dates += 1
+        return None
+
+
+def _parse_date(value: object) -> datetime:
+    text = str(value).strip()
+    # Fewer digits are a year or a day: 2019, 20190430.
+    if re.fullmatch(r"-?\d{9,}(\.\d*)?", text):
+        return datetime.fromtimestamp(float(text), tz=UTC)
+    date = datetime.fromisoformat(text)
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
