@@ -59,6 +59,10 @@ def _open_source(section: Scrape, home: Path) -> Source:
     salt = read_salt(home) if section.keep_author == "hash" else None
     if section.source == "folder":
         return FolderSource(input_path(section.folder.path), salt)
+    if section.source == "instaloader":
+        from hashgen.sources.instaloader_dump import InstaloaderSource
+
+        return InstaloaderSource(section.instaloader, input_path(section.instaloader.path), salt)
     raise NotImplementedError(section.source)
 
 
