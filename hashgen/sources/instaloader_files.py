@@ -98,8 +98,8 @@ def has_shared_names(folder: Folder, base: str, record: Record) -> bool:
     """Whether anything says that files named `base` and `base_N` were made for more than one post.
 
     Names that tell the post (shortcode, number, or the address's name) are its own, but a carousel that lost a picture
-    may still have its files numbered as before. Files that the JSON cannot explain say so: a number too high, a video of
-    a picture, two pictures of one medium.
+    may still have its files numbered as before. Files that the JSON cannot explain tell it: a number too high, a video
+    of a picture, two pictures of one medium.
     """
     if _naming(record.url_names, base):
         return False
