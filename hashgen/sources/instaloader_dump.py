@@ -52,7 +52,7 @@ class InstaloaderSource:
             self._met["pictures"] += len(unused)
             for base in sorted(folder.jsons):
                 unused.difference_update(name for _, name in folder.files_of(base))
-                yield from self._posts(folder, base)
+                yield from self._posts(folder, base, unused)
             self.counts.files_without_rows += len(unused)
         self._require_posts()
 
@@ -89,8 +89,8 @@ class InstaloaderSource:
         self.counts.rows += 1
         self.counts.add_broken(printable(name), reason)
 
-    def _posts(self, folder: Folder, base: str) -> Iterator[Post]:
-        """The posts of a name, which has one JSON, or two: packed and not."""
+    def _posts(self, folder: Folder, base: str, unused: set[str]) -> Iterator[Post]:
+        """The posts of a name, which has one JSON, or two: packed and not. What they name leaves `unused`."""
         records: dict[str, Record] = {}
         is_alone = True
         for name in folder.jsons[base]:
@@ -110,24 +110,29 @@ class InstaloaderSource:
         for record in records.values():
             if record.caption is None and is_alone and not folder.has_old_text(base):
                 record = dataclasses.replace(record, caption=folder.text(base))
-            yield from self._media(folder, base, record, is_alone)
+            files = find_files(folder, base, record)
+            unused.difference_update(files.values())
+            if not is_alone or has_shared_names(folder, base, record):
+                yield from self._media(folder, record, None)
+            else:
+                yield from self._media(folder, record, files)
 
-    def _media(self, folder: Folder, base: str, record: Record, is_alone: bool) -> Iterator[Post]:
+    def _media(self, folder: Folder, record: Record, files: dict[int, str] | None) -> Iterator[Post]:
+        """A post for each medium that is asked for. files: pictures by place; None if they may be another post's."""
         wanted = self._wanted(record.media)
         if not wanted:
             yield self._post(folder, record, 0, None, kind="video")
             return
-        is_shared = not is_alone or has_shared_names(folder, base, record)
-        found = {} if is_shared else find_files(folder, base, record, wanted)
+        found = {place: files[place] for place in wanted if place in files} if files else {}
         unlike = sum(not is_alike(folder.path / name, record.media[place]) for place, name in found.items())
-        self._met["shared_names"] += is_shared
+        self._met["shared_names"] += files is None
         self._met["unmatched_pictures"] += unlike
-        files = {} if unlike else found
+        found = {} if unlike else found
         if self._section.carousel == "first":
-            wanted = [*(place for place in wanted if place in files), *wanted][:1]
+            wanted = [*found, *wanted][:1]
         for place in wanted:
-            post = self._post(folder, record, place, files.get(place))
-            self.counts.rows_without_file += post.image is None and not is_shared and not unlike
+            post = self._post(folder, record, place, found.get(place))
+            self.counts.rows_without_file += post.image is None and files is not None and not unlike
             yield post
 
     def _wanted(self, media: Sequence[Medium]) -> list[int]:

@@ -143,17 +143,17 @@ def _squeezed(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def find_files(folder: Folder, base: str, record: Record, wanted: Sequence[int]) -> dict[int, str]:
-    """The pictures' names of the wanted media, by place; none of a medium that has two.
+def find_files(folder: Folder, base: str, record: Record) -> dict[int, str]:
+    """The names of the pictures of a post's media, by place; none of a medium that has two.
 
     With `{filename}` in the pattern each medium is named by its own address, else by its number.
     """
     cover = _naming(record.url_names, base)
     found = {}
-    for place in wanted:
+    for place, medium in enumerate(record.media):
         bases = [f"{base}_{place + 1}" if record.is_carousel else base]
         if cover and record.is_carousel:
-            bases = [base.replace(cover, name) for name in record.media[place].url_names]
+            bases = [base.replace(cover, name) for name in medium.url_names]
         names = [name for stem in bases for name in folder.media.get(stem, ()) if is_picture(name)]
         if len(names) == 1:
             found[place] = names[0]
