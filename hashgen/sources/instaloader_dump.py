@@ -65,8 +65,8 @@ class InstaloaderSource:
     def warnings(self) -> list[str]:
         """One line for each kind of fault that occurred."""
         lines = {
-            "shared_names": "posts without picture, for the files may be another post's "
-            "(best download with --filename-pattern={shortcode}; a .txt must hold the caption, if anything)",
+            "shared_names": "posts without picture, for the files of their names may be another post's "
+            "(instaloader --filename-pattern={shortcode} gives each its own)",
             "unmatched_pictures": "pictures unlike what the JSON tells, left out with the rest of their posts",
             "linked_folders": "folders that are links, not entered",
         }

@@ -7,7 +7,6 @@ earlier and is left with its pictures. The caption of the earlier goes on in `_o
 
 import dataclasses
 import re
-import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -130,17 +129,12 @@ def _has_neighbours(folder: Folder, base: str) -> bool:
 
 
 def _has_other_text(folder: Folder, base: str, record: Record) -> bool:
-    if folder.has_old_text(base):
-        return True
-    text = None if record.caption is None else folder.text(base)
-    if not text or record.caption is None:
-        return False
-    return not record.caption.strip() or _squeezed(record.caption) not in _squeezed(text)
+    """Whether the texts tell of another post: one moved away, or one though the JSON, which is written last, has none.
 
-
-def _squeezed(text: str) -> str:
-    """instaloader writes captions in NFC and trimmed, and Windows its own line ends."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    A text that differs from the JSON's says nothing: its form is the user's choice (`--post-metadata-txt`).
+    """
+    says_none = record.caption is not None and not record.caption.strip()
+    return folder.has_old_text(base) or (says_none and bool(folder.text(base)))
 
 
 def find_files(folder: Folder, base: str, record: Record) -> dict[int, str]:
