@@ -105,7 +105,7 @@ class Filter(_Section):
 
 class Split(_Section):
     by: Literal["group", "author", "time"]
-    near_duplicate_bits: Annotated[int, Field(ge=0, le=10)] | None
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=64)] | None
     same_caption_words: Positive | None
     shares: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     limit: Annotated[int, Field(ge=3)] | None
