@@ -18,6 +18,7 @@ from hashgen.sources import Source
 from hashgen.sources.authors import read_salt
 from hashgen.sources.folder import FolderSource
 from hashgen.sources.sample import TRUTH_SCHEMA, SampleSource
+from hashgen.sources.table import TableSource
 from stages.command import PARAMS, HomeOption, ParamsOption, done, input_path, run
 
 
@@ -59,6 +60,8 @@ def _open_source(section: Scrape, home: Path) -> Source:
     salt = read_salt(home) if section.keep_author == "hash" else None
     if section.source == "folder":
         return FolderSource(input_path(section.folder.path), salt)
+    if section.source == "table":
+        return TableSource(section.table, input_path(section.table.path), salt)
     raise NotImplementedError(section.source)
 
 

@@ -1,0 +1,78 @@
+"""Rows of Parquet files as plain Python values, in memory bounded by pages, however large the row groups are."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hashgen.errors import HashgenError
+from hashgen.sources.rows import BrokenRow, Row
+
+# Rows that are held at once: as many as have so many bytes by the footer, which counts a repeated picture once.
+_BATCH_BYTES = 16 * 2**20
+_BATCH_ROWS = 32
+
+
+def read_footer(path: Path) -> tuple[pa.Schema, int]:
+    """The columns of a Parquet file and its number of rows. Raises HashgenError if it is none or damaged."""
+    with _opened(path) as file:
+        return file.schema_arrow, file.metadata.num_rows
+
+
+def parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Row | BrokenRow]]:
+    """The rows of a Parquet file: the number of each from 1 on, and its values by column or what is wrong with it.
+
+    columns: those to read; all must be there. Times are UTC; one that Python cannot hold is a text that says so.
+    Raises HashgenError if the file is damaged.
+    """
+    number = 0
+    with _opened(path) as file:
+        for group in range(file.num_row_groups):
+            size = file.metadata.row_group(group)
+            mean = size.total_byte_size // max(1, size.num_rows)
+            batch_rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, mean)))
+            for batch in file.iter_batches(batch_rows, row_groups=[group], columns=list(columns), use_threads=False):
+                values = {name: _readable(batch.column(name)) for name in columns}
+                for place in range(batch.num_rows):
+                    number += 1
+                    yield number, _row(values, place)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """A Parquet file that is read by pages; what pyarrow throws at a damaged one becomes a HashgenError."""
+    try:
+        # Otherwise pyarrow reads all of a row group's columns before it gives the first row.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise HashgenError(f"{path}: not a readable Parquet file ({reason}); fetch or write it again") from error
+
+
+def _readable(column: pa.Array) -> pa.Array:
+    """The column itself, but times in UTC and in microseconds: Python knows neither nanoseconds nor every zone."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if not pa.types.is_timestamp(column.type):
+        return column
+    unit = "us" if column.type.unit == "ns" else column.type.unit
+    return column.cast(pa.timestamp(unit, "UTC"), safe=False)
+
+
+def _row(columns: dict[str, pa.Array], place: int) -> Row | BrokenRow:
+    try:
+        return {name: _value(column[place]) for name, column in columns.items()}
+    except BrokenRow as error:
+        return error
+
+
+def _value(scalar: pa.Scalar) -> object:
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError as error:
+        raise BrokenRow("not UTF-8") from error
+    except (ValueError, OverflowError):
+        return f"{scalar.type} out of range"
