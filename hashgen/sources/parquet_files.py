@@ -1,5 +1,6 @@
 """Rows of Parquet files as plain Python values, in memory bounded by pages, however large the row groups are."""
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,8 @@ def read_footer(path: Path) -> tuple[pa.Schema, int]:
 def parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Row | BrokenRow]]:
     """The rows of a Parquet file: the number of each from 1 on, and its values by column or what is wrong with it.
 
-    columns: those to read; all must be there. Times are UTC; one that Python cannot hold is a text that says so.
+    columns: those to read; all must be there. Times without a zone are as they stand; one that Python cannot hold is a
+    text that says so.
     Raises HashgenError if the file is damaged.
     """
     number = 0
@@ -45,21 +47,28 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     """A Parquet file that is read by pages; what pyarrow throws at a damaged one becomes a HashgenError."""
     try:
         # Otherwise pyarrow reads all of a row group's columns before it gives the first row.
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
+        with pq.ParquetFile(path, metadata=_plain_footer(path), pre_buffer=False, buffer_size=2**20) as file:
             yield file
     except (pa.ArrowException, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise HashgenError(f"{path}: not a readable Parquet file ({reason}); fetch or write it again") from error
 
 
+def _plain_footer(path: Path) -> pq.FileMetaData:
+    """The footer of a Parquet file without the Arrow types that its writer had in mind.
+
+    With them, a column written from dictionaries is read as one: pyarrow then keeps all its values until the end of the
+    row group. Without, all columns are of Parquet's own types, and times are UTC.
+    """
+    footer = io.BytesIO()
+    pq.read_metadata(path).write_metadata_file(footer)
+    return pq.read_metadata(io.BytesIO(footer.getvalue().replace(b"ARROW:schema", b"arrow-schema")))
+
+
 def _readable(column: pa.Array) -> pa.Array:
-    """The column itself, but times in UTC and in microseconds: Python knows neither nanoseconds nor every zone."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if not pa.types.is_timestamp(column.type):
-        return column
-    unit = "us" if column.type.unit == "ns" else column.type.unit
-    return column.cast(pa.timestamp(unit, "UTC"), safe=False)
+    """The column itself, but times in microseconds: Python knows no nanoseconds."""
+    is_fine = pa.types.is_timestamp(column.type) and column.type.unit == "ns"
+    return column.cast(pa.timestamp("us", column.type.tz), safe=False) if is_fine else column
 
 
 def _row(columns: dict[str, pa.Array], place: int) -> Row | BrokenRow:

@@ -23,7 +23,7 @@ MAX_JSON_LINE = 2**25
 # JSON rows after which a caption or image column that none had is taken as missing.
 _ROWS_TO_JUDGE = 1000
 
-# How pandas, SQL and their like write that there is nothing.
+# How pandas, SQL and their like write that there is nothing; a caption may well be such a word.
 _NOTHING = ("", "NaN", "nan", "None", "null", "NULL", "<NA>", "NaT", "\\N")
 # How they write whole numbers once a column has gaps: 12.0, 1.7e+16.
 _WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0+|-?[0-9](\.[0-9]+)?e\+[0-9]{2}")
@@ -39,8 +39,8 @@ class TableSource:
     are paths (absolute or relative to the table's folder), bytes, or {bytes, path}, of which the bytes come first; in
     JSON these bytes are base64. Without an id, `<file>:<row>` stands for it, which more rows at the end leave as it is.
     Dates are as `read_date` reads them, or Arrow's, UTC where they name no zone. An empty text, NaN, None and null mean
-    nothing. Only a hash of authors is kept, keyed with `salt`; None keeps none. `counts` says what was wrong with the
-    rest.
+    nothing; so do these words, but for captions. Only a hash of authors is kept, keyed with `salt`; None keeps none.
+    `counts` says what was wrong with the rest.
 
     Raises HashgenError for a table that is not there, of no known kind or (Parquet only; `posts` does so for the
     others) without the columns.
@@ -98,16 +98,17 @@ class TableSource:
 
     def _json_rows(self, file: Path) -> Rows:
         """The rows of a JSON Lines file; as it has no header, its columns are those that any row has."""
-        missing, found = set(self._columns.values()), list[str]()
+        missing = set(self._columns.values())
+        found: list[str] | None = None
         for number, (line, row) in enumerate(json_rows(file, MAX_JSON_LINE), start=1):
             if not isinstance(row, BrokenRow):
-                found = found or list(row)
+                found = list(row) if found is None else found
                 missing -= row.keys()
-            if number == _ROWS_TO_JUDGE and found:
+            if number == _ROWS_TO_JUDGE and found is not None:
                 needed = (self._columns[role] for role in ("caption", "image"))
                 self._check_columns(file, missing.intersection(needed), found)
             yield line, row
-        if found:
+        if found is not None:
             self._check_columns(file, missing, found)
 
     def _checked_rows(self, file: Path) -> int:
@@ -136,11 +137,7 @@ class TableSource:
         keys = ", ".join(f"scrape.table.columns.{role}" for role in roles)
         delimiter = {",": "commas", "\t": "tabs"}.get(_DELIMITERS.get(_kind(file), ""))
         parted = f" (parted by {delimiter})" if delimiter else ""
-        raise HashgenError(
-            f"{file}: no column {names}; found{parted}: {', '.join(map(str, found))[:200]!r}; mend {keys}".replace(
-                "\n", " "
-            )
-        )
+        raise HashgenError(f"{file}: no column {names}; found{parted} {', '.join(found)[:200]!r}; mend {keys}")
 
     def _post(self, row: Row | BrokenRow, place: str) -> Post:
         if isinstance(row, BrokenRow):
@@ -192,8 +189,6 @@ def _kind(path: Path) -> str:
 
 def _suits(role: str, kind: pa.DataType) -> bool:
     """Whether a column of this type can hold what its role asks for."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
     if role == "image" and pa.types.is_struct(kind):
         return not {"bytes", "path"}.isdisjoint(field.name for field in kind)
     if role in ("hashtags", "seed_hashtags") and pa.types.is_nested(kind):
@@ -210,7 +205,7 @@ def _present(value: object, role: str) -> object:
         return None
     if not isinstance(value, str):
         return value
-    if (value if role == "caption" else value.strip()) in _NOTHING:
+    if not value or (role != "caption" and value.strip() in _NOTHING):
         return None
     is_number = role in ("id", "author") and _WHOLE_FLOAT.fullmatch(value) and float(value).is_integer()
     return str(int(float(value))) if is_number else value
