@@ -15,6 +15,10 @@ from hashgen.sources.rows import BrokenRow, Row
 _BATCH_BYTES = 16 * 2**20
 _BATCH_ROWS = 32
 
+# A Parquet file ends in the length of its footer (4 bytes) and the magic number.
+_MAGIC = b"PAR1"
+_TAIL = 8
+
 
 def read_footer(path: Path) -> tuple[pa.Schema, int]:
     """The columns of a Parquet file and its number of rows. Raises HashgenError if it is none or damaged."""
@@ -49,7 +53,7 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
         # Otherwise pyarrow reads all of a row group's columns before it gives the first row.
         with pq.ParquetFile(path, metadata=_plain_footer(path), pre_buffer=False, buffer_size=2**20) as file:
             yield file
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise HashgenError(f"{path}: not a readable Parquet file ({reason}); fetch or write it again") from error
 
@@ -60,9 +64,15 @@ def _plain_footer(path: Path) -> pq.FileMetaData:
     With them, a column written from dictionaries is read as one: pyarrow then keeps all its values until the end of the
     row group. Without, all columns are of Parquet's own types, and times are UTC.
     """
-    footer = io.BytesIO()
-    pq.read_metadata(path).write_metadata_file(footer)
-    return pq.read_metadata(io.BytesIO(footer.getvalue().replace(b"ARROW:schema", b"arrow-schema")))
+    with path.open("rb") as stream:
+        size = stream.seek(0, io.SEEK_END)
+        stream.seek(max(0, size - _TAIL))
+        tail = stream.read()
+        length = int.from_bytes(tail[:4], "little") + _TAIL
+        if tail.endswith(_MAGIC) and length <= size:
+            stream.seek(size - length)
+            tail = stream.read()
+    return pq.read_metadata(io.BytesIO(_MAGIC + tail.replace(b"ARROW:schema", b"arrow-schema")))
 
 
 def _readable(column: pa.Array) -> pa.Array:
