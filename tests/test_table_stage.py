@@ -106,11 +106,14 @@ def test_columns_that_few_tables_have_may_be_left_out(tmp_path: Path) -> None:
 
 
 STAGE = """
-import resource, sys
+from pathlib import Path
 from stages.command import run
 from stages.scrape import main
 
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # MiB on Linux
+def peak():  # MiB; getrusage would count what the parent process had
+    words = Path("/proc/self/status").read_text().split()
+    return int(words[words.index("VmHWM:") + 1]) // 1024
+
 start = peak()
 try:
     run(main)
@@ -133,7 +136,7 @@ def pictures_in_one_row_group(path: Path, rows: int, kind: pa.DataType) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="peaks are counted in other units elsewhere")
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak")
 @pytest.mark.parametrize(
     "kind",
     [pa.struct([("bytes", pa.binary()), ("path", pa.string())]), pa.dictionary(pa.int32(), pa.binary())],
@@ -151,5 +154,5 @@ def test_one_great_row_group_takes_little_memory(tmp_path: Path, kind: pa.DataTy
     )
     assert stage.returncode == 0, stage.stderr
     assert json.loads(given["metrics"].read_text())["with_image"] == 4000
-    # The group has 400 MB, what is written at a time 32 MiB, in Python's and in Arrow's form.
-    assert int(stage.stdout.split()[-1]) < 300
+    # The group alone has 400 MB; read as a whole it takes 650. What is written at a time takes most of the rest.
+    assert int(stage.stdout.split()[-1]) < 480
