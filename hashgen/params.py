@@ -42,6 +42,9 @@ class TableColumns(_Section):
     image: Name
     author: Name | None
     date: Name | None
+    # Alone of all keys these two may be left out: few tables have such columns.
+    licence: Name | None = None
+    seed_hashtags: Name | None = None
 
 
 class TableSource(_Section):

@@ -18,6 +18,7 @@ from hashgen.sources import Source
 from hashgen.sources.authors import read_salt
 from hashgen.sources.folder import FolderSource
 from hashgen.sources.sample import TRUTH_SCHEMA, SampleSource
+from hashgen.sources.table import TableSource
 from stages.command import PARAMS, HomeOption, ParamsOption, done, input_path, run
 
 
@@ -63,6 +64,8 @@ def _open_source(section: Scrape, home: Path) -> Source:
         from hashgen.sources.instaloader_dump import InstaloaderSource
 
         return InstaloaderSource(section.instaloader, input_path(section.instaloader.path), salt)
+    if section.source == "table":
+        return TableSource(section.table, input_path(section.table.path), salt)
     raise NotImplementedError(section.source)
 
 
