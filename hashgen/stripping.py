@@ -51,6 +51,7 @@ def strip_metadata(data: bytes, max_pixels: int, max_side: int | None = None) ->
         scale = max_side / max(picture.size)
         width, height = (max(1, round(side * scale)) for side in picture.size)
         picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    picture.info.clear()  # Pillow would write a comment of the old file into the new one
     stream = io.BytesIO()
     quality = RESIZED_QUALITY if large else TURNED_QUALITY
     picture.save(stream, "JPEG", quality=quality, icc_profile=_rgb_profile(header))
