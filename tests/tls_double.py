@@ -64,7 +64,7 @@ class Answer:
     """An answer: body as bytes, or in pieces that are sent one by one (a generator may wait between them).
 
     framing: how the client knows the end: Content-Length (bytes only; `headers` may give a false one), chunks, or the
-    end of the connection. cut_after: so many bytes of the body are sent, then the connection ends.
+    end of the connection. cut_after: so many bytes of the body are sent, then the connection ends. reset: by a reset.
     """
 
     status: int = 200
@@ -72,6 +72,7 @@ class Answer:
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     framing: Literal["length", "chunked", "close"] = "length"
     cut_after: int | None = None
+    reset: bool = False
 
 
 # Pieces are sent as they are, head included, and then the connection ends; None resets it without a word.
@@ -206,11 +207,15 @@ class _Connection(BaseHTTPRequestHandler):
             return
         self.close_connection = True
         if answer is None:
-            self.connection.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
+            self._reset()
             return
         for piece in answer:
             self.wfile.write(piece)
+
+    def _reset(self) -> None:
+        self.close_connection = True
+        self.connection.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
 
     def _send_answer(self, answer: Answer) -> None:
         headers = dict(answer.headers)
@@ -227,7 +232,9 @@ class _Connection(BaseHTTPRequestHandler):
             return
         for piece in _pieces(answer):
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if answer.framing == "chunked" else piece)
-        if answer.cut_after is not None:
+        if answer.reset:
+            self._reset()
+        elif answer.cut_after is not None:
             self.close_connection = True
         elif answer.framing == "chunked":
             self.wfile.write(b"0\r\n\r\n")
