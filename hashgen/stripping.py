@@ -14,7 +14,7 @@ RESIZED_QUALITY = 88
 
 # The next marker of a JPEG; stuffed zeros and restarts belong to the pixels (ITU T.81, B.1.1).
 _MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])", re.DOTALL)
-_START, _END, _SCAN, _TEMPORARY, _COMMENT = 0xD8, 0xD9, 0xDA, 0x01, 0xFE
+_END, _SCAN, _TEMPORARY, _COMMENT = 0xD9, 0xDA, 0x01, 0xFE
 _APPLICATION = range(0xE0, 0xF0)
 
 # What a decoder needs, and frames of an animation; every other chunk may hold anything.
@@ -74,7 +74,7 @@ def _bare_jpeg(data: bytes) -> Iterator[bytes]:
         if marker == _END:
             yield b"\xff\xd9"
             return
-        if marker in (_START, _TEMPORARY):
+        if marker == _TEMPORARY:
             continue
         length = int.from_bytes(data[position : position + 2], "big")
         payload = _bare_payload(marker, data[position + 2 : position + length])

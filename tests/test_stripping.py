@@ -257,6 +257,9 @@ def is_same(jpeg: bytes) -> bool:
 def test_segments_may_stand_between_scans() -> None:
     first_scan, last_scan = PROGRESSIVE.index(b"\xff\xda"), PROGRESSIVE.rindex(b"\xff\xda")
     assert sum(first_scan < at <= last_scan for at in seams()) >= 5
+    dirty = PROGRESSIVE[:last_scan] + b"\xff\xff\x01" + segment(0xE1, SECRET) + PROGRESSIVE[last_scan:]
+    assert is_same(dirty)
+    assert strip_metadata(dirty, MAX_PIXELS) == PROGRESSIVE
 
 
 MARKERS = st.sampled_from([0xE1, *range(0xE3, 0xEE), 0xEF, 0xFE])

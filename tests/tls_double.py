@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from socket import SO_LINGER, SOL_SOCKET
+from socket import MSG_PEEK, SO_LINGER, SOL_SOCKET
 from socketserver import ThreadingTCPServer
 from typing import Literal, Self
 from urllib.parse import parse_qs, urlsplit
@@ -174,6 +174,10 @@ class _Connection(BaseHTTPRequestHandler):
         self._host = self.path.rpartition(":")[0]
         self._double.connections.append(self._host)
         self.wfile.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+        # ssl leaves the socket of a client that has gone open, so ask whether this one is there.
+        if not self.connection.recv(1, MSG_PEEK):
+            self.close_connection = True
+            return
         self.connection = self._double.context(self._host).wrap_socket(self.connection, server_side=True)
         self.rfile.close()
         self.rfile = self.connection.makefile("rb")
