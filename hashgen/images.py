@@ -58,6 +58,21 @@ class Checked:
     phash: str | None
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Header:
+    """What a picture's file says before its pixels.
+
+    format: Pillow's name, one of FORMATS or MPO (a JPEG that other pictures follow). width, height: pixels as stored.
+    turned: EXIF or XMP asks for turning or mirroring. profile: the ICC profile, None where there is none.
+    """
+
+    format: str
+    width: int
+    height: int
+    turned: bool
+    profile: bytes | None
+
+
 class BadImage(ValueError):
     """Bytes that are no usable picture; the message is one of the short details that `check_image` lists."""
 
@@ -78,6 +93,15 @@ def check_image(data: bytes, min_side: int, max_pixels: int) -> Checked:
         raise BadImage("too_small")
     with _guarded(data):
         return Checked(width, height, _perceptual_hash(picture))
+
+
+def read_header(data: bytes, max_pixels: int) -> Header:
+    """What a picture's file says of it; little is decoded. Raises BadImage as `read_image`."""
+    with _guarded(data):
+        image = _open(data, max_pixels)
+        # Before anything else: asking a PNG for its orientation decodes it, and takes what the file said of it away.
+        size, profile = image.size, image.info.get("icc_profile")
+        return Header(image.format or "", *size, _orientation(image) in _ORIENTATIONS, profile or None)
 
 
 def _perceptual_hash(picture: Image.Image) -> str | None:
