@@ -47,8 +47,8 @@ def _curve(history: pd.DataFrame, kind: str, title: str) -> str:
     return to_svg(figure, f"curve-{kind}", f"{words}, validation from {val.iloc[0]:.2f} to {val.iloc[-1]:.2f}.")
 
 
-def score_figure(rows: Sequence[Score], key: str) -> str:
-    """One score for all rows that have it: points with their 95 % intervals, the scale from the data, not from zero."""
+def score_figure(rows: Sequence[Score], key: str, split: str) -> str:
+    """One score of a split for all rows that have it: points with 95 % intervals; the scale does not start at zero."""
     shown = [(row, found) for row in reversed(rows) if (found := row.figures[key]) is not None]
     figure = Figure(figsize=(3.4, 0.32 * len(shown) + 0.8))
     axes = figure.subplots()
@@ -64,7 +64,7 @@ def score_figure(rows: Sequence[Score], key: str) -> str:
     axes.margins(x=0.08)
     axes.grid(axis="both", alpha=0.25)
     words = "; ".join(f"{row.name} {found.value:.3f}" for row, found in reversed(shown))
-    return to_svg(figure, f"score-{key}", f"{COLUMNS[key]} with intervals: {words}.")
+    return to_svg(figure, f"score-{split}-{key}", f"{COLUMNS[key]} ({split}) with intervals: {words}.")
 
 
 def tail_figure(points: Sequence[tuple[int, int]], distinct: int) -> str:

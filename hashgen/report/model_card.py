@@ -39,7 +39,10 @@ def render_model_card(found: Findings) -> str:
 
 def _head(found: Findings) -> dict[str, Any]:
     test = found.metrics["evaluate"]["test"]["both"]
-    metrics = [{"type": kind, "name": f"{COLUMNS[key]}, {_MEANS.get(key, 'mean over posts')}", "value": test[key]} for key, kind in _TYPES.items()]
+    metrics = [
+        {"type": kind, "name": f"{COLUMNS[key]}, {_MEANS.get(key, 'mean over posts')}", "value": test[key]}
+        for key, kind in _TYPES.items()
+    ]
     source = found.metrics["scrape"]["source"]
     dataset = {"name": f"hashgen posts ({source})", "type": f"hashgen-{source}", "split": "test"}
     result = {

@@ -75,7 +75,7 @@ def _scores(found: Findings) -> dict[str, Any]:
         "test": evaluate["test"],
         "headlines": headlines(evaluate, baselines),
         "rows": rows,
-        "score_figures": [score_figure(rows, key) for key in ("f1", "bleu4")],
+        "score_figures": [score_figure(rows, key, "test") for key in ("f1", "bleu4")],
         "facets": facet_rows(evaluate, baselines),
         "curves": curves(found.history),
         "table_1": table_1(found.history),
