@@ -11,6 +11,7 @@ from hashgen.report.scoring import COLUMNS, Score, read_figure
 
 SPLITS = {"val": "validation", "test": "test"}
 _DRAWN = ("f1", "bleu4")
+_WRITTEN = {None: "null", True: "true", False: "false"}
 # Sections that decide which posts are scored.
 _POSTS = ("scrape.", "filter.", "split.")
 
@@ -52,22 +53,24 @@ def _row(run: Run, split: str) -> Score:
     return Score(run.name, "model", figures)
 
 
-def differing_params(runs: Sequence[Run]) -> dict[str, list[Any]]:
-    """The parameters by dotted name, in order, that are not the same in all runs: one value a run.
+def differing_params(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """The parameters by dotted name, in order, that are not the same in all runs: one value a run, as YAML has it.
 
-    A parameter that a run does not have is `–` there.
+    A parameter that a run does not have is `–` there. Those of the report are left out: they change no score.
     """
     flat = [_flatten(run.params) for run in runs]
-    names = dict.fromkeys(name for params in flat for name in params)
+    names = dict.fromkeys(name for params in flat for name in params if not name.startswith("report."))
     values = {name: [params.get(name, "–") for params in flat] for name in names}
-    return {name: found for name, found in values.items() if any(value != found[0] for value in found)}
+    return {name: found for name, found in values.items() if len(set(found)) > 1}
 
 
-def _flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
     for name, value in params.items():
         if isinstance(value, Mapping):
             flat |= _flatten(value, f"{prefix}{name}.")
         else:
-            flat[f"{prefix}{name}"] = value
+            flat[f"{prefix}{name}"] = (
+                _WRITTEN.get(value, str(value)) if value is None or isinstance(value, bool) else str(value)
+            )
     return flat

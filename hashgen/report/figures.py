@@ -60,6 +60,7 @@ def score_figure(rows: Sequence[Score], key: str, split: str) -> str:
         axes.plot([found.value], [height], marker, color=colour, markerfacecolor=face, markersize=6)
     axes.set_yticks(range(len(shown)), [row.name.replace("$", r"\$") for row, _ in shown])
     axes.set_ylim(-0.6, len(shown) - 0.4)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     _title(axes, COLUMNS[key])
     axes.margins(x=0.08)
     axes.grid(axis="both", alpha=0.25)
@@ -118,7 +119,7 @@ def to_svg(figure: Figure, name: str, words: str) -> str:
         figure.savefig(stream, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
     svg = stream.getvalue()
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
-    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"\s*<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)  # its style would hold for the whole page
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # no one refers to them, and every figure has the same ones
     return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(words)}"', 1)
 
