@@ -107,7 +107,7 @@ def leak_rows(split: Mapping[str, Any]) -> list[tuple[str, int]]:
 
 def hashtag_counts(posts: pd.DataFrame) -> Counter[str]:
     """Posts by hashtag."""
-    return Counter(hashtag for hashtags in posts["hashtags"] for hashtag in set(hashtags))
+    return Counter(hashtag for hashtags in posts["hashtags"] for hashtag in dict.fromkeys(hashtags))
 
 
 @dataclasses.dataclass(frozen=True)
