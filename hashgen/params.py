@@ -182,6 +182,7 @@ class Evaluate(_Section):
 class Report(_Section):
     cards: Annotated[int, Field(ge=1, le=100)]
     examples: Annotated[int, Field(ge=0, le=100)]
+    pictures: bool
 
 
 class Params(_Section):
