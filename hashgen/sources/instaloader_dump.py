@@ -10,7 +10,6 @@ from hashgen import params
 from hashgen.errors import HashgenError
 from hashgen.posts import Post
 from hashgen.sources.authors import hash_author
-from hashgen.sources.folder import MAX_FILE
 from hashgen.sources.instaloader_files import (
     Folder,
     find_files,
@@ -20,7 +19,8 @@ from hashgen.sources.instaloader_files import (
     list_folder,
     printable,
 )
-from hashgen.sources.instaloader_json import Medium, Record, read_file, read_record
+from hashgen.sources.instaloader_json import Medium, Record, read_record
+from hashgen.sources.picture_files import read_picture
 from hashgen.sources.rows import BrokenRow, RowCounts
 
 
@@ -153,7 +153,7 @@ class InstaloaderSource:
             kind=kind,
             media_index=place,
             n_media=len(record.media),
-            image=None if file is None else read_file(folder.path / file, MAX_FILE),
+            image=None if file is None else read_picture(folder.path / file),
             # Not the file's own name, which may hold the account's.
             image_path=None if file is None else f"{record.shortcode}{number}{Path(file).suffix.lower()}",
         )

@@ -15,8 +15,9 @@ from urllib.parse import unquote
 from PIL import Image
 
 from hashgen.images import FORMATS
-from hashgen.sources.folder import MAX_LINE, PICTURES, VIDEOS
-from hashgen.sources.instaloader_json import Medium, Record, Size, read_file
+from hashgen.sources.instaloader_json import Medium, Record, Size
+from hashgen.sources.picture_files import PICTURES, VIDEOS, read_file
+from hashgen.sources.text_files import MAX_LINE
 
 # Files of a carousel are looked for up to here; Instagram allows 20 media.
 _MOST_MEDIA = 40

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import instaloader
 
+from hashgen.sources.picture_files import read_file
 from hashgen.sources.rows import BrokenRow, RowCounts, check_text, read_date
 
 # A post's JSON has ten to some hundred kilobytes; xz as instaloader writes it takes 9 MiB of memory to unpack.
@@ -89,14 +90,6 @@ def _load(path: Path) -> Any:
         return json.loads(_unpack(data) if path.suffix == ".xz" else data)
     except (ValueError, RecursionError) as error:
         raise BrokenRow(str(error) if isinstance(error, BrokenRow) else "no valid JSON") from error
-
-
-def read_file(path: Path, most: int) -> bytes | None:
-    """The bytes of a file; None if it is no regular file, cannot be read, or has more than `most` bytes."""
-    try:
-        return path.read_bytes() if path.is_file() and path.stat().st_size <= most else None
-    except OSError:
-        return None
 
 
 def _unpack(data: bytes) -> bytes:

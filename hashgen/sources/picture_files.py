@@ -11,7 +11,12 @@ MAX_FILE = 2**28
 
 def read_picture(path: Path) -> bytes | None:
     """The bytes of a regular file of at most MAX_FILE bytes; None where there is none or it cannot be read."""
+    return read_file(path, MAX_FILE)
+
+
+def read_file(path: Path, most: int) -> bytes | None:
+    """The bytes of a file; None if it is no regular file, cannot be read, or has more than `most` bytes."""
     try:
-        return path.read_bytes() if path.is_file() and path.stat().st_size <= MAX_FILE else None
+        return path.read_bytes() if path.is_file() and path.stat().st_size <= most else None
     except OSError:
         return None
