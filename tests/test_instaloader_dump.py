@@ -195,7 +195,7 @@ def test_missing_and_empty_pictures(world: World, tmp_path: Path, monkeypatch: p
     gone, empty, _, whole = sorted(folder.glob("*.jpg"))
     gone.unlink()
     empty.write_bytes(b"")
-    monkeypatch.setattr("hashgen.sources.instaloader_dump.MAX_FILE", whole.stat().st_size - 1)
+    monkeypatch.setattr("hashgen.sources.picture_files.MAX_FILE", whole.stat().st_size - 1)
     _, opened = read(tmp_path), source(tmp_path)
     images = [post.image for post in opened.posts()]
     assert images == [None, b"", None, None]

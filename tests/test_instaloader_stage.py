@@ -65,11 +65,15 @@ def test_a_dump_through_scrape_and_filter(tmp_path: Path, capsys: pytest.Capture
     outputs = {name: tmp_path / "data" / f"{name}.parquet" for name in ("posts", "rejects")}
     filter_main(raw=options["out"], metrics=tmp_path / "metrics/filter.json", params=options["params"], **outputs)
     kept, rejects = (pd.read_parquet(path).set_index("id") for path in outputs.values())
-    assert set(kept.index) == {"CODE0", "CODE1", "CODE2", "CODE4", "CODE5", "MANY"}
+    assert set(kept.index) == {"CODE0", "CODE1", "CODE2", "CODE4", "CODE5", "MANY", "MANY/1"}
+    assert kept["post"].to_list().count("MANY") == 2
     assert sorted(kept.loc["CODE1", "seed_hashtags"]) == ["bread", "food"]
     assert rejects["reason"].to_dict() | {"MANY": ""} == {"TWIN": "bad_image", "FILM": "video", "MANY": ""}
-    images = pd.read_parquet(options["out"]).drop_duplicates("id").set_index("id")["image"]
-    assert all(images[code]["bytes"] == world.pictures_of(nodes[code])[0] for code in kept.index)
+    images = pd.read_parquet(options["out"]).drop_duplicates(["id", "media_index"]).set_index(["id", "media_index"])
+    for code in kept.index:
+        post, _, place = code.partition("/")
+        index = int(place or 0)
+        assert images.loc[(post, index), "image"]["bytes"] == world.pictures_of(nodes[post])[index]
     err = capsys.readouterr().err
     assert err.count("warning: ") == len(err.splitlines()) == 2 and not any(word in err for word in PLANTED)
 
