@@ -20,6 +20,20 @@ from hashgen.sources.folder import FolderSource
 from hashgen.sources.sample import TRUTH_SCHEMA, SampleSource
 from stages.command import PARAMS, HomeOption, ParamsOption, done, input_path, run
 
+StateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state",
+        callback=lambda value: None if value is None else input_path(str(value)),
+        show_default="scrape in the folder --home",
+        help="Folder of what was collected from Instagram.",
+    ),
+]
+RefreshOption = Annotated[
+    bool,
+    typer.Option("--refresh", envvar="HASHGEN_REFRESH", help="Look for new posts under hashtags that are complete."),
+]
+
 
 def main(
     out: Annotated[Path, typer.Option(help="Folder to write the shards of posts to.")],
@@ -27,10 +41,12 @@ def main(
     metrics: Annotated[Path, typer.Option(help="JSON file to write the metrics to.")],
     home: HomeOption,
     params: ParamsOption = PARAMS,
+    state: StateOption = None,
+    refresh: RefreshOption = False,
 ) -> None:
     """Collect the posts of the source that scrape.source names; good or not: the stage filter judges them."""
     section = read_params(params).scrape
-    source = _open_source(section, home)
+    source = _open_source(section, home, state or home / "scrape", refresh)
     seen: Counter[str] = Counter()
     with atomic_folder(out) as folder, atomic_file(truth) as truth_file:
         posts = progress(source.posts(), total=source.total, unit="posts", label="scrape")
@@ -52,13 +68,19 @@ def main(
     done("scrape", f"{seen['posts']:,} posts from {section.source}, {seen['image']:,} with a picture")
 
 
-def _open_source(section: Scrape, home: Path) -> Source:
+def _open_source(section: Scrape, home: Path, state: Path, refresh: bool) -> Source:
     """The source that params name. Its module is imported here, so that no other's packages are needed."""
     if section.source == "sample":
         return SampleSource(section.sample)
     salt = read_salt(home) if section.keep_author == "hash" else None
     if section.source == "folder":
         return FolderSource(input_path(section.folder.path), salt)
+    if section.source == "instagram":
+        from hashgen.sources.instagram import InstagramSource, read_hashtags
+
+        named = section.instagram.hashtags
+        hashtags = read_hashtags(input_path(named) if isinstance(named, str) else named)
+        return InstagramSource(section.instagram, hashtags, state, salt, refresh=refresh)
     raise NotImplementedError(section.source)
 
 
