@@ -166,7 +166,9 @@ class Instagram:
 
 
 def url(number: int, child: int = 0, fresh: bool = False) -> str:
-    return f"https://scontent.cdninstagram.com/v/t51/{number}_{child}.jpg?oh=s1gnature&oe={'2' if fresh else '1'}"
+    return (
+        f"https://scontent.cdninstagram.com/v/t51/{number}_{child}.jpg?oh=s1gnature&oe={'7fffffff' if fresh else '1'}"
+    )
 
 
 def json_answer(value: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:

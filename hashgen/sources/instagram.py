@@ -6,7 +6,6 @@ How a run can end, and with which exit code, stands in `hashgen.sources.stops`.
 
 import contextlib
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import requests
 
+from hashgen.captions import hashtags_of
 from hashgen.errors import HashgenError
 from hashgen.locks import locked
 from hashgen.params import InstagramSource as Settings
@@ -35,7 +35,6 @@ _PERMISSION = (
     " collection without its permission, and posts are personal data of people (see README.md). Set it to true if you"
     " have the right to collect these posts"
 )
-_HASHTAG = re.compile(r"\w+")
 
 
 def read_hashtags(named: Sequence[str] | Path) -> tuple[str, ...]:
@@ -56,7 +55,7 @@ def read_hashtags(named: Sequence[str] | Path) -> tuple[str, ...]:
         lines = named
     hashtags = [line.strip().removeprefix("#").lower() for line in lines]
     for hashtag in hashtags:
-        if not _HASHTAG.fullmatch(hashtag):
+        if hashtags_of(f"#{hashtag}") != [hashtag]:
             raise HashgenError(f"{where}: {hashtag!r} is no hashtag; letters, digits and _ make one")
     if not hashtags:
         raise HashgenError(f"{where}: {named} names no hashtag; add some, one a line")

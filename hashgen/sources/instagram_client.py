@@ -245,17 +245,23 @@ class _Context(instaloader.InstaloaderContext):
 
     def _watch(self, response: requests.Response, **_: Any) -> None:
         """Raise the refusal that an answer means before instaloader reads it; count redirects that it will follow."""
+        try:
+            self._check(response)
+        except Stop:
+            response.close()
+            raise
+
+    def _check(self, response: requests.Response) -> None:
+        logged_in = self.is_logged_in
         if response.is_redirect:
             location = response.headers["location"]
-            if refusal := read_redirect(response.url, location, logged_in=self.is_logged_in):
+            if refusal := read_redirect(response.url, location, logged_in=logged_in):
                 raise refusal
             self._redirects += 1
             if self._redirects > _REDIRECTS or not location.startswith("https://www.instagram.com/"):
                 raise _not_understood("sent elsewhere")
             self._rate_controller.wait_before_query("other")
-        elif refusal := read_refusal(
-            response.status_code, response.headers, response.text, logged_in=self.is_logged_in
-        ):
+        elif refusal := read_refusal(response.status_code, response.headers, response.text, logged_in=logged_in):
             raise refusal
 
     def refusal_of(self, error: Exception) -> Refusal:
