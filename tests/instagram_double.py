@@ -51,13 +51,15 @@ def code_of(number: int) -> str:
 
 @dataclasses.dataclass
 class Instagram:
-    """hashtags: the numbers of their posts, newest first. kinds: "video" or the children's kinds of a carousel.
+    """hashtags: the numbers of their posts, newest first, on pages of `page_length`.
 
-    faults: what is answered instead, by the place of the listing request, from 0; a function changes the good answer.
-    every: a fault for all listing requests from a place on. picture_faults: by post number, one a try.
+    kinds: "video" or the children's kinds of a carousel. faults: what is answered instead, by the place of the listing
+    request, from 0; a function changes the good answer. every: a fault for all listing requests from a place on.
+    picture_faults: by post number, one a try.
     """
 
     hashtags: dict[str, list[int]]
+    page_length: int = PAGE
     kinds: dict[int, str | list[str]] = dataclasses.field(default_factory=dict)
     children_in_listing: bool = False
     faults: dict[int, Fault] = dataclasses.field(default_factory=dict)
@@ -99,8 +101,8 @@ class Instagram:
         if numbers is None:
             return {"data": {"hashtag": None}, "status": "ok"}
         start = 0 if after is None else numbers.index(int(after.removeprefix("after-"))) + 1
-        shown = numbers[start : start + PAGE]
-        more = start + PAGE < len(numbers)
+        shown = numbers[start : start + self.page_length]
+        more = start + self.page_length < len(numbers)
         media = {
             "count": len(numbers),
             "page_info": {"has_next_page": more, "end_cursor": f"after-{shown[-1]}" if more else None},

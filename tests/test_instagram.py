@@ -17,6 +17,7 @@ from hashgen.params import read_params
 from hashgen.posts import Post
 from hashgen.sources.instagram import InstagramSource, read_hashtags
 from tests.instagram_double import PAGE, SECRETS, Instagram, code_of, json_answer, number_of
+from tests.test_instagram_kills import Quick
 from tests.tls_double import Answer, TlsDouble
 
 ROOT = Path(__file__).parent.parent
@@ -66,6 +67,7 @@ def number(post: Post) -> int:
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     for name in ("INSTALOADER_SESSION", "INSTALOADER_USER"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("hashgen.sources.instagram.InstagramState", Quick)
     instagram = Instagram({"food": list(range(40)), "cats": [*range(20, 30), *range(40, 80)]})
     with TlsDouble(instagram) as double:
         for name, value in double.environment.items():
@@ -544,9 +546,7 @@ def test_a_signal_ends_a_wait(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_full_disk(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hashgen.sources.instagram_state import InstagramState
-
-    class Small(InstagramState):
+    class Small(Quick):
         def decide(self, *args: Any) -> None:
             if number(args[1]) == 20:
                 self._db.execute(f"PRAGMA max_page_count = {self._value('PRAGMA page_count')}")
