@@ -18,6 +18,7 @@ from hashgen.sources import Source
 from hashgen.sources.authors import read_salt
 from hashgen.sources.folder import FolderSource
 from hashgen.sources.sample import TRUTH_SCHEMA, SampleSource
+from hashgen.sources.stops import disk_full
 from stages.command import PARAMS, HomeOption, ParamsOption, done, input_path, run
 
 StateOption = Annotated[
@@ -48,16 +49,12 @@ def main(
     section = read_params(params).scrape
     source = _open_source(section, home, state or home / "scrape", refresh)
     seen: Counter[str] = Counter()
-    with atomic_folder(out) as folder, atomic_file(truth) as truth_file:
-        posts = progress(source.posts(), total=source.total, unit="posts", label="scrape")
-        write_shards(_counted(posts, seen), folder)
-        if not seen["posts"]:
-            raise source.fault or HashgenError(
-                f"scrape.source: {section.source} gave no posts; mend scrape.{section.source}"
-            )
-        table = source.truth() if isinstance(source, SampleSource) else TRUTH_SCHEMA.empty_table()
-        pq.write_table(table, truth_file, compression="zstd")
-        shards = len(shard_paths(folder))
+    try:
+        shards = _write(source, section.source, seen, out, truth)
+    except OSError as error:
+        if full := disk_full(error):
+            raise HashgenError(f"{out}: {full.what}; {full.advice()}", full.exit_code) from error
+        raise
     counts = {f"with_{name}": seen[name] for name in ("image", "author", "date", "seed_hashtags")}
     summary = {"source": section.source, "posts": seen["posts"], **counts, "shards": shards, **source.metrics()}
     write_json(metrics, summary)
@@ -82,6 +79,18 @@ def _open_source(section: Scrape, home: Path, state: Path, refresh: bool) -> Sou
         hashtags = read_hashtags(input_path(named) if isinstance(named, str) else named)
         return InstagramSource(section.instagram, hashtags, state, salt, refresh=refresh)
     raise NotImplementedError(section.source)
+
+
+def _write(source: Source, name: str, seen: Counter[str], out: Path, truth: Path) -> int:
+    """Write the posts of a source and count them in `seen`; returns the number of shards."""
+    with atomic_folder(out) as folder, atomic_file(truth) as truth_file:
+        posts = progress(source.posts(), total=source.total, unit="posts", label="scrape")
+        write_shards(_counted(posts, seen), folder)
+        if not seen["posts"]:
+            raise source.fault or HashgenError(f"scrape.source: {name} gave no posts; mend scrape.{name}")
+        table = source.truth() if isinstance(source, SampleSource) else TRUTH_SCHEMA.empty_table()
+        pq.write_table(table, truth_file, compression="zstd")
+        return len(shard_paths(folder))
 
 
 def _counted(posts: Iterable[Post], seen: Counter[str]) -> Iterator[Post]:

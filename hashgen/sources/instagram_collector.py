@@ -1,6 +1,7 @@
 """Reads the listings of hashtags page by page and decides each post: kept with its picture, or rejected and why."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Protocol
 
 from hashgen.params import InstagramSource as Settings
@@ -15,6 +16,8 @@ from hashgen.sources.stops import ExitCode, Refusal, Stop
 
 # So many pages in a row with nothing new, and a listing has ended.
 _BARREN_PAGES = 3
+# So many posts that were known before (or all there are), and looking for new ones is over: fewer may be strays.
+_MET_POSTS = 3
 # So many pictures in a row that fail though they might not, and it is the network's fault, not theirs.
 _FAILED_PICTURES = 3
 
@@ -65,10 +68,8 @@ class Collector:
         """
         self._kept = self._state.kept(hashtag)
         self._watcher.hashtag(hashtag, self._kept)
-        if refresh and self._refresh(hashtag):
-            listing = self._state.listing(hashtag)
-            reopened = listing.status != "open" and listing.cursor is not None
-            self._save(hashtag, listing, status="open" if reopened else listing.status)
+        if refresh:
+            self._refresh(hashtag)
         self._read_on(hashtag)
 
     def _save(self, hashtag: str, listing: Listing, **changes: object) -> Listing:
@@ -84,7 +85,7 @@ class Collector:
             if page is None:
                 self._save(hashtag, listing, status="not_found")
                 return
-            new, whole = self._decide_page(hashtag, page, self._settings.per_hashtag)
+            new, whole = self._decide_page(hashtag, page.posts, self._settings.per_hashtag)
             if not whole:
                 return
             # Known posts are no surprise on the page that an earlier run was at.
@@ -92,25 +93,27 @@ class Collector:
             resumed = False
             listing = self._save(hashtag, listing, **_progress(listing, page, barren))
 
-    def _refresh(self, hashtag: str) -> bool:
-        """Read from the top down to known posts; False if the hashtag was never read or does not exist."""
+    def _refresh(self, hashtag: str) -> None:
+        """Read from the top down to known posts, and take up a listing again that had ended too early."""
         listing = self._state.listing(hashtag)
-        if listing == Listing():
-            return False
-        resumed = listing.refreshing
-        if not resumed:
-            listing = self._save(hashtag, listing, refreshing=True, refresh_cursor=None)
-        while True:
-            page = self._page(hashtag, listing.refresh_cursor)
-            if page is None:
-                self._save(hashtag, listing, refreshing=False, refresh_cursor=None)
-                return False
-            new, _ = self._decide_page(hashtag, page, None)
-            if page.cursor is None or not (new or resumed):
-                self._save(hashtag, listing, refreshing=False, refresh_cursor=None)
-                return True
-            resumed = False
+        if listing.refresh_from is None:
+            listing = self._save(hashtag, listing, refresh_from=self._state.last_sighting())
+        known = self._state.sighted_before(hashtag, listing.refresh_from or 0)
+        barren = met = 0
+        while known and barren < _BARREN_PAGES and (page := self._page(hashtag, listing.refresh_cursor)) is not None:
+            places = [place for place, post in enumerate(page.posts) if post.id in known]
+            met += len(places)
+            is_met = met >= min(_MET_POSTS, len(known))
+            # What stands below known posts belongs to the part of the listing that was never read.
+            fresh = page.posts[: places[-1]] if is_met and places else page.posts
+            new, _ = self._decide_page(hashtag, fresh, None)
+            if is_met or page.cursor is None:
+                break
+            barren = 0 if new else barren + 1
             listing = self._save(hashtag, listing, refresh_cursor=page.cursor)
+        reopened = listing.cursor is not None or not known
+        status = "open" if reopened else listing.status
+        self._save(hashtag, listing, status=status, refresh_from=None, refresh_cursor=None)
 
     def _page(self, hashtag: str, cursor: str | None) -> Page | None:
         try:
@@ -118,10 +121,10 @@ class Collector:
         except NotFound:
             return None
 
-    def _decide_page(self, hashtag: str, page: Page, limit: int | None) -> tuple[int, bool]:
-        """Decide the posts of a page. Returns how many are new under the hashtag, and whether all were looked at."""
+    def _decide_page(self, hashtag: str, posts: Sequence[ListedPost], limit: int | None) -> tuple[int, bool]:
+        """Decide posts of a page. Returns how many are new under the hashtag, and whether all were looked at."""
         new = 0
-        for post in page.posts:
+        for post in posts:
             self._politeness.wait(0.0)
             if self._state.is_sighted(hashtag, post.id):
                 continue

@@ -50,8 +50,8 @@ CREATE TABLE IF NOT EXISTS listings (
     hashtag TEXT NOT NULL,
     status TEXT NOT NULL,
     cursor TEXT,            -- of the page in work; NULL for the first
-    refreshing INTEGER NOT NULL,
-    refresh_cursor TEXT,    -- of the page in work when new posts are looked for
+    refresh_from INTEGER,   -- while new posts are looked for: the last sighting before that began
+    refresh_cursor TEXT,    -- of its page in work
     PRIMARY KEY (policy, hashtag)
 );
 CREATE TABLE IF NOT EXISTS requests (at REAL NOT NULL);
@@ -72,12 +72,13 @@ class Listing:
     """How far a hashtag's listing was read.
 
     status: "open", or how it ended ("ended_early", "repeating", "not_found"). cursor, refresh_cursor: of the page in
-    work, None for the first; the second while new posts are looked for (`refreshing`).
+    work, None for the first; the second while new posts are looked for. refresh_from: then the number of the last
+    sighting before that began, else None.
     """
 
     status: str = "open"
     cursor: str | None = None
-    refreshing: bool = False
+    refresh_from: int | None = None
     refresh_cursor: str | None = None
 
 
@@ -126,14 +127,14 @@ class InstagramState:
     def listing(self, hashtag: str) -> Listing:
         """How far the listing of a hashtag was read."""
         row = self._db.execute(
-            "SELECT status, cursor, refreshing, refresh_cursor FROM listings WHERE policy = ? AND hashtag = ?",
+            "SELECT status, cursor, refresh_from, refresh_cursor FROM listings WHERE policy = ? AND hashtag = ?",
             (self._policy, hashtag),
         ).fetchone()
-        return Listing() if row is None else Listing(row[0], row[1], bool(row[2]), row[3])
+        return Listing() if row is None else Listing(*row)
 
     def set_listing(self, hashtag: str, listing: Listing) -> None:
         """Remember how far the listing of a hashtag was read."""
-        values = (listing.status, listing.cursor, listing.refreshing, listing.refresh_cursor)
+        values = (listing.status, listing.cursor, listing.refresh_from, listing.refresh_cursor)
         with self._db:
             self._db.execute(
                 "INSERT OR REPLACE INTO listings VALUES (?, ?, ?, ?, ?, ?)", (self._policy, hashtag, *values)
@@ -147,6 +148,15 @@ class InstagramState:
         """Whether a post was met in the listing of a hashtag."""
         query = "SELECT 1 FROM sightings WHERE policy = ? AND id = ? AND hashtag = ?"
         return bool(self._value(query, self._policy, post, hashtag))
+
+    def last_sighting(self) -> int:
+        """The number of the last sighting, 0 before the first."""
+        return int(self._value("SELECT coalesce(max(number), 0) FROM sightings"))
+
+    def sighted_before(self, hashtag: str, number: int) -> set[str]:
+        """The posts met under a hashtag by sighting `number`."""
+        query = "SELECT id FROM sightings WHERE policy = ? AND hashtag = ? AND number <= ?"
+        return {row[0] for row in self._db.execute(query, (self._policy, hashtag, number))}
 
     def kept(self, hashtag: str) -> int:
         """Distinct posts met under a hashtag that are kept."""
