@@ -135,6 +135,14 @@ def test_looking_for_new_posts_never_reads_what_lies_below(bench: Bench, few: in
     assert len(bench.instagram.listings) == before + requests
 
 
+def test_reading_on_after_many_new_posts(bench: Bench) -> None:
+    bench.run("food", per_hashtag=5)
+    bench.instagram.hashtags["food"] = [*range(100, 160), *range(40)]
+    bench.run("food", refresh=True, per_hashtag=5)
+    posts, source = bench.run("food", per_hashtag=100)
+    assert {number(post) for post in posts} == {*range(40), *range(100, 160)} and source.warnings() == []
+
+
 def test_a_hashtag_that_comes_to_be(bench: Bench) -> None:
     bench.run("new", "food")
     bench.instagram.hashtags["new"] = list(range(200, 240))

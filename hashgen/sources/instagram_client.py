@@ -88,7 +88,10 @@ class InstagramClient:
             self._context.cursor = None
         if data is None and _is_missing(self._context.answer):
             raise NotFound
-        return read_page(data)
+        page = read_page(data)
+        if page.broken:
+            self._context.error(f"{page.broken} nodes of a page hold no post")
+        return page
 
     def _node(self, code: str) -> Mapping[str, Any]:
         self._context.answer = None
@@ -261,7 +264,9 @@ class _Context(instaloader.InstaloaderContext):
             if self._redirects > _REDIRECTS or not location.startswith("https://www.instagram.com/"):
                 raise _not_understood("sent elsewhere")
             self._rate_controller.wait_before_query("other")
-        elif refusal := read_refusal(response.status_code, response.headers, response.text, logged_in=logged_in):
+            return
+        body = response.content.decode(errors="replace")
+        if refusal := read_refusal(response.status_code, response.headers, body, logged_in=logged_in):
             raise refusal
 
     def refusal_of(self, error: Exception) -> Refusal:

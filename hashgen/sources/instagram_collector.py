@@ -111,9 +111,12 @@ class Collector:
                 break
             barren = 0 if new else barren + 1
             listing = self._save(hashtag, listing, refresh_cursor=page.cursor)
-        reopened = listing.cursor is not None or not known
-        status = "open" if reopened else listing.status
-        self._save(hashtag, listing, status=status, refresh_from=None, refresh_cursor=None)
+        cursor = listing.cursor
+        if cursor is None and listing.status == "open":
+            # Reading on from the top would pass the pages that were read just now.
+            cursor = listing.refresh_cursor
+        status = listing.status if cursor is None and known else "open"
+        self._save(hashtag, listing, status=status, cursor=cursor, refresh_from=None, refresh_cursor=None)
 
     def _page(self, hashtag: str, cursor: str | None) -> Page | None:
         try:

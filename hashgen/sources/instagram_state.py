@@ -105,13 +105,14 @@ class InstagramState:
     def __init__(self, path: Path, policy: str) -> None:
         self._policy = policy
         try:
+            path.touch(mode=0o600)  # for the eyes of its owner
             self._db = sqlite3.connect(path, timeout=60)
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, _VERSION):
                 raise HashgenError(f"{path}: of another version of hashgen; name another folder: --state")
             self._db.execute("PRAGMA temp_store = MEMORY")
             self._db.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
-        except sqlite3.OperationalError as error:
+        except (OSError, sqlite3.OperationalError) as error:
             raise HashgenError(f"{path}: cannot be opened ({error}); name another folder: --state") from error
         except sqlite3.DatabaseError as error:
             raise HashgenError(f"{path}: damaged ({error}); restore it or name another folder: --state") from error
