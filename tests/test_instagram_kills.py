@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -35,11 +36,11 @@ class Quick(InstagramState):
         self._db.execute("PRAGMA synchronous = OFF")
 
 
-def source(folder: Path, **changes: Any) -> InstagramSource:
+def source(folder: Path, refresh: bool = False, **changes: Any) -> InstagramSource:
     settings = read_params(ROOT / "params.yaml").scrape.instagram
     fast = {"pause_seconds": (0.0, 0.0), "images_per_minute": 10**6, "requests_per_hour": 10**6}
     all_changes = {**fast, "requests_per_day": 10**6, "per_hashtag": 4, "i_have_permission": True, **changes}
-    return InstagramSource(settings.model_copy(update=all_changes), tuple(HASHTAGS), folder, b"s" * 32)
+    return InstagramSource(settings.model_copy(update=all_changes), tuple(HASHTAGS), folder, b"s" * 32, refresh=refresh)
 
 
 def collect(folder: Path, environment: dict[str, str], writes: int, changes: dict[str, Any]) -> None:
@@ -142,3 +143,23 @@ def test_kills_one_after_another(tmp_path: Path, double: TlsDouble) -> None:
     assert list(source(tmp_path / "state").posts()) == wanted
     listings, _, pictures = (now - then for now, then in zip(asked(double), whole, strict=True))
     assert listings <= whole[0] + kills and pictures <= whole[2] + kills
+
+
+@pytest.mark.slow
+def test_a_kill_while_new_posts_are_looked_for(tmp_path: Path, double: TlsDouble) -> None:
+    instagram = instagram_of(double)
+    old = tmp_path / "old"
+    old.mkdir()
+    list(source(old).posts())
+    instagram.hashtags = {"food": [*range(20, 28), *HASHTAGS["food"]], "cats": [*range(26, 30), *HASHTAGS["cats"]]}
+    shutil.copytree(old, tmp_path / "whole")
+    wanted = list(source(tmp_path / "whole", refresh=True).posts())
+    assert {int(post.id[1:]) for post in wanted} >= set(range(20, 30))
+    writes, was_killed = 0, True
+    while was_killed:
+        folder = tmp_path / str(writes)
+        shutil.copytree(old, folder)
+        was_killed = killed(folder, double, writes, {"refresh": True})
+        assert list(source(folder, refresh=True).posts()) == wanted
+        writes += 2
+    assert writes > 30
