@@ -14,7 +14,7 @@ RESIZED_QUALITY = 88
 
 # The next marker of a JPEG; stuffed zeros and restarts belong to the pixels (ITU T.81, B.1.1).
 _MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])", re.DOTALL)
-_START, _END, _SCAN, _TEMPORARY, _COMMENT = 0xD8, 0xD9, 0xDA, 0x01, 0xFE
+_END, _SCAN, _TEMPORARY, _COMMENT = 0xD9, 0xDA, 0x01, 0xFE
 _APPLICATION = range(0xE0, 0xF0)
 
 # What a decoder needs, and frames of an animation; every other chunk may hold anything.
@@ -51,6 +51,7 @@ def strip_metadata(data: bytes, max_pixels: int, max_side: int | None = None) ->
         scale = max_side / max(picture.size)
         width, height = (max(1, round(side * scale)) for side in picture.size)
         picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    picture.info.clear()  # Pillow would write a comment of the old file into the new one
     stream = io.BytesIO()
     quality = RESIZED_QUALITY if large else TURNED_QUALITY
     picture.save(stream, "JPEG", quality=quality, icc_profile=_rgb_profile(header))
@@ -73,7 +74,7 @@ def _bare_jpeg(data: bytes) -> Iterator[bytes]:
         if marker == _END:
             yield b"\xff\xd9"
             return
-        if marker in (_START, _TEMPORARY):
+        if marker == _TEMPORARY:
             continue
         length = int.from_bytes(data[position : position + 2], "big")
         payload = _bare_payload(marker, data[position + 2 : position + length])

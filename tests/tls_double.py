@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from socket import SO_LINGER, SOL_SOCKET
+from socket import MSG_PEEK, SO_LINGER, SOL_SOCKET
 from socketserver import ThreadingTCPServer
 from typing import Literal, Self
 from urllib.parse import parse_qs, urlsplit
@@ -64,7 +64,7 @@ class Answer:
     """An answer: body as bytes, or in pieces that are sent one by one (a generator may wait between them).
 
     framing: how the client knows the end: Content-Length (bytes only; `headers` may give a false one), chunks, or the
-    end of the connection. cut_after: so many bytes of the body are sent, then the connection ends.
+    end of the connection. cut_after: so many bytes of the body are sent, then the connection ends. reset: by a reset.
     """
 
     status: int = 200
@@ -72,6 +72,7 @@ class Answer:
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     framing: Literal["length", "chunked", "close"] = "length"
     cut_after: int | None = None
+    reset: bool = False
 
 
 # Pieces are sent as they are, head included, and then the connection ends; None resets it without a word.
@@ -175,6 +176,10 @@ class _Connection(BaseHTTPRequestHandler):
         self._host = self.path.rpartition(":")[0]
         self._double.connections.append(self._host)
         self.wfile.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+        # ssl leaves the socket of a client that has gone open, so ask whether this one is there.
+        if not self.connection.recv(1, MSG_PEEK):
+            self.close_connection = True
+            return
         self.connection = self._double.context(self._host).wrap_socket(self.connection, server_side=True)
         self.rfile.close()
         self.rfile = self.connection.makefile("rb")
@@ -208,11 +213,15 @@ class _Connection(BaseHTTPRequestHandler):
             return
         self.close_connection = True
         if answer is None:
-            self.connection.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
+            self._reset()
             return
         for piece in answer:
             self.wfile.write(piece)
+
+    def _reset(self) -> None:
+        self.close_connection = True
+        self.connection.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
 
     def _send_answer(self, answer: Answer) -> None:
         headers = dict(answer.headers)
@@ -229,7 +238,9 @@ class _Connection(BaseHTTPRequestHandler):
             return
         for piece in _pieces(answer):
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if answer.framing == "chunked" else piece)
-        if answer.cut_after is not None:
+        if answer.reset:
+            self._reset()
+        elif answer.cut_after is not None:
             self.close_connection = True
         elif answer.framing == "chunked":
             self.wfile.write(b"0\r\n\r\n")

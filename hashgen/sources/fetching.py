@@ -12,7 +12,6 @@ from urllib.parse import urljoin
 
 import requests
 import urllib3
-from urllib3.exceptions import IncompleteRead, InvalidChunkLength
 
 from hashgen.images import BadImage, check_image
 from hashgen.sources.transport import CONNECT_TIMEOUT, READ_TIMEOUT, TimedAdapter, unlogged
@@ -235,7 +234,8 @@ def _as_faults() -> Iterator[None]:
 def _reason(error: Exception) -> str:
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError):
         return "timeout"
-    if any(isinstance(cause, IncompleteRead | InvalidChunkLength) for cause in error.args):
+    # Of a body: what goes wrong before it comes wrapped by requests.
+    if isinstance(error, urllib3.exceptions.ProtocolError) and not any(isinstance(arg, OSError) for arg in error.args):
         return "truncated"
     return UNTRUSTED if "CERTIFICATE_VERIFY_FAILED" in str(error) else "network"
 
