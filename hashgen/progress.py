@@ -57,8 +57,8 @@ class Collecting:
         if sys.stderr.isatty():
             shape = {"leave": False, "dynamic_ncols": True}
             self._bars = [
-                tqdm(total=self._hashtags, unit=" hashtags", desc=self._label, position=0, **shape),
-                tqdm(total=self._per_hashtag, unit=" posts", position=1, **shape),
+                tqdm(total=self._hashtags, unit=" hashtags", desc=self._label, **shape),
+                tqdm(total=self._per_hashtag, unit=" posts", **shape),
             ]
         return self
 
