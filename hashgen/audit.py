@@ -3,21 +3,23 @@
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hashgen.images import HASH_BITS
 from hashgen.manifest import SPLITS, SplitName
 from hashgen.params import Split
 
 Manifests = Mapping[SplitName, pd.DataFrame]
 
 _WORD = re.compile(r"\w+")
-# Pairs of hashes compared at once: the bound on memory.
-_PAIRS = 2**22
+# Pictures of a split that are compared with all of another, and how many of those at once: bounds on time and memory.
+PICTURES_COMPARED = 10_000
+_AT_ONCE = 2048
 
 
 def summarise(manifests: Manifests, section: Split) -> dict[str, Any]:
@@ -56,12 +58,13 @@ def summarise(manifests: Manifests, section: Split) -> dict[str, Any]:
 def leaks(manifests: Manifests, section: Split) -> dict[str, int]:
     """How many distinct values stand in more than one split; all are 0 for manifests that `section` made.
 
-    near_duplicate_images: perceptual hashes with one within `split.near_duplicate_bits` in another split. captions:
+    near_duplicate_images: perceptual hashes with one within `split.near_duplicate_bits` in another split; of each pair
+    of splits at most PICTURES_COMPARED of the smaller, evenly chosen, are compared with all of the larger. captions:
     those of at least `split.same_caption_words` words. Where these are null, nothing is promised: counted are equal
     perceptual hashes and equal captions of any length (see `broken_promises`).
     """
     return {
-        "posts": shared(manifests, "id"),
+        "posts": shared(manifests, "post"),
         "images": shared(manifests, "image_sha256"),
         "near_duplicate_images": _near_across(manifests, section.near_duplicate_bits or 0),
         "authors": shared(manifests, "author"),
@@ -98,20 +101,25 @@ def _captions(posts: pd.DataFrame, least: int, most: int | None = None) -> list[
 
 def _near_across(manifests: Manifests, bits: int) -> int:
     """Distinct perceptual hashes with one of another split within `bits` bits, all compared with all."""
-    hashes = {name: _hashes(manifests[name]) for name in SPLITS}
-    near = {name: np.zeros(len(hashes[name]), bool) for name in SPLITS}
-    for one, other in itertools.combinations(SPLITS, 2):
-        step = max(1, _PAIRS // max(1, len(hashes[other])))
-        for start in range(0, len(hashes[one]), step):
-            part = hashes[one][start : start + step]
-            alike = np.bitwise_count(part[:, None] ^ hashes[other]) <= bits  # (part, other)
-            near[one][start : start + step] |= alike.any(axis=1)
-            near[other] |= alike.any(axis=0)
-    return len(np.unique(np.concatenate([hashes[name][near[name]] for name in SPLITS])))
+    hashes = {name: sorted(manifests[name]["image_phash"].dropna().unique()) for name in SPLITS}
+    near: set[str] = set()
+    for pair in itertools.combinations(SPLITS, 2):
+        few, many = sorted((hashes[name] for name in pair), key=len)
+        few = few[:: -(-len(few) // PICTURES_COMPARED) or 1]
+        others = _signs(many)
+        for start in range(0, len(few), _AT_ONCE):
+            part = few[start : start + _AT_ONCE]
+            # Of n signs that agree in all but d places the products sum to n - 2 d.
+            alike = _signs(part) @ others.T >= others.shape[1] - 2 * bits  # (part, others)
+            near |= {part[row] for row in np.flatnonzero(alike.any(axis=1))}
+            near |= {many[row] for row in np.flatnonzero(alike.any(axis=0))}
+    return len(near)
 
 
-def _hashes(posts: pd.DataFrame) -> npt.NDArray[np.uint64]:
-    return np.array([int(value, 16) for value in posts["image_phash"].dropna().unique()], np.uint64)
+def _signs(hashes: Sequence[str]) -> npt.NDArray[np.float32]:
+    """The bits of hashes as -1 and 1: (n, bits)."""
+    data = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(len(hashes), HASH_BITS // 8)
+    return np.unpackbits(data, axis=1).astype(np.float32) * 2 - 1
 
 
 def _unseen(train: "pd.Series[Any]", test: "pd.Series[Any]") -> dict[str, float]:

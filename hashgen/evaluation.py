@@ -1,10 +1,12 @@
 """Free-running predictions of a trained model and their scores, blind ones, ceilings and the filter's audit beside."""
 
 import dataclasses
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -18,6 +20,9 @@ from hashgen.params import Evaluate
 from hashgen.trained import Trained
 
 Written = list[list[str]]
+
+# Posts on each side of the grid of pictures by captions.
+GRID = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,18 +42,73 @@ class Predictions:
 
 def predict(trained: Trained, examples: Examples, features: FeatureStore, section: Evaluate) -> Predictions:
     """Write hashtags for every example in every way that is scored."""
-    width = section.beam if section.decoding == "beam" else 1
+    width = _width(section)
 
     def write(beam: int, blind: Blind | None = None) -> Written:
-        length = trained.section.hashtag_length
-        numbers = decode(
-            trained.model, examples, features, length, beam=beam, penalty=section.length_penalty, blind=blind
-        )
-        return [trained.vocabularies.hashtags.decode(sequence) for sequence in numbers]
+        return _write(trained, examples, features, beam, section.length_penalty, blind)
 
     greedy, beam = write(1), write(section.beam)
     both = beam if section.decoding == "beam" else greedy
     return Predictions(both, write(width, "image"), write(width, "caption"), greedy, beam)
+
+
+def _width(section: Evaluate) -> int:
+    return section.beam if section.decoding == "beam" else 1
+
+
+def _write(
+    trained: Trained, examples: Examples, features: FeatureStore, beam: int, penalty: float, blind: Blind | None = None
+) -> Written:
+    length = trained.section.hashtag_length
+    numbers = decode(trained.model, examples, features, length, beam=beam, penalty=penalty, blind=blind)
+    return [trained.vocabularies.hashtags.decode(sequence) for sequence in numbers]
+
+
+def choose_grid(ids: Sequence[str], written: Sequence[Sequence[str]], targets: Sequence[Sequence[str]]) -> list[int]:
+    """Places of up to `GRID` posts to cross pictures and captions of; no one's taste, the same each time.
+
+    Of the posts whose F1 is at least the median (what a model that fails on a post does with its parts says little)
+    the first by a hash of its id, then each time the post whose true hashtags overlap least with those chosen, the
+    first by the hash among equals: unlike posts show best what comes from which input.
+    """
+    sets = [set(target) for target in targets]
+    f1 = [2 * len(set(w) & t) / (len(w) + len(t)) for w, t in zip(written, sets, strict=True)]
+    order = sorted(range(len(ids)), key=lambda post: hashlib.sha256(ids[post].encode()).hexdigest())
+    fair = [post for post in order if f1[post] >= float(np.median(f1))]
+    chosen = fair[:1]
+    while len(chosen) < min(GRID, len(fair)):
+        taken = set().union(*(sets[post] for post in chosen))
+        rest = [post for post in fair if post not in chosen]
+        chosen.append(min(rest, key=lambda post: len(sets[post] & taken)))
+    return chosen
+
+
+def cross(
+    trained: Trained,
+    posts: pd.DataFrame,
+    examples: Examples,
+    features: FeatureStore,
+    section: Evaluate,
+    places: list[int],
+) -> pd.DataFrame:
+    """What is written for each picture with each caption of the posts at `places` (n): n x n rows, picture by picture.
+
+    Columns: `picture` and `caption_of`, ids of posts; `caption`, the text; `written`, decoded as `evaluate.decoding`
+    says. posts, examples: the manifest and its encoding, row by row.
+    """
+    pictures = np.repeat(np.array(places), len(places))
+    texts = np.tile(np.array(places), len(places))
+    pairs = dataclasses.replace(examples.take(texts), rows=examples.rows[pictures])
+    written = _write(trained, pairs, features, _width(section), section.length_penalty)
+    ids, captions = list(posts["id"]), list(posts["caption"])
+    return pd.DataFrame(
+        {
+            "picture": [ids[post] for post in pictures],
+            "caption_of": [ids[post] for post in texts],
+            "caption": [captions[post] for post in texts],
+            "written": written,
+        }
+    )
 
 
 def score_predictions(

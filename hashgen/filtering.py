@@ -34,6 +34,7 @@ REASONS = ("video", "no_caption", "no_hashtags", "emoji", "not_english", "bad_im
 POSTS_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
+        ("post", pa.string()),
         ("caption", pa.string()),
         ("hashtags", pa.list_(pa.string())),
         ("seed_hashtags", pa.list_(pa.string())),
@@ -65,7 +66,10 @@ REJECTS_SCHEMA = pa.schema(
 SEEDS_TOLD = 50
 OTHER_SEEDS = "(others)"
 _ROWS_PACKED = 1000
-_COLUMNS = ("id", "source", "caption", "hashtags", "seed_hashtags", "author", "date", "kind", "image.bytes", "licence")
+_COLUMNS = (
+    *("id", "source", "caption", "hashtags", "seed_hashtags", "author", "date", "kind", "media_index"),
+    *("image.bytes", "licence"),
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -128,7 +132,9 @@ def read_text(raw: str | None, apart: Sequence[str] | None, section: Filter) -> 
 
 def judge(record: dict[str, Any], shard: str, row: int, section: Filter) -> Judged:
     """Judge one raw record (columns of RAW_SCHEMA) by itself: every reason but `duplicate`."""
-    post = {name: record[name] for name in ("id", "source", "author", "date", "licence")}
+    post = {name: record[name] for name in ("source", "author", "date", "licence")}
+    # The pictures of a carousel are rows of their own from here on; `post` holds them together.
+    post |= {"id": picture_id(record["id"], record["media_index"]), "post": record["id"]}
     post |= {"shard": shard, "row": row, "seed_hashtags": normalise_hashtags(record["seed_hashtags"] or ())}
     drop = partial(Judged, post, record["caption"])
     if record["kind"] == "video":
@@ -146,6 +152,11 @@ def judge(record: dict[str, Any], shard: str, row: int, section: Filter) -> Judg
     post |= {"caption": text.caption, "hashtags": text.hashtags, "width": image.width, "height": image.height}
     post |= {"image_sha256": hashlib.sha256(data).hexdigest(), "image_phash": image.phash}
     return Judged(post, record["caption"])
+
+
+def picture_id(post: str, media_index: int) -> str:
+    """The id of one picture of a post: the post's own for the first, `post/2` for the third of a carousel."""
+    return post if not media_index else f"{post}/{media_index}"
 
 
 def judge_row_group(group: RowGroup, section: Filter) -> Iterator[Judged]:
@@ -172,7 +183,8 @@ def _judge_whole(group: RowGroup, section: Filter) -> list[Judged]:
 def filter_posts(judged: Iterable[Judged], section: Filter) -> Filtered:
     """Merge posts met twice, drop copies of a picture, and gather the rest.
 
-    The same id met again is merged: the first good one stands (else the first), the seed hashtags of all are united.
+    The same picture of the same post met again is merged: the first good one stands (else the first), the seed
+    hashtags of all are united.
     A copy of a picture is dropped only beside a post that is kept itself.
     """
     gathering = _Gathering(keep_one=section.duplicates == "keep_one")

@@ -34,9 +34,10 @@ _ORIENTATIONS = {
 }
 _SIDEWAYS = (5, 6, 7, 8)
 
-# A perceptual hash sees a picture at this many pixels a side and keeps one bit of each of its 64 slowest waves.
-HASH_SIDE = 32
-HASH_BITS = 64
+# A perceptual hash sees a picture at this many pixels a side and keeps one bit of each of its 256 slowest waves. With
+# the more usual 64, unlike pictures of one kind (a horizon, a plate) come as near as copies do: see docs/filter.md.
+HASH_SIDE = 64
+HASH_BITS = 256
 # A darkest and a lightest grey closer than this (of 0..255) leave nothing to hash but noise.
 _LEAST_CONTRAST = 8
 
@@ -47,7 +48,7 @@ Box = tuple[int, int, int, int]
 class Checked:
     """A sound picture: width and height in pixels as people see it, and its perceptual hash.
 
-    phash: 16 hex digits (`imagehash.phash`, 64 bit), which differ in few bits from those of a re-encoded, resized or
+    phash: 64 hex digits (`imagehash.phash`, 256 bit), which differ in few bits from those of a re-encoded, resized or
     slightly cropped copy. None for a picture of (nearly) one colour, or that changes along one line only: all of
     those have much the same hash, whatever they show.
     """
@@ -109,7 +110,7 @@ def _perceptual_hash(picture: Image.Image) -> str | None:
     grey = picture.convert("L").resize((HASH_SIDE, HASH_SIDE), Image.Resampling.LANCZOS)
     if np.ptp(np.asarray(grey)) < _LEAST_CONTRAST:
         return None
-    found = imagehash.phash(grey)
+    found = imagehash.phash(grey, hash_size=16)
     # Bits are set above the median, so half of them are, unless most waves are absent alike.
     return str(found) if np.count_nonzero(found.hash) == HASH_BITS // 2 else None
 

@@ -42,6 +42,9 @@ class TableColumns(_Section):
     image: Name
     author: Name | None
     date: Name | None
+    # Alone of all keys these two may be left out: few tables have such columns.
+    licence: Name | None = None
+    seed_hashtags: Name | None = None
 
 
 class TableSource(_Section):
@@ -105,7 +108,7 @@ class Filter(_Section):
 
 class Split(_Section):
     by: Literal["group", "author", "time"]
-    near_duplicate_bits: Annotated[int, Field(ge=0, le=10)] | None
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=64)] | None
     same_caption_words: Positive | None
     shares: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     limit: Annotated[int, Field(ge=3)] | None
@@ -179,6 +182,7 @@ class Evaluate(_Section):
 class Report(_Section):
     cards: Annotated[int, Field(ge=1, le=100)]
     examples: Annotated[int, Field(ge=0, le=100)]
+    pictures: bool
 
 
 class Params(_Section):

@@ -9,12 +9,12 @@ import pyarrow as pa
 
 from hashgen.errors import HashgenError
 from hashgen.manifest import SPLITS, SplitName
-from hashgen.near_duplicates import first_alike
+from hashgen.near_duplicates import first_alike, read_hashes
 from hashgen.params import Split
 
-# Posts that agree in one of these columns of posts.parquet belong to one group; null agrees with nothing. The children
-# of a carousel have author and caption in common; a source that knows neither gives them one id.
-GROUP_KEYS = ("id", "image_sha256", "author")
+# Posts that agree in one of these columns of posts.parquet belong to one group; null agrees with nothing. The pictures
+# of a carousel have one `post`.
+GROUP_KEYS = ("post", "image_sha256", "author")
 # The column of posts.parquet without which a post cannot be placed by `split.by`.
 NEEDED_TO_SPLIT_BY = {"group": "id", "author": "author", "time": "date"}
 _NO_WORD = re.compile(r"[\W_]+")
@@ -52,7 +52,7 @@ def _likes(posts: pa.Table, bits: int | None, words: int | None) -> Iterator[lis
 
 def _looks(hashes: list[str | None], bits: int) -> list[object]:
     known = [row for row, value in enumerate(hashes) if value is not None]
-    first = first_alike(np.array([int(hashes[row] or "", 16) for row in known], np.uint64), bits)
+    first = first_alike(read_hashes(hashes[row] or "" for row in known), bits)
     looks: list[object] = [None] * len(hashes)
     for row, look in zip(known, first.tolist(), strict=True):
         looks[row] = look

@@ -1,19 +1,25 @@
 """What all stages share on the command line: options, the exit on a user's error, paths that params name."""
 
+import functools
+import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import platformdirs
 import typer
 
 from hashgen.errors import HashgenError
+from hashgen.files import write_json
 
 ParamsOption = Annotated[Path, typer.Option("--params", help="The parameter file.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where torch runs: auto, cpu or cuda.")]
 PARAMS = Path("params.yaml")
+# Beside DVC's own notes: how long each stage took when it last ran. No output, or it would never be the same twice.
+SECONDS = Path(".dvc/tmp/stage-seconds.json")
 HomeOption = Annotated[
     Path,
     typer.Option(
@@ -33,11 +39,41 @@ def run(main: Callable[..., None]) -> None:
     # machine take ten times as long as one. This is short enough for that and costs a single one nothing measurable.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
-        typer.run(main)
+        typer.run(_timed(main))
     except HashgenError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
+
+
+def _timed(main: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(main)
+    def timed(*arguments: Any, **options: Any) -> None:
+        start = time.monotonic()
+        main(*arguments, **options)
+        _record_seconds(Path(sys.argv[0]).stem, time.monotonic() - start)
+
+    return timed
+
+
+def _record_seconds(stage: str, seconds: float) -> None:
+    """Note the wall time of a stage in `SECONDS` where DVC has its folder; a note that fails is no one's trouble."""
+    if SECONDS.parent.is_dir():
+        try:
+            write_json(SECONDS, read_seconds(SECONDS) | {stage: round(seconds, 1)})
+        except (OSError, HashgenError):
+            return
+
+
+def read_seconds(path: Path) -> dict[str, float]:
+    """Wall time in seconds of each stage that was timed; empty where the file is missing or broken."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {stage: value for stage, value in found.items() if isinstance(value, int | float)}
 
 
 def done(stage: str, message: str) -> None:

@@ -1,5 +1,6 @@
 """Stage evaluate: score free-running hashtags on validation and test, and audit the filter where truth is known."""
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,9 @@ from stages.command import PARAMS, DeviceOption, ParamsOption, done, run
 if TYPE_CHECKING:
     import pandas as pd
 
+    from hashgen.dataset import Examples
     from hashgen.evaluation import Predictions
+    from hashgen.features import FeatureStore
     from hashgen.trained import Trained
 
 
@@ -26,6 +29,7 @@ def main(
     model: Annotated[Path, typer.Option(help="Folder of the trained model (stage train).")],
     metrics: Annotated[Path, typer.Option(help="JSON file to write the metrics to.")],
     predictions: Annotated[Path, typer.Option(help="Parquet file to write each post's hashtags to.")],
+    grid: Annotated[Path, typer.Option(help="Parquet file for a few test pictures, each with each other's caption.")],
     device: DeviceOption = "auto",
     params: ParamsOption = PARAMS,
 ) -> None:
@@ -33,60 +37,86 @@ def main(
     import pandas as pd
 
     from hashgen.devices import choose_device
-    from hashgen.evaluation import audit_filter
-    from hashgen.manifest import read_table
-    from hashgen.metrics import bleu_signature
     from hashgen.trained import Trained
 
     section = read_params(params).evaluate
-    known = read_table(truth, "scrape")
-    kept = read_table(posts, "filter", ["id"])["id"]
-    dropped = read_table(rejects, "filter", ["id", "reason"])
+    audited, known = _audit(posts, rejects, truth)
     trained = Trained.load(model, choose_device(device))
     result: dict[str, Any] = {}
-    rows = []
+    written = {}
     for split in ("val", "test"):
-        result[split], written = _score_split(split, trained, manifest, features, known, section)
-        rows.append(written)
-    result |= {
-        "audit": audit_filter(known, list(kept), dropped),
-        "decoding": section.decoding,
-        "bleu_signature": bleu_signature(),
-        "best_epoch": trained.epoch,
-    }
-    with atomic_file(predictions) as partial:
-        pd.concat(rows, ignore_index=True).to_parquet(partial, compression="zstd", index=False)
-    write_json(metrics, result)
+        data = _open(split, trained, manifest, features)
+        result[split], written[split] = _score(data, trained, known, section)
+    crossed = _cross(data, trained, written["test"], section)
+    rows = pd.concat(written.values(), ignore_index=True)
+    with atomic_file(predictions) as partial, atomic_file(grid) as partial_grid:
+        rows.to_parquet(partial, compression="zstd", index=False)
+        crossed.to_parquet(partial_grid, compression="zstd", index=False)
+    write_json(metrics, result | audited | _facts(trained, section))
     done("evaluate", _summary(result["test"]))
 
 
-def _score_split(
-    split: Any, trained: "Trained", manifest: Path, features: Path, truth: "pd.DataFrame", section: Evaluate
-) -> tuple[dict[str, Any], "pd.DataFrame"]:
+@dataclasses.dataclass(frozen=True)
+class _Data:
+    split: str
+    posts: "pd.DataFrame"
+    train: "pd.DataFrame"
+    examples: "Examples"
+    store: "FeatureStore"
+
+
+def _audit(posts: Path, rejects: Path, truth: Path) -> tuple[dict[str, Any], "pd.DataFrame"]:
+    from hashgen.evaluation import audit_filter
+    from hashgen.manifest import read_table
+
+    known = read_table(truth, "scrape")
+    kept = read_table(posts, "filter", ["id"])["id"]
+    return {"audit": audit_filter(known, list(kept), read_table(rejects, "filter", ["id", "reason"]))}, known
+
+
+def _open(split: Any, trained: "Trained", manifest: Path, features: Path) -> _Data:
     from hashgen.dataset import make_examples
-    from hashgen.evaluation import ceilings, paper_protocol, predict, score_predictions
     from hashgen.features import FeatureStore
     from hashgen.manifest import read_manifest
-    from hashgen.vocabulary import SPECIALS
 
     store, rules = FeatureStore(features), trained.section
     if store.meta != trained.features:
         raise HashgenError(f"{features}: not the features that the model learnt from; run the stage train again")
     posts = read_manifest(manifest, split)
     examples = make_examples(posts, trained.vocabularies, store, rules.caption_length, rules.hashtag_length)
-    predictions = predict(trained, examples, store, section)
-    result = score_predictions(predictions, posts, read_manifest(manifest, "train"), section)
-    result["ceiling"] = ceilings(truth, posts, rules.hashtag_length)
+    return _Data(split, posts, read_manifest(manifest, "train"), examples, store)
+
+
+def _score(
+    data: _Data, trained: "Trained", truth: "pd.DataFrame", section: Evaluate
+) -> tuple[dict[str, Any], "pd.DataFrame"]:
+    from hashgen.evaluation import ceilings, paper_protocol, predict, score_predictions
+    from hashgen.vocabulary import SPECIALS
+
+    predictions = predict(trained, data.examples, data.store, section)
+    result = score_predictions(predictions, data.posts, data.train, section)
+    result["ceiling"] = ceilings(truth, data.posts, trained.section.hashtag_length)
     common = trained.vocabularies.hashtags.tokens[len(SPECIALS)]
-    result["paper_protocol"] = paper_protocol(trained, examples, store, common, section.seed)
-    return result, _rows(split, posts, predictions)
+    result["paper_protocol"] = paper_protocol(trained, data.examples, data.store, common, section.seed)
+    return result, _rows(data, predictions)
 
 
-def _rows(split: str, posts: "pd.DataFrame", predictions: "Predictions") -> "pd.DataFrame":
-    import dataclasses
+def _cross(data: _Data, trained: "Trained", written: "pd.DataFrame", section: Evaluate) -> "pd.DataFrame":
+    from hashgen.evaluation import choose_grid, cross
 
+    places = choose_grid(list(written["id"]), list(written["both"]), list(written["hashtags"]))
+    return cross(trained, data.posts, data.examples, data.store, section, places)
+
+
+def _facts(trained: "Trained", section: Evaluate) -> dict[str, Any]:
+    from hashgen.metrics import bleu_signature
+
+    return {"decoding": section.decoding, "bleu_signature": bleu_signature(), "best_epoch": trained.epoch}
+
+
+def _rows(data: _Data, predictions: "Predictions") -> "pd.DataFrame":
     columns = {field.name: getattr(predictions, field.name) for field in dataclasses.fields(predictions)}
-    return posts[["id", "caption", "hashtags", "seed_hashtags"]].assign(split=split, **columns)
+    return data.posts[["id", "caption", "hashtags", "seed_hashtags"]].assign(split=data.split, **columns)
 
 
 def _summary(test: dict[str, Any]) -> str:

@@ -1,20 +1,17 @@
-"""Stage report: one self-contained page from all metrics, the learning curves and a few posts."""
+"""Stage report: one self-contained page, a model card, a dataset card, and small files for DVC's own plots."""
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hashgen.files import atomic_file, read_json, require
-from hashgen.images import read_image
-from hashgen.params import read_params
-from hashgen.posts import read_images
-from stages.command import PARAMS, ParamsOption, done, run
+from hashgen.files import atomic_file, atomic_folder, require, sha256_of_file, sha256_of_folder
+from hashgen.params import Params, read_params
+from stages.command import PARAMS, ParamsOption, done, read_seconds, run
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from hashgen.report import Card
+    from hashgen.report.findings import Findings
 
 
 def main(
@@ -25,42 +22,108 @@ def main(
     baselines: Annotated[Path, typer.Option(help="Metrics of the stage baselines.")],
     evaluate: Annotated[Path, typer.Option(help="Metrics of the stage evaluate.")],
     history: Annotated[Path, typer.Option(help="CSV file of losses and scores by epoch (stage train).")],
+    model: Annotated[Path, typer.Option(help="Folder of the trained model (stage train).")],
     predictions: Annotated[Path, typer.Option(help="Parquet file of each post's hashtags (stage evaluate).")],
+    grid: Annotated[Path, typer.Option(help="Parquet file of pictures with other captions (stage evaluate).")],
     manifest: Annotated[Path, typer.Option(help="Folder of the split's manifests (stage split).")],
     rejects: Annotated[Path, typer.Option(help="Parquet file of the dropped posts (stage filter).")],
     raw: Annotated[Path, typer.Option(help="Folder of the raw posts (stage scrape), for the pictures.")],
+    times: Annotated[Path, typer.Option(help="JSON file of the stages' wall times, if there is one; no input.")],
     out: Annotated[Path, typer.Option(help="HTML file to write.")],
+    model_card: Annotated[Path, typer.Option(help="Markdown file to write the model card to.")],
+    dataset_card: Annotated[Path, typer.Option(help="Markdown file to write the dataset card to.")],
+    filter_plot: Annotated[Path, typer.Option(help="CSV file to write the posts dropped by reason to.")],
+    hashtags_plot: Annotated[Path, typer.Option(help="CSV file to write the hashtags' frequencies to.")],
+    cards: Annotated[Path, typer.Option(help="Folder to write pictures of example posts to.")],
     params: ParamsOption = PARAMS,
 ) -> None:
-    """Write the report as one HTML page that needs no network."""
-    from hashgen.manifest import read_table
-    from hashgen.report import Sources, choose_examples, read_history, render
+    """Write the report as one HTML page that needs no network, and what goes with it."""
+    from hashgen.report.findings import read_findings
+    from hashgen.report.page import render_page
 
-    section = read_params(params).report
     named = {"scrape": scrape, "filter": filter, "split": split, "vocab": vocab}
     named |= {"baselines": baselines, "evaluate": evaluate}
-    metrics = {stage: read_json(path, stage) for stage, path in named.items()}
-    written = read_table(predictions, "evaluate")
-    cards = _cards(written, manifest, raw, section.cards)
-    examples = choose_examples(read_table(rejects, "filter"), section.examples)
-    page = render(Sources(**metrics, history=read_history(history), cards=cards, examples=examples))
-    with atomic_file(out) as partial:
-        partial.write_text(page, encoding="utf-8")
-    done("report", f"{out} ({len(page) / 2**20:.2f} MiB): open it in a browser")
+    read = read_params(params)
+    found = read_findings(
+        read.report, named, model=model, manifest=manifest, predictions=predictions, grid=grid, rejects=rejects,
+        history=history,
+    )  # fmt: skip
+    found = _with_facts(found, read, manifest, model, read_seconds(times))
+    found = dataclasses.replace(found, thumbnails=_thumbnails(found, raw))
+    page = render_page(found)
+    _write_texts(found, {out: page}, model_card, dataset_card)
+    _write_plots(found, filter_plot, hashtags_plot, cards)
+    done("report", f"{out} ({len(page.encode()) / 2**20:.2f} MiB): open it in a browser")
 
 
-def _cards(predictions: "pd.DataFrame", manifest: Path, raw: Path, count: int) -> "list[Card]":
-    from hashgen.manifest import read_manifest
-    from hashgen.report import choose_cards, make_card
+def _with_facts(
+    found: "Findings", params: Params, manifest: Path, model: Path, seconds: dict[str, float]
+) -> "Findings":
+    seeds = {
+        "scrape.sample.seed": params.scrape.sample.seed if found.is_sample else None,
+        "split.seed": params.split.seed,
+        "vocab.seed": params.vocab.seed,
+        "featurize.seed": found.model["features"].get("seed"),
+        "baselines.seed": params.baselines.seed,
+        "train.seed": found.model["train"]["seed"],
+        "evaluate.seed": params.evaluate.seed,
+    }
+    hashes = {
+        "manifests (posts, with the hash of each picture)": sha256_of_folder(manifest),
+        "weights of the backbone": found.model["features"].get("weights_sha256"),
+        "model.safetensors": sha256_of_file(require(model / "model.safetensors", "train")),
+    }
+    return dataclasses.replace(
+        found,
+        seeds={name: seed for name, seed in seeds.items() if seed is not None},
+        hashes={name: value for name, value in hashes.items() if value},
+        languages=params.filter.languages,
+        seconds=seconds,
+    )
 
-    posts = {row["id"]: row for row in read_manifest(manifest, "test").to_dict("records")}
-    written = {row["id"]: row for row in predictions.to_dict("records")}
-    cards = []
-    for kind, post in choose_cards(predictions, count):
-        row = posts[post]
+
+def _thumbnails(found: "Findings", raw: Path) -> dict[str, bytes]:
+    from hashgen.images import read_image
+    from hashgen.posts import read_images
+    from hashgen.report.examples import choose_cards, thumbnail
+
+    if not found.section.pictures:
+        return {}
+    chosen = {post for posts in choose_cards(found.test, found.section.cards).values() for post in posts}
+    chosen |= set(found.grid["picture"])
+    rows = {row["id"]: row for row in found.manifests["test"].to_dict("records") if row["id"] in chosen}
+    small = {}
+    for post, row in rows.items():
         (_, data), *_ = read_images(require(raw / row["shard"], "scrape"), [row["row"]])
-        cards.append(make_card(kind, written[post], read_image(data, max_pixels=row["width"] * row["height"])))
-    return cards
+        small[str(post)] = thumbnail(read_image(data, max_pixels=row["width"] * row["height"]))
+    return small
+
+
+def _write_texts(found: "Findings", texts: dict[Path, str], model_card: Path, dataset_card: Path) -> None:
+    from hashgen.report.dataset_card import render_dataset_card
+    from hashgen.report.model_card import render_model_card
+
+    texts |= {model_card: render_model_card(found), dataset_card: render_dataset_card(found)}
+    for path, text in texts.items():
+        with atomic_file(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+
+
+def _write_plots(found: "Findings", filter_plot: Path, hashtags_plot: Path, cards: Path) -> None:
+    from hashgen.report.corpus import filter_csv, hashtag_counts, tail_csv
+    from hashgen.report.examples import choose_cards, make_cards, make_grid
+    from hashgen.report.pictures import draw_cards, draw_grid
+
+    tables = {filter_plot: filter_csv(found.metrics["filter"]), hashtags_plot: tail_csv(hashtag_counts(found.posts))}
+    for path, text in tables.items():
+        with atomic_file(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+    chosen = make_cards(found.test, choose_cards(found.test, found.section.cards), found.thumbnails)
+    with atomic_folder(cards) as folder:
+        draw_grid(make_grid(found.grid, found.test, found.thumbnails), folder / "grid.png")
+        for kind, posts in chosen.items():
+            if posts:
+                draw_cards(posts, kind, folder / f"{kind}.png")
 
 
 if __name__ == "__main__":

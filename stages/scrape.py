@@ -19,6 +19,7 @@ from hashgen.sources.authors import read_salt
 from hashgen.sources.folder import FolderSource
 from hashgen.sources.sample import TRUTH_SCHEMA, SampleSource
 from hashgen.sources.stops import disk_full
+from hashgen.sources.table import TableSource
 from stages.command import PARAMS, HomeOption, ParamsOption, done, input_path, run
 
 StateOption = Annotated[
@@ -72,13 +73,17 @@ def _open_source(section: Scrape, home: Path, state: Path, refresh: bool) -> Sou
     salt = read_salt(home) if section.keep_author == "hash" else None
     if section.source == "folder":
         return FolderSource(input_path(section.folder.path), salt)
-    if section.source == "instagram":
-        from hashgen.sources.instagram import InstagramSource, read_hashtags
+    if section.source == "instaloader":
+        from hashgen.sources.instaloader_dump import InstaloaderSource
 
-        named = section.instagram.hashtags
-        hashtags = read_hashtags(input_path(named) if isinstance(named, str) else named)
-        return InstagramSource(section.instagram, hashtags, state, salt, refresh=refresh)
-    raise NotImplementedError(section.source)
+        return InstaloaderSource(section.instaloader, input_path(section.instaloader.path), salt)
+    if section.source == "table":
+        return TableSource(section.table, input_path(section.table.path), salt)
+    from hashgen.sources.instagram import InstagramSource, read_hashtags
+
+    named = section.instagram.hashtags
+    hashtags = read_hashtags(input_path(named) if isinstance(named, str) else named)
+    return InstagramSource(section.instagram, hashtags, state, salt, refresh=refresh)
 
 
 def _write(source: Source, name: str, seen: Counter[str], out: Path, truth: Path) -> int:

@@ -22,19 +22,19 @@ def section(**changes: Any) -> Split:
 def frames(**splits: list[dict[str, Any]]) -> dict[Any, pd.DataFrame]:
     base = {"image_sha256": None, "image_phash": None, "author": None, "group": "g", "date": None}
     base |= {"caption": "walk home", "hashtags": ["walk"], "seed_hashtags": []}
-    return {name: pd.DataFrame([base | row for row in rows]) for name, rows in splits.items()}
+    return {name: pd.DataFrame([base | {"post": row["id"]} | row for row in rows]) for name, rows in splits.items()}
 
 
 def test_the_audit_sees_what_leaks() -> None:
     leaky = frames(
         train=[
-            {"id": "1", "image_sha256": "x", "author": "ann", "caption": "One, two - THREE!", "image_phash": "0" * 16},
-            {"id": "2", "author": None, "image_phash": "f" * 16},
+            {"id": "1", "image_sha256": "x", "author": "ann", "caption": "One, two - THREE!", "image_phash": "0" * 64},
+            {"id": "2", "author": None, "image_phash": "f" * 64},
         ],
-        val=[{"id": "1", "image_sha256": "y", "author": "ann", "image_phash": "0" * 15 + "3"}],
+        val=[{"id": "1", "image_sha256": "y", "author": "ann", "image_phash": "0" * 63 + "3"}],
         test=[
             {"id": "3", "image_sha256": "x", "author": "ann", "caption": "one two three"},
-            {"id": "3", "image_sha256": "z", "image_phash": "0" * 15 + "7"},
+            {"id": "3", "image_sha256": "z", "image_phash": "0" * 63 + "7"},
         ],
     )
     assert [shared(leaky, column) for column in ("id", "image_sha256", "author")] == [1, 1, 1]
@@ -81,13 +81,13 @@ def test_posts_of_a_straddling_group_are_counted() -> None:
     assert summarise(by_time, section(by="time"))["straddling"] == 2
 
 
-values = st.lists(st.none() | st.integers(0, 63) | st.integers(0, 2**64 - 1), min_size=1, max_size=12)
+values = st.lists(st.none() | st.integers(0, 63) | st.integers(0, 2**256 - 1), min_size=1, max_size=12)
 
 
 @settings(deadline=None, max_examples=100)
-@given(train=values, val=values, test=values, bits=st.integers(0, 3), pairs=st.sampled_from([1, 2**22]))
+@given(train=values, val=values, test=values, bits=st.integers(0, 3), at_once=st.sampled_from([1, 2048]))
 def test_near_duplicates_are_those_of_all_pairs(
-    train: list[int | None], val: list[int | None], test: list[int | None], bits: int, pairs: int
+    train: list[int | None], val: list[int | None], test: list[int | None], bits: int, at_once: int
 ) -> None:
     splits = {"train": train, "val": val, "test": test}
     near = {
@@ -99,9 +99,19 @@ def test_near_duplicates_are_those_of_all_pairs(
         if name != other_name and one is not None and other is not None and (one ^ other).bit_count() <= bits
     }
     rows = {
-        name: [{"id": f"{name}{n}", "image_phash": None if v is None else f"{v:016x}"} for n, v in enumerate(found)]
+        name: [{"id": f"{name}{n}", "image_phash": None if v is None else f"{v:064x}"} for n, v in enumerate(found)]
         for name, found in splits.items()
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hashgen.audit._PAIRS", pairs)
+        patch.setattr("hashgen.audit._AT_ONCE", at_once)
         assert leaks(frames(**rows), section(near_duplicate_bits=bits))["near_duplicate_images"] == len(near)
+
+
+def test_of_many_pictures_an_even_choice_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    same = [{"id": str(n), "image_phash": f"{n << 8:064x}"} for n in range(9)]
+    splits = frames(train=same, val=[{"id": "v"}], test=same)
+    found = []
+    for compared in (9, 8, 3):
+        monkeypatch.setattr("hashgen.audit.PICTURES_COMPARED", compared)
+        found.append(leaks(splits, section(near_duplicate_bits=0))["near_duplicate_images"])
+    assert found == [9, 5, 3]

@@ -1,5 +1,6 @@
 """What all stages share on the command line."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 from hashgen.devices import choose_device
 from hashgen.errors import HashgenError
-from stages.command import input_path
+from stages.command import SECONDS, input_path, read_seconds
 
 ROOT = Path(__file__).parent.parent
 
@@ -65,3 +66,28 @@ def test_a_users_error_is_one_line_and_exit_code_1(tmp_path: Path, arguments: li
     assert done.returncode == 1
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: ") and message in line
+
+
+@pytest.mark.parametrize(("code", "recorded"), [("pass", True), ("raise HashgenError('x: y')", False)])
+def test_wall_times_are_noted_where_dvc_has_its_folder(tmp_path: Path, code: str, recorded: bool) -> None:
+    script = tmp_path / "train.py"
+    imports = "from hashgen.errors import HashgenError\nfrom stages.command import run\n"
+    script.write_text(f"{imports}def main() -> None:\n    {code}\nrun(main)\n")
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, str(script)], cwd=tmp_path, env=env, capture_output=True)
+    assert not (tmp_path / ".dvc").exists()
+    notes = tmp_path / SECONDS
+    notes.parent.mkdir(parents=True)
+    notes.write_text('{"split": 2.5, "train": 99}')
+    for arguments in (["--help"], []):
+        subprocess.run([sys.executable, str(script), *arguments], cwd=tmp_path, env=env, capture_output=True)
+    found = json.loads(notes.read_text())
+    assert found["split"] == 2.5 and (found["train"] < 99) == recorded
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", "\x00"])
+def test_broken_notes_of_times_are_none(tmp_path: Path, text: str) -> None:
+    notes = tmp_path / "seconds.json"
+    assert read_seconds(notes) == {}
+    notes.write_text(text)
+    assert read_seconds(notes) == {}

@@ -6,7 +6,15 @@ import pandas as pd
 import pytest
 import torch
 
-from hashgen.evaluation import audit_filter, ceilings, paper_protocol, predict, score_predictions
+from hashgen.evaluation import (
+    audit_filter,
+    ceilings,
+    choose_grid,
+    cross,
+    paper_protocol,
+    predict,
+    score_predictions,
+)
 from hashgen.params import Evaluate
 from hashgen.sources.world import WORLD
 from hashgen.trained import Trained
@@ -85,3 +93,33 @@ def test_the_papers_protocol_flatters_writing_nothing(learnt: tuple[Trained, Dat
     assert found["nothing"] == pytest.approx(2 / 6)
     # One hashtag and then nothing: no true one stands first in any post of these, so no more than nothing.
     assert found["constant"] == pytest.approx(2 / 6)
+
+
+def test_the_grid_takes_unlike_posts_that_the_model_does_not_fail_on() -> None:
+    ids = [f"p{number}" for number in range(8)]
+    targets = [["a", "b"], ["a", "c"], ["d", "e"], ["d", "b"], ["f", "g"], ["f", "a"], ["h"], ["i"]]
+    written = [*targets[:6], ["x"], ["y"]]
+    chosen = choose_grid(ids, written, targets)
+    assert len(chosen) == 3 and not {6, 7} & set(chosen)
+    overlap = [set(targets[one]) & set(targets[other]) for one in chosen for other in chosen if one != other]
+    assert not any(overlap)
+    order = [5, 2, 7, 0, 3, 6, 1, 4]
+    again = choose_grid([ids[n] for n in order], [written[n] for n in order], [targets[n] for n in order])
+    assert [ids[order[place]] for place in again] == [ids[place] for place in chosen]
+
+
+@pytest.mark.parametrize("posts", [1, 2])
+def test_a_grid_of_fewer_posts(posts: int) -> None:
+    assert sorted(choose_grid(["p", "q"][:posts], [["a"], ["a"]][:posts], [["a"], ["a"]][:posts])) == [*range(posts)]
+
+
+def test_crossing_agrees_with_the_predictions_and_mixes_what_the_parts_say(learnt: tuple[Trained, Data]) -> None:
+    trained, data = learnt
+    manifest = small_manifest(16, "v")
+    places = [0, 3]  # sea and run, wood and rest
+    grid = cross(trained, manifest, data.val, data.features, SECTION, places)
+    both = predict(trained, data.val, data.features, SECTION).both
+    assert list(grid["picture"]) == ["v0", "v0", "v3", "v3"] and list(grid["caption_of"]) == ["v0", "v3", "v0", "v3"]
+    assert grid["written"][0] == both[0] and grid["written"][3] == both[3]
+    assert set(grid["written"][1]) == {"searest", "sea", "rest", "love"}
+    assert set(grid["written"][2]) == {"woodrun", "wood", "run", "love"}

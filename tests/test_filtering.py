@@ -160,6 +160,7 @@ def test_rows_are_as_the_schemas_say(tmp_path: Path) -> None:
     assert len(kept.pop("image_sha256")) == 64 and kept.pop("image_phash") is None
     assert kept == {
         "id": "p0",
+        "post": "p0",
         "caption": ENGLISH,
         "hashtags": ["walk", "river"],
         "seed_hashtags": ["walk"],
@@ -242,7 +243,7 @@ def test_the_perceptual_hash_is_kept(tmp_path: Path) -> None:
     stream = io.BytesIO()
     Image.linear_gradient("L").rotate(30).save(stream, "PNG")
     (kept,) = run(tmp_path, [post(0, image=stream.getvalue())]).kept.to_pylist()
-    assert kept["image_phash"] == check_image(stream.getvalue(), 32, 10**8).phash and len(kept["image_phash"]) == 16
+    assert kept["image_phash"] == check_image(stream.getvalue(), 32, 10**8).phash and len(kept["image_phash"]) == 64
 
 
 def test_summary_counts_by_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,3 +328,10 @@ def test_empty_tables_keep_their_schema() -> None:
     filtered = filter_posts([], section())
     assert filtered.kept.schema == POSTS_SCHEMA and filtered.rejects.schema == REJECTS_SCHEMA
     assert pa.types.is_timestamp(filtered.kept.schema.field("date").type)
+
+
+def test_the_pictures_of_a_carousel_are_rows_that_one_post_holds_together(tmp_path: Path) -> None:
+    posts = [post(0, image=picture(number), media_index=number, n_media=3) for number in (0, 2, 2)]
+    filtered = run(tmp_path, posts)
+    assert filtered.kept.column("id").to_pylist() == ["p0", "p0/2"] and filtered.merged["folder"] == 1
+    assert filtered.kept.column("post").to_pylist() == ["p0", "p0"]

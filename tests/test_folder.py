@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from hashgen.errors import HashgenError
 from hashgen.posts import Post, write_shards
 from hashgen.sources.authors import hash_author, read_salt
-from hashgen.sources.folder import MAX_LINE, FolderSource
+from hashgen.sources.folder import FolderSource
 from hashgen.sources.rows import RowCounts
+from hashgen.sources.text_files import MAX_LINE
 
 SALT = bytes(range(32))
 

@@ -162,19 +162,19 @@ def test_copies_of_a_picture_have_nearly_its_hash(seed: int) -> None:
         "cropped": encoded(whole.crop((3, 2, width - 3, height - 2)), "JPEG"),
         "grey": encoded(whole.convert("L"), "JPEG"),
     }
-    assert {name: bits for name, data in copies.items() if (bits := bits_apart(original, hash_of(data))) > 4} == {}
+    assert {name: bits for name, data in copies.items() if (bits := bits_apart(original, hash_of(data))) > 24} == {}
 
 
 def test_other_pictures_have_another_hash() -> None:
     hashes = [hash_of(encoded(scene(seed), "JPEG")) for seed in range(12)]
-    assert min(bits_apart(one, other) for one, other in itertools.combinations(hashes, 2)) > 10
+    assert min(bits_apart(one, other) for one, other in itertools.combinations(hashes, 2)) > 60
 
 
 def test_a_picture_turned_by_exif_has_the_hash_of_the_upright_one() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = encoded(scene(1).transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif)
-    assert bits_apart(hash_of(turned), hash_of(encoded(scene(1), "JPEG"))) <= 4
+    assert bits_apart(hash_of(turned), hash_of(encoded(scene(1), "JPEG"))) <= 16
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF"])
@@ -253,7 +253,7 @@ def end_well(data: bytes) -> None:
             assert str(error) in {"empty", "not_an_image", "truncated", "too_small", "too_large"}
         else:
             assert read_image(data, MAX_PIXELS).size == (checked.width, checked.height)
-            assert checked.phash is None or len(checked.phash) == 16
+            assert checked.phash is None or len(checked.phash) == 64
             assert crops(data, 32, [0, 1], 1).shape == (2, 32, 32, 3)
 
 

@@ -4,13 +4,12 @@ import subprocess
 import sys
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashgen import near_duplicates
-from hashgen.near_duplicates import first_alike
+from hashgen.near_duplicates import Hashes, distances, first_alike, read_hashes
 
 
 def brute_force(hashes: list[int], bits: int) -> list[int]:
@@ -26,53 +25,60 @@ def brute_force(hashes: list[int], bits: int) -> list[int]:
     return labels
 
 
-# Hashes of few bits, anywhere among the 64, are near one another often.
-few_bits = st.lists(st.integers(0, 63), max_size=7).map(lambda places: sum({1 << place for place in places}))
-hashes = st.lists(few_bits | st.integers(0, 2**64 - 1) | st.integers(0, 300), max_size=40)
+def words(values: list[int]) -> Hashes:
+    return read_hashes(f"{value:064x}" for value in values)
 
 
-@pytest.mark.parametrize("bucket", [10, 2048])
+# Hashes of few bits, anywhere among the 256, are near one another often.
+few_bits = st.lists(st.integers(0, 255), max_size=9).map(lambda places: sum({1 << place for place in places}))
+hashes = st.lists(few_bits | st.integers(0, 2**256 - 1) | st.integers(0, 300), max_size=40)
+
+
+@pytest.mark.parametrize(("few", "bucket"), [(0, 3), (0, 256), (4096, 256)])
 @settings(deadline=None, max_examples=100)
-@given(values=hashes, bits=st.integers(0, 10))
-def test_chains_are_those_of_brute_force(bucket: int, values: list[int], bits: int) -> None:
+@given(values=hashes, bits=st.integers(0, 30))
+def test_chains_are_those_of_brute_force(few: int, bucket: int, values: list[int], bits: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(near_duplicates, "_FEW", few)
         patch.setattr(near_duplicates, "_BUCKET", bucket)
-        assert first_alike(np.array(values, np.uint64), bits).tolist() == brute_force(values, bits)
+        assert first_alike(words(values), bits).tolist() == brute_force(values, bits)
 
 
-def test_the_threshold_is_exact() -> None:
-    for bits in range(11):
-        apart = np.array([0, (1 << bits) - 1, (1 << bits + 40) - (1 << 30)], np.uint64)
-        assert first_alike(apart[:2], bits).tolist() == [0, 0]
+@given(one=st.integers(0, 2**256 - 1), other=st.integers(0, 2**256 - 1))
+def test_distances_are_those_of_the_bits(one: int, other: int) -> None:
+    assert distances(words([one]), words([other])).tolist() == [(one ^ other).bit_count()]
+
+
+@pytest.mark.parametrize("few", [0, 4096])
+def test_the_threshold_is_exact(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near_duplicates, "_FEW", few)
+    for bits in range(65):
+        apart = words([0, ((1 << bits) - 1) << 70])
+        assert first_alike(apart, bits).tolist() == [0, 0]
         if bits:
-            assert first_alike(apart[:2], bits - 1).tolist() == [0, 1]
-
-
-def planted(base: npt.NDArray[np.uint64], chance: np.random.Generator) -> tuple[npt.NDArray[np.uint64], list[int]]:
-    """`base` and near copies of its first hundred, four bits away."""
-    places = [chance.choice(64, 4, replace=False) for _ in range(100)]
-    flips = np.array([sum(1 << int(bit) for bit in four) for four in places], np.uint64)
-    return np.concatenate([base, base[:100] ^ flips]), list(range(100))
+            assert first_alike(apart, bits - 1).tolist() == [0, 1]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["even", "half the bits fixed", "few values a band", "all in one chain"])
-def test_a_hundred_thousand_hashes(kind: str) -> None:
-    """Compared one by one these would be 8.4 billion pairs."""
+@pytest.mark.parametrize("kind", ["even", "uneven", "all in one chain"])
+def test_many_hashes(kind: str) -> None:
+    """Compared one by one these would be 200 million pairs and more."""
     chance = np.random.default_rng(1)
-    base = chance.integers(0, 2**64, 130_000, dtype=np.uint64)
-    if kind == "half the bits fixed":
-        base &= np.uint64(0x5555555555555555)
-    if kind == "few values a band":
-        values, base = base[:50], np.zeros_like(base)
-        for start in range(5):
-            band = np.uint64(sum(1 << bit for bit in range(start, 64, 5)))
-            base |= values[chance.integers(0, 50, len(base))] & band
+    count = 100_000 if kind == "even" else 20_000
+    base = chance.integers(0, 2**64, (count, 4), dtype=np.uint64)
+    if kind == "uneven":
+        drawn = chance.random((count, 256)) < chance.beta(1, 1, 256)
+        base = np.packbits(drawn, axis=1).view(">u8").astype(np.uint64)
     if kind == "all in one chain":
-        base = chance.permutation(np.arange(2**17, dtype=np.uint64))
-    found, expected = planted(base, chance)
-    first = first_alike(found, 4)
-    assert (first[-100:] == first[expected]).all() and (first <= np.arange(len(first))).all()
+        base = np.zeros((2**14, 4), np.uint64)
+        base[:, 2] = chance.permutation(np.arange(2**14, dtype=np.uint64)) << np.uint64(9)
+    # Near copies of the first hundred, each 24 bits away.
+    flips = np.zeros((100, 256), bool)
+    for row in flips:
+        row[chance.choice(256, 24, replace=False)] = True
+    copies = base[:100] ^ np.packbits(flips, axis=1).view(">u8").astype(np.uint64)
+    first = first_alike(np.concatenate([base, copies]), 24)
+    assert (first[-100:] == first[:100]).all() and (first <= np.arange(len(first))).all()
     if kind == "even":
         assert (first[:-100] == np.arange(len(base))).all()
     if kind == "all in one chain":
@@ -80,7 +86,7 @@ def test_a_hundred_thousand_hashes(kind: str) -> None:
 
 
 def test_no_hash_is_no_group() -> None:
-    assert first_alike(np.array([], np.uint64), 4).tolist() == []
+    assert first_alike(words([]), 24).tolist() == []
 
 
 def test_neither_torch_nor_imagehash_is_needed() -> None:

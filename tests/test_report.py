@@ -1,7 +1,7 @@
-"""The report: what it shows, what it escapes, and which posts it picks."""
+"""The report: what its page shows, what it escapes, what it can do without, and who can read it."""
 
 import re
-from pathlib import Path
+from html.parser import HTMLParser
 from typing import Any
 
 import pandas as pd
@@ -9,124 +9,193 @@ import pytest
 from PIL import Image
 
 from hashgen.errors import HashgenError
-from hashgen.report import Sources, choose_cards, choose_examples, make_card, read_history, render, score_rows
+from hashgen.report.examples import thumbnail
+from hashgen.report.findings import read_history
+from hashgen.report.page import render_page, versions
+from tests.findings import findings, metrics, posts, real_findings
+
+SECTIONS = ("numbers", "headline", "grid", "curves", "scores", "data", "cards", "hashtags", "reproduce")
+VOID = {"meta", "link", "img", "br", "path", "use", "col", "hr"}
 
 
-def block(value: float) -> dict[str, Any]:
-    names = ("p_at_1", "r_at_5", "f1_at_5", "f1", "bleu4")
-    return {"posts": 12} | dict.fromkeys(names, value) | {f"{name}_ci95": [value / 2, value] for name in names}
+class Outline(HTMLParser):
+    """All tags with their attributes, and a check that each is closed."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+        self.close()
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag, tag
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
 
 
-def sources(**changes: Any) -> Sources:
-    half = {"both": block(0.5), "no_image": block(0.25), "no_caption": block(0.125)}
-    ceiling = {"both": {"p_at_1": 0.9, "bleu4": 0.875}}
-    scored = half | {"ceiling": ceiling, "paper_protocol": {"model": 0.7, "constant": 0.1, "nothing": 0.6}}
-    parts: dict[str, Any] = {
-        "scrape": {"source": "sample"},
-        "filter": {"raw": 1234, "kept": 1000, "dropped": {"emoji": 234}},
-        "split": {
-            "sizes": {"train": 900, "val": 50, "test": 50},
-            "leaks": {"images": 0},
-            "targets_in_caption": 0.25,
-            "unseen_hashtags": {"occurrences": 0.125},
-        },
-        "vocab": {},
-        "baselines": {"test": {"popularity": block(0.0625)}},
-        "evaluate": {"test": scored, "best_epoch": 3, "audit": {"dirty": 7, "dirty_kept": 0, "clean_lost": 0}},
-        "history": pd.DataFrame(
-            {name: [0.1, 0.2, 0.3] for name in ("train_loss", "val_loss", "train_bleu4", "val_bleu4")}
-            | {"epoch": [1, 2, 3]}
-        ),
-        "cards": [make_card("best", post(), Image.new("RGB", (600, 300), "teal"))],
-        "examples": {"emoji": ["so <b>happy</b>"]},
-    }
-    return Sources(**(parts | changes))
+def text_of(page: str) -> str:
+    """The page without its tags, white space drawn together."""
+    return " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<(style|svg).*?</\1>", "", page, flags=re.DOTALL)).split())
 
 
-def post() -> dict[str, Any]:
-    caption = '<script>alert("x")</script> & more'
-    return {"id": "p", "caption": caption, "both": ["love", "cat"], "hashtags": ["cat", "dog"]}
+def test_the_sections_stand_in_order_and_the_contents_lead_to_them() -> None:
+    outline = Outline(render_page(findings()))
+    assert tuple(attributes["id"] for attributes in outline.all("h2")) == SECTIONS
+    assert [attributes["href"] for attributes in outline.all("a")] == [f"#{name}" for name in SECTIONS]
 
 
-def test_figures_intervals_and_ceiling_stand_in_the_page() -> None:
-    page = render(sources())
-    assert "0.500" in page and "0.250–0.500" in page
-    assert "0.875" in page and "ceiling" in page
-    assert "1,000 of 1,234 raw posts" in page and "0 of 7 dirty posts" in page
-    assert page.count("<svg") == 2
+def test_figures_intervals_baseline_and_ceiling_stand_in_the_page() -> None:
+    page = text_of(render_page(findings()))
+    assert "0.500 0.250–0.500" in page and "0.875" in page and "ceiling" in page
+    assert "nearest posts (picture and caption)" in page and "1,000 of 1,300 rows were kept" in page
+    assert "of 7 dirty ones 1 got through, of 1,227 clean ones 2 were lost" in page
+    assert "not clearly above the best baseline" in page  # 0.25 to 0.5 against 0.15 to 0.3
+    assert "one and the same hashtag for every post 0.110" in page and "2.24" in page
+    assert "broken rows left out: 17" in page and "something new" in page
+
+
+def test_a_model_that_beats_its_baselines_and_one_that_does_not() -> None:
+    strong, weak = metrics(), metrics()
+    strong["evaluate"]["test"]["both"]["f1_ci95"] = [0.4, 0.6]
+    weak["baselines"]["test"]["knn_both"]["f1"] = 0.6
+    assert "is clearly above the best baseline" in text_of(render_page(findings(metrics=strong)))
+    assert "is not above the best baseline" in text_of(render_page(findings(metrics=weak)))
 
 
 def test_captions_are_escaped_and_nothing_is_fetched() -> None:
-    page = render(sources())
+    page = render_page(findings(thumbnails={"p1": thumbnail(Image.new("RGB", (9, 9)))}))
     assert "<script" not in page and "&lt;script&gt;" in page and "so &lt;b&gt;happy" in page
-    links = re.findall(r'''(?:src|href)="([^"]*)"''', page) + re.findall(r"url\(([^)]*)\)", page)
-    assert links and all(link.startswith(("data:", "#")) for link in links)
+    links = re.findall(r"""(?:src|href)=["']([^"']*)["']""", page) + re.findall(r"url\(([^)]*)\)", page)
+    assert any(link.startswith("data:image/jpeg;base64,") for link in links)
+    assert all(link.startswith(("data:", "#")) for link in links) and "@import" not in page
 
 
 def test_the_same_inputs_give_the_same_page() -> None:
-    assert render(sources()) == render(sources())
+    assert render_page(findings()) == render_page(findings())
 
 
-def test_real_posts_have_no_ceiling_and_no_audit() -> None:
-    scored = sources().evaluate["test"] | {"ceiling": None}
-    page = render(sources(scrape={"source": "folder"}, evaluate={"test": scored, "best_epoch": 1, "audit": None}))
-    assert "drawn and invented" not in page and "No ceiling is known" in page and "hidden truth" not in page
+def test_figures_have_words_tables_have_captions_and_headings_and_ids_are_unique() -> None:
+    page = render_page(findings())
+    outline = Outline(page)
+    assert len(outline.all("svg")) == 7
+    assert all(svg["role"] == "img" and len(svg["aria-label"] or "") > 20 for svg in outline.all("svg"))
+    tables = re.findall(r"<table.*?</table>", page, flags=re.DOTALL)
+    assert len(tables) > 10
+    assert all("<caption>" in table and 'scope="col"' in table and 'scope="row"' in table for table in tables)
+    assert all(image["alt"] for image in outline.all("img"))
+    ids = [attributes["id"] for _, attributes in outline.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    scrolling = [attributes for _, attributes in outline.tags if attributes.get("class") == "scroll"]
+    assert scrolling and all(a["tabindex"] == "0" and a["aria-label"] for a in scrolling)
 
 
-def test_rows_keep_their_order() -> None:
-    names = [row.name for row in score_rows(sources().evaluate, sources().baselines, "test")]
-    assert names[0] == "model" and names[3] == "most frequent hashtags" and names[-1].startswith("ceiling")
+def test_hits_extras_and_misses_are_told_by_sign_and_text() -> None:
+    page = text_of(render_page(findings())).replace("&nbsp;", " ")
+    assert "✓ right ✓ #t0" in page and "✗ extra ✗ #t5" in page and "○ missed ○ #t" in page
+    # Picture of p1 with the caption of p2: t0 is written for both, t2 with the caption only, x for neither.
+    assert "▣❝ #t0 ❝ #t2 + #x" in page and "▣❝ #t0 ▣ #t1" not in page
 
 
-def test_a_card_tells_hits_extras_and_misses_apart_and_keeps_the_thumbnail_small() -> None:
-    card = make_card("worst", post(), Image.effect_noise((2000, 1000), 90).convert("RGB"))
-    assert (card.hits, card.extras, card.misses) == (["cat"], ["love"], ["dog"])
-    assert len(card.thumbnail) < 30_000 and card.picture.startswith("data:image/jpeg;base64,")
+def test_pictures_that_are_left_out_are_said_to_be() -> None:
+    assert "picture left out" in render_page(findings()) and "<img" not in render_page(findings())
 
 
-def predictions(count: int) -> pd.DataFrame:
-    """Post k hits k of the hashtags."""
-    tags = [f"t{n}" for n in range(count)]
-    rows = [
-        {"id": f"p{k}", "split": "test", "both": [*tags[:k], *(f"x{n}" for n in range(count - k))], "hashtags": tags}
-        for k in range(count)
-    ]
-    return pd.DataFrame([*rows, rows[-1] | {"id": "other", "split": "val"}])
+def test_real_posts_of_which_little_is_known() -> None:
+    page = text_of(render_page(real_findings()))
+    assert "Drawn and invented" not in page and "No ceiling is known" in page and "dirty" not in page
+    assert "net.pth" in page and "random weights" not in page and "oracle" not in page
+    assert "found under" not in page and "ceiling of" not in page
+    Outline(render_page(real_findings()))
 
 
-def test_best_typical_and_worst_test_posts_are_chosen() -> None:
-    chosen = choose_cards(predictions(9), 2)
-    assert [post for kind, post in chosen if kind == "best"] == ["p8", "p7"]
-    assert [post for kind, post in chosen if kind == "worst"] == ["p1", "p0"]
-    assert {post for kind, post in chosen if kind == "typical"} <= {"p3", "p4", "p5"}
+def test_real_posts_without_any_baseline_or_interval() -> None:
+    known = real_findings().metrics
+    known["baselines"]["test"].clear()  # type: ignore[index]
+    for scores in known["evaluate"]["test"].values():
+        for key in [key for key in scores or {} if key.endswith("_ci95")]:
+            del scores[key]
+    page = text_of(render_page(real_findings(metrics=known)))
+    assert "clearly above" not in page and "0.500" in page
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
-def test_no_post_is_chosen_twice(count: int) -> None:
-    chosen = [post for _, post in choose_cards(predictions(count), 6)]
-    assert chosen and len(set(chosen)) == len(chosen) and "other" not in chosen
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"food": {"wanted": 10, "got": 7, "status": "refused"}},
+        [{"hashtag": "food", "wanted": 10, "got": 7, "status": "refused"}],
+    ],
+)
+def test_what_a_source_was_asked_for(table: Any) -> None:
+    known = metrics()
+    known["scrape"] |= {"hashtags": table, "media_gone": 31, "rate": 0.5, "resumed": True}
+    page = text_of(render_page(findings(metrics=known)))
+    assert "hashtag wanted got status food 10 7 refused" in page and "media gone: 31" in page
+    assert "resumed" not in page
 
 
-def test_examples_of_dropped_posts() -> None:
-    rejects = pd.DataFrame(
-        {
-            "id": [f"p{n}" for n in range(6)],
-            "reason": ["emoji", "emoji", "emoji", "emoji", "bad_image", "bad_image"],
-            "caption": ["a\nb", "x" * 500, "c", "d", None, None],
-            "detail": [None, None, None, None, "empty", None],
-        }
-    )
-    examples = choose_examples(rejects, 4)
-    assert list(examples) == ["emoji", "bad_image"]
-    assert sorted(examples["emoji"]) == ["a b", "c", "d", "x" * 199 + "…"]
-    assert sorted(examples["bad_image"]) == ["(empty)", "(no text)"]
-    assert choose_examples(rejects.sample(frac=1, random_state=1), 4) == examples
-    assert choose_examples(rejects, 0) == {"emoji": [], "bad_image": []}
+def test_sources_and_seeds_stand_in_tables() -> None:
+    known = metrics()
+    known["filter"]["sources"]["other"] = {"raw": 10, "merged": 2, "kept": 4, "dropped": {"emoji": 4}}
+    page = text_of(render_page(findings(metrics=known)))
+    assert "other 8 4 50 % 4" in page and "food 40 30 75 % 10" in page
+
+
+@pytest.mark.parametrize("path", [("evaluate", "test", "paper_protocol"), ("split", "leaks"), ("filter", "dropped")])
+def test_metrics_of_another_version_end_in_one_line(path: tuple[str, ...]) -> None:
+    known = metrics()
+    inner: Any = known
+    for key in path[:-1]:
+        inner = inner[key]
+    del inner[path[-1]]
+    with pytest.raises(HashgenError, match="lack a figure") as caught:
+        render_page(findings(metrics=known))
+    assert "\n" not in str(caught.value)
+
+
+def test_seconds_seeds_hashes_and_versions() -> None:
+    page = text_of(render_page(findings(seconds={"train": 61.5, "nothing": 7777.0})))
+    assert "train 61.5" in page and "split not recorded" in page and "7777" not in page
+    assert "train.seed 5" in page and "cd" * 32 in page
+    assert f"torch {versions()['torch']}" in page and next(iter(versions())) == "python"
+
+
+def test_what_caps_cut_is_told() -> None:
+    page = text_of(render_page(findings()))
+    # Of 47 posts with 1 to 6 hashtags 15 have 5 or 6: 22 of 162 hashtags lie beyond the fourth.
+    assert "train.hashtag_length 4 cuts 31.9 % of the posts and 13.6 % of all hashtags" in page
+
+
+def test_many_hashtags_and_long_captions_stay_small() -> None:
+    known = posts(3000, "m").assign(hashtags=[[f"h{k}", f"g{k}", f"h{k // 7}x"] for k in range(3000)])
+    page = render_page(findings(manifests=findings().manifests | {"train": known}))
+    assert len(page) < 400_000
+
+
+def test_history_of_one_epoch() -> None:
+    assert render_page(findings(history=findings().history.head(1))).count("<svg") == 7
 
 
 @pytest.mark.parametrize("text", ["", "epoch,train_loss\n1,2\n", "\x00"])
-def test_a_broken_history_names_the_stage(tmp_path: Path, text: str) -> None:
+def test_a_broken_history_names_the_stage(tmp_path: Any, text: str) -> None:
     path = tmp_path / "history.csv"
     path.write_text(text)
     with pytest.raises(HashgenError, match="run the stage train again"):
         read_history(path)
+
+
+def test_hashtags_that_are_never_true_or_never_written() -> None:
+    test = pd.DataFrame({"id": ["p1", "p2"], "caption": ["a", "b"], "hashtags": [["a"], ["a"]], "both": [["b"], ["b"]]})
+    page = text_of(render_page(findings(predictions=test.assign(split="test"))))
+    assert "#b 0 0 2 – 0.000 –" in page and "#a 0 2 0 0.00 ▼ – 0.000" in page

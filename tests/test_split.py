@@ -123,7 +123,10 @@ def test_an_error_at_any_write_leaves_the_old_manifests(
     [
         (lambda path: None, "dvc repro filter"),
         (lambda path: path.write_bytes(b"no parquet"), "run the stage filter again"),
-        (lambda path: pq.write_table(pa.table({"id": ["1"]}), path), "no column image_sha256, author, image_phash"),
+        (
+            lambda path: pq.write_table(pa.table({"id": ["1"], "post": ["1"]}), path),
+            "no column image_sha256, author, image_phash",
+        ),
     ],
 )
 def test_a_bad_input_names_itself(paths: dict[str, Path], make: Any, message: str) -> None:

@@ -39,8 +39,9 @@ def posts_table(rows: Sequence[Row]) -> pa.Table:
     full = [
         {
             "id": post.id,
+            "post": post.id,
             "image_sha256": post.sha,
-            "image_phash": None if post.look is None else f"{post.look:016x}",
+            "image_phash": None if post.look is None else f"{post.look:064x}",
             "author": post.author,
             "date": None if post.day is None else datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=post.day),
             "caption": f"{post.id} walks" if post.caption is None else post.caption,
@@ -95,7 +96,7 @@ small_rows = st.lists(
         id=st.integers(0, 40).map(lambda n: f"p{n}"),
         sha=st.integers(0, 25).map(lambda n: f"sha{n}"),
         author=st.none() | st.integers(0, 12).map(lambda n: f"a{n}"),
-        look=st.none() | st.integers(0, 2**64 - 1) | st.integers(0, 60).map(lambda n: (1 << n) - 1),
+        look=st.none() | st.integers(0, 2**256 - 1) | st.integers(0, 60).map(lambda n: (1 << n) - 1),
         caption=st.none() | st.sampled_from(["", "two words", "Two, words", "three words here", "three words there"]),
         day=st.none(),
     ),

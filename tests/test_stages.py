@@ -78,22 +78,27 @@ class Project:
         evaluate.main(
             self.data / "posts.parquet", self.data / "rejects.parquet", self.data / "truth.parquet",
             self.data / "manifest", self.data / "features", self.root / "model", self.metrics / "evaluate.json",
-            self.data / "predictions.parquet", "cpu", self.params,
+            self.data / "predictions.parquet", self.data / "grid.parquet", "cpu", self.params,
         )  # fmt: skip
 
     def report(self) -> None:
         names = ("scrape", "filter", "split", "vocab", "baselines", "evaluate")
         metrics = {name: self.metrics / f"{name}.json" for name in names}
         report.main(
-            **metrics, history=self.root / "history.csv", predictions=self.data / "predictions.parquet",
+            **metrics, history=self.root / "history.csv", model=self.root / "model",
+            predictions=self.data / "predictions.parquet", grid=self.data / "grid.parquet",
             manifest=self.data / "manifest", rejects=self.data / "rejects.parquet", raw=self.data / "raw",
-            out=self.root / "report.html", params=self.params,
+            times=self.root / "seconds.json", out=self.root / "report.html",
+            model_card=self.root / "MODEL_CARD.md", dataset_card=self.root / "DATASET_CARD.md",
+            filter_plot=self.root / "plots/filter.csv", hashtags_plot=self.root / "plots/hashtags.csv",
+            cards=self.root / "plots/cards", params=self.params,
         )  # fmt: skip
 
     def read(self, name: str) -> Any:
         return json.loads((self.metrics / f"{name}.json").read_text())
 
 
+REPORTS = ("report.html", "MODEL_CARD.md", "DATASET_CARD.md")
 STAGES = ("scrape", "filter", "split", "vocab", "featurize", "baselines", "train", "evaluate", "report")
 
 
@@ -145,19 +150,54 @@ def test_the_same_inputs_give_the_same_bytes(project: Project, copy: Copy) -> No
     again = copy()
     for stage in STAGES:
         getattr(again, stage)()
-    for name in ("data", "metrics", "model", "report.html", "history.csv"):
+    for name in ("data", "metrics", "model", "history.csv", "plots", *REPORTS):
         path = project.root / name
         for file in [path] if path.is_file() else sorted(path.rglob("*.*")):
             other = again.root / file.relative_to(project.root)
-            if file.is_file() and file.suffix != ".html":
+            if file.is_file():
                 assert file.read_bytes() == other.read_bytes(), file
     assert not list((again.home / "checkpoints").glob("*.pt"))
 
 
-def test_the_report_is_the_same_twice(project: Project, copy: Copy) -> None:
+def test_the_reports_are_the_same_twice(project: Project, copy: Copy) -> None:
     again = copy()
     again.report()
-    assert (again.root / "report.html").read_text() == (project.root / "report.html").read_text()
+    for name in (*REPORTS, "plots/cards/grid.png", "plots/hashtags.csv"):
+        assert (again.root / name).read_bytes() == (project.root / name).read_bytes(), name
+
+
+def test_the_report_shows_times_and_can_leave_pictures_out(copy: Copy) -> None:
+    again = copy({"report": {"pictures": False}})
+    assert "data:image/jpeg" in (again.root / "report.html").read_text()
+    (again.root / "seconds.json").write_text('{"train": 51.2, "report": 9876543}')
+    again.report()
+    page = (again.root / "report.html").read_text()
+    assert "<td>51.2</td>" in page and "9876543" not in page and "not recorded" in page
+    assert "data:image/jpeg" not in page and "picture left out" in page
+    assert {path.name for path in (again.root / "plots/cards").iterdir()} >= {"grid.png", "best.png"}
+
+
+def test_a_report_that_fails_leaves_the_old_files(copy: Copy) -> None:
+    again = copy()
+    files = [again.root / name for name in (*REPORTS, "plots/filter.csv")]
+    for file in files:
+        file.write_text("old")
+    scores = again.read("evaluate")
+    del scores["test"]["paper_protocol"]
+    (again.metrics / "evaluate.json").write_text(json.dumps(scores))
+    with pytest.raises(HashgenError, match="lack a figure"):
+        again.report()
+    assert all(file.read_text() == "old" for file in files)
+
+
+def test_the_grid_crosses_pictures_and_captions(project: Project) -> None:
+    grid = pd.read_parquet(project.data / "grid.parquet")
+    written = pd.read_parquet(project.data / "predictions.parquet").set_index("id")
+    posts = list(dict.fromkeys(grid["picture"]))
+    assert len(posts) == 3 and len(grid) == 9
+    assert list(zip(grid["picture"], grid["caption_of"], strict=True)) == [(p, c) for p in posts for c in posts]
+    assert all(written.loc[post, "split"] == "test" for post in posts)
+    assert all(row["caption"] == written.loc[row["caption_of"], "caption"] for _, row in grid.iterrows())
 
 
 def test_training_goes_on_from_a_kept_epoch(
@@ -239,6 +279,8 @@ def test_evaluate_refuses_features_of_another_recipe(copy: Copy) -> None:
         ("report", "metrics/evaluate.json", "evaluate"),
         ("report", "history.csv", "train"),
         ("report", "data/predictions.parquet", "evaluate"),
+        ("report", "data/grid.parquet", "evaluate"),
+        ("report", "model/model.json", "train"),
     ],
 )
 @pytest.mark.parametrize("damage", ["missing", "broken"])

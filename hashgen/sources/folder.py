@@ -1,24 +1,18 @@
 """Posts from a folder of pictures with metadata.jsonl or metadata.csv, as Hugging Face's ImageFolder has them."""
 
-import csv
-import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from hashgen.errors import HashgenError
 from hashgen.posts import Post
 from hashgen.sources.authors import hash_author
-from hashgen.sources.rows import BrokenRow, Row, RowCounts, check_text, read_date, read_hashtags, read_text
+from hashgen.sources.picture_files import PICTURES, VIDEOS, read_picture
+from hashgen.sources.rows import BrokenRow, Row, RowCounts, read_date, read_hashtags, read_text
+from hashgen.sources.text_files import csv_rows, json_rows
 
 METADATA = ("metadata.jsonl", "metadata.csv")
-PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic")
-VIDEOS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
-# Bounds on memory: what is longer is no row of metadata and no picture.
-MAX_LINE = 2**20
-MAX_FILE = 2**28
 
 
 class FolderSource:
@@ -44,7 +38,7 @@ class FolderSource:
         metadata, unnamed = _walk(self._path)
         self.counts = counts = RowCounts()
         for file in metadata:
-            read = _jsonl_rows if file.suffix == ".jsonl" else _csv_rows
+            read = json_rows if file.suffix == ".jsonl" else _csv_rows
             for line, row in read(file):
                 counts.rows += 1
                 try:
@@ -77,7 +71,7 @@ class FolderSource:
         if "text" not in row and "caption" not in row:
             raise BrokenRow("no text")
         is_video = path.suffix.lower() in VIDEOS
-        image = None if is_video else _read_file(path)
+        image = None if is_video else read_picture(path)
         self.counts.rows_without_file += image is None and not is_video
         return Post(
             id=read_text(row, "id") or name,
@@ -114,87 +108,14 @@ def _walk(folder: Path) -> tuple[list[Path], set[str]]:
     return metadata, pictures
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """The lines of a text file with their ends; one longer than MAX_LINE comes as NUL, which no good line holds.
-
-    Bytes that are not UTF-8 come as surrogates. A byte order mark is left out.
-    """
-    with _open(path) as stream:
-        start = stream.read(3)
-        if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise HashgenError(f"{path}: UTF-16; save it as UTF-8")
-        stream.seek(3 if start == b"\xef\xbb\xbf" else 0)
-        while line := stream.readline(MAX_LINE):
-            if len(line) < MAX_LINE or line.endswith(b"\n"):
-                yield line.decode("utf-8", "surrogateescape")
-                continue
-            while (rest := stream.readline(MAX_LINE)) and not rest.endswith(b"\n"):
-                pass
-            yield "\0\n"
-
-
-def _open(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise HashgenError(f"{path}: cannot be read ({error.strerror}); mend its permissions") from error
-
-
-def _jsonl_rows(path: Path) -> Iterator[tuple[int, Row | BrokenRow]]:
-    for number, line in enumerate(_lines(path), start=1):
-        if line.strip():
-            yield number, _caught(_json_row, line)
-
-
-def _json_row(line: str) -> Row:
-    check_text(line)
-    try:
-        row = json.loads(line, parse_constant=lambda _: None)  # pandas writes NaN for what is missing
-    except (ValueError, RecursionError) as error:
-        raise BrokenRow("not valid JSON") from error
-    if not isinstance(row, dict):
-        raise BrokenRow("not a JSON object")
-    return row
-
-
 def _csv_rows(path: Path) -> Iterator[tuple[int, Row | BrokenRow]]:
-    reader = csv.reader(_lines(path), strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-    except csv.Error as error:
-        raise HashgenError(f"{path}: its first line is no header ({error}); it must name the columns") from error
-    if not header:
-        return
-    if "file_name" not in header or not {"text", "caption"} & set(header):
+    header, rows = csv_rows(path)
+    if header and ("file_name" not in header or not {"text", "caption"} & set(header)):
         found = ", ".join(header)[:200]
         raise HashgenError(
             f"{path}: needs the columns file_name and text (or caption), parted by commas; found {found}"
         )
-    while True:
-        try:
-            values = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield reader.line_num, BrokenRow(str(error))
-            continue
-        if values:
-            yield reader.line_num, _caught(_csv_row, header, values)
-
-
-def _csv_row(header: list[str], values: list[str]) -> Row:
-    for value in values:
-        check_text(value)
-    if len(values) != len(header):
-        raise BrokenRow(f"{len(values)} values for {len(header)} columns")
-    return {name: value for name, value in zip(header, values, strict=True) if value or name in ("text", "caption")}
-
-
-def _caught(parse: Callable[..., Row], *values: object) -> Row | BrokenRow:
-    try:
-        return parse(*values)
-    except BrokenRow as error:
-        return error
+    return rows
 
 
 def _file_name(row: Row) -> PurePosixPath:
@@ -205,10 +126,3 @@ def _file_name(row: Row) -> PurePosixPath:
     if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", name) or not path.name:
         raise BrokenRow("file_name leads out of the folder")
     return path
-
-
-def _read_file(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes() if path.is_file() and path.stat().st_size <= MAX_FILE else None
-    except OSError:
-        return None

@@ -9,6 +9,7 @@ from typing import Any
 _BETWEEN_HASHTAGS = re.compile(r"[\s,;\[\]\"']+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NAMED_ROWS = 5
+_LEAST_MILLISECONDS = 1e11
 
 Row = dict[str, Any]
 
@@ -23,7 +24,7 @@ class RowCounts:
 
     rows: all, broken ones included. broken_rows: no post could be made of them; broken_names names the first few, each
     with its reason. rows_without_file: posts without a readable picture. files_without_rows: pictures that no row
-    names. unread_dates: dates neither ISO 8601 nor epoch seconds, taken as unknown.
+    names. unread_dates: dates neither ISO 8601 nor seconds or milliseconds since 1970, taken as unknown.
     """
 
     rows: int = 0
@@ -54,7 +55,7 @@ class RowCounts:
             f"{self.broken_rows:,} broken rows left out ({'; '.join(self.broken_names)})": self.broken_rows,
             f"{self.rows_without_file:,} rows without a readable file": self.rows_without_file,
             f"{self.files_without_rows:,} files that no row names": self.files_without_rows,
-            f"{self.unread_dates:,} dates neither ISO 8601 nor epoch seconds": self.unread_dates,
+            f"{self.unread_dates:,} dates neither ISO 8601 nor seconds or milliseconds since 1970": self.unread_dates,
         }
         return [line for line, count in lines.items() if count]
 
@@ -96,7 +97,10 @@ def read_hashtags(row: Row, key: str) -> list[str] | None:
 
 
 def read_date(value: object, counts: RowCounts) -> datetime | None:
-    """ISO 8601 (UTC unless it says otherwise) or epoch seconds, as UTC; None, and counted, for anything else."""
+    """ISO 8601 (UTC unless it says otherwise) or time since 1970, as UTC; None, and counted, for anything else.
+
+    Numbers below 1e11 (the year 5138) are seconds, larger ones milliseconds (from March 1973 on).
+    """
     if value is None or value == "":
         return None
     try:
@@ -107,9 +111,10 @@ def read_date(value: object, counts: RowCounts) -> datetime | None:
 
 
 def _parse_date(value: object) -> datetime:
-    text = str(value).strip()
+    text = str(value).strip().removesuffix(" UTC")  # BigQuery
     # Fewer digits are a year or a day: 2019, 20190430.
-    if re.fullmatch(r"-?\d{9,}(\.\d*)?", text):
-        return datetime.fromtimestamp(float(text), tz=UTC)
+    if re.fullmatch(r"-?[0-9]{9,}(\.[0-9]*)?", text):
+        number = float(text)
+        return datetime.fromtimestamp(number if abs(number) < _LEAST_MILLISECONDS else number / 1000, tz=UTC)
     date = datetime.fromisoformat(text)
     return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)

@@ -1,0 +1,76 @@
+"""Two or more runs side by side: their scores with intervals, and the parameters in which they differ."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hashgen.errors import HashgenError
+from hashgen.report.figures import score_figure
+from hashgen.report.layout import render
+from hashgen.report.scoring import COLUMNS, Score, read_figure
+
+SPLITS = {"val": "validation", "test": "test"}
+_DRAWN = ("f1", "bleu4")
+_WRITTEN = {None: "null", True: "true", False: "false"}
+# Sections that decide which posts are scored.
+_POSTS = ("scrape.", "filter.", "split.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run: a name, its metrics of the stage evaluate, and its parameters as nested mappings."""
+
+    name: str
+    evaluate: Mapping[str, Any]
+    params: Mapping[str, Any]
+
+
+def render_comparison(runs: Sequence[Run]) -> str:
+    """The page as HTML, alike in style to the report. Raises HashgenError when a run's metrics lack a score."""
+    rows = {split: [_row(run, split) for run in runs] for split in SPLITS}
+    differing = differing_params(runs)
+    return render(
+        "comparison.html",
+        runs=runs,
+        splits=SPLITS,
+        columns=COLUMNS,
+        rows=rows,
+        figures={split: [score_figure(rows[split], key, split) for key in _DRAWN] for split in SPLITS},
+        params=differing,
+        other_posts=[name for name in differing if name.startswith(_POSTS)],
+        posts={split: [run.evaluate[split]["both"]["posts"] for run in runs] for split in SPLITS},
+    )
+
+
+def _row(run: Run, split: str) -> Score:
+    try:
+        scores = run.evaluate[split]["both"]
+        figures = {key: read_figure(scores, key) for key in COLUMNS}
+        if any(figures[key] is None for key in _DRAWN) or "posts" not in scores:
+            raise KeyError("both")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise HashgenError(f"{run.name}: its scores are not of this version; run it again, or leave it out") from error
+    return Score(run.name, "model", figures)
+
+
+def differing_params(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """The parameters by dotted name, in order, that are not the same in all runs: one value a run, as YAML has it.
+
+    A parameter that a run does not have is `–` there. Those of the report are left out: they change no score.
+    """
+    flat = [_flatten(run.params) for run in runs]
+    names = dict.fromkeys(name for params in flat for name in params if not name.startswith("report."))
+    values = {name: [params.get(name, "–") for params in flat] for name in names}
+    return {name: found for name, found in values.items() if len(set(found)) > 1}
+
+
+def _flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in params.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = (
+                _WRITTEN.get(value, str(value)) if value is None or isinstance(value, bool) else str(value)
+            )
+    return flat

@@ -1,0 +1,136 @@
+"""Figures as SVG by matplotlib: text stays text, colours follow the page, the same bytes for the same figures."""
+
+import html
+import io
+import re
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from hashgen.report.corpus import Cut
+from hashgen.report.scoring import COLUMNS, Score
+
+# Drawn in place of the page's text colour, which is another in the dark.
+_INK = "#010203"
+_BLUE, _ORANGE, _GREY = "#2f7ed8", "#d9822b", "#8a8a8a"
+_MARKS = {"model": ("o", _BLUE), "blind": ("o", _BLUE), "baseline": ("s", _ORANGE), "ceiling": ("D", _GREY)}
+
+
+def curves(history: pd.DataFrame) -> list[str]:
+    """Two figures by epoch, training and validation: losses (the paper's Fig. 3) and BLEU-4 (Fig. 4)."""
+    panels = {"loss": "Loss, nats a token (as Fig. 3)", "bleu4": "BLEU-4, free-running (as Fig. 4)"}
+    return [_curve(history, kind, title) for kind, title in panels.items()]
+
+
+def _curve(history: pd.DataFrame, kind: str, title: str) -> str:
+    figure = Figure(figsize=(4.6, 3.1))
+    axes = figure.subplots()
+    for part, (name, style, colour) in {
+        "train": ("training", "-", _BLUE),
+        "val": ("validation", "--", _ORANGE),
+    }.items():
+        marker = "o" if len(history) == 1 else None
+        axes.plot(history["epoch"], history[f"{part}_{kind}"], style, color=colour, label=name, marker=marker)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _title(axes, title)
+    axes.legend(frameon=False)
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", alpha=0.25)
+    train, val = history[f"train_{kind}"], history[f"val_{kind}"]
+    words = f"{title}, over {len(history)} epochs: training from {train.iloc[0]:.2f} to {train.iloc[-1]:.2f}"
+    return to_svg(figure, f"curve-{kind}", f"{words}, validation from {val.iloc[0]:.2f} to {val.iloc[-1]:.2f}.")
+
+
+def score_figure(rows: Sequence[Score], key: str, split: str) -> str:
+    """One score of a split for all rows that have it: points with 95 % intervals; the scale does not start at zero."""
+    shown = [(row, found) for row in reversed(rows) if (found := row.figures[key]) is not None]
+    figure = Figure(figsize=(3.4, 0.32 * len(shown) + 0.8))
+    axes = figure.subplots()
+    for height, (row, found) in enumerate(shown):
+        marker, colour = _MARKS[row.kind]
+        if found.interval is not None:
+            axes.plot(found.interval, (height, height), color=colour, linewidth=2, zorder=1)
+        face = "none" if row.kind == "blind" else colour
+        axes.plot([found.value], [height], marker, color=colour, markerfacecolor=face, markersize=6)
+    axes.set_yticks(range(len(shown)), [row.name.replace("$", r"\$") for row, _ in shown])
+    axes.set_ylim(-0.6, len(shown) - 0.4)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    _title(axes, COLUMNS[key])
+    axes.margins(x=0.08)
+    axes.grid(axis="both", alpha=0.25)
+    words = "; ".join(f"{row.name} {found.value:.3f}" for row, found in reversed(shown))
+    return to_svg(figure, f"score-{split}-{key}", f"{COLUMNS[key]} ({split}) with intervals: {words}.")
+
+
+def tail_figure(points: Sequence[tuple[int, int]], distinct: int) -> str:
+    """Posts by rank of the hashtag, both on log scales."""
+    figure = Figure(figsize=(4.4, 3.1))
+    axes = figure.subplots()
+    axes.plot(*zip(*points, strict=True), ".-", color=_BLUE, markersize=4, linewidth=1)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis, most in ((axes.xaxis, points[-1][0]), (axes.yaxis, points[0][1])):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 1000 else (1,)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("rank of the hashtag")
+    _title(axes, "Posts with the hashtag")
+    axes.grid(alpha=0.25)
+    words = (
+        f"{distinct:,} hashtags by falling frequency on log scales: from {points[0][1]:,} posts to {points[-1][1]:,}."
+    )
+    return to_svg(figure, "tail", words)
+
+
+def lengths_figure(cut: Cut, what: str) -> str:
+    """A histogram of one length a post; a line marks the cap where it lies within the picture."""
+    figure = Figure(figsize=(4.4, 3.1))
+    axes = figure.subplots()
+    top = cut.longest
+    width = max(1, -(-top // 40))
+    bins = np.arange(0, top + width + 1, width) - 0.5
+    axes.hist(cut.values, bins=list(bins), color=_BLUE)
+    if cut.cap < top:
+        axes.axvline(cut.cap + 0.5, color=_ORANGE, linestyle="--", linewidth=1.5)
+        axes.text(cut.cap + 0.5, 0.95, " cap", transform=axes.get_xaxis_transform(), color=_INK, va="top", fontsize=9)
+    axes.set_xlabel(f"{what} a post")
+    _title(axes, "Posts")
+    words = f"Histogram of {what} a post: median {cut.median}, most {top}, cap {cut.cap}."
+    return to_svg(figure, f"lengths-{what}", words)
+
+
+def _title(axes: Axes, text: str) -> None:
+    axes.set_title(text, loc="left", fontsize=10, color=_INK)
+
+
+def to_svg(figure: Figure, name: str, words: str) -> str:
+    """The figure as an `<svg>` element that tells `words` to who cannot see it. name: keeps ids apart on one page."""
+    stream = io.StringIO()
+    # Text stays text, ids come from a fixed salt and no date is written: the same bytes for the same figures.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        for axes in figure.axes:
+            _ink(axes)
+        figure.savefig(stream, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
+    svg = stream.getvalue()
+    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
+    svg = re.sub(r"\s*<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)  # its style would hold for the whole page
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # no one refers to them, and every figure has the same ones
+    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(words)}"', 1)
+
+
+def _ink(axes: Axes) -> None:
+    axes.tick_params(which="both", colors=_INK)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set_color(_INK)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(_INK)
+    legend = axes.get_legend()
+    for text in legend.get_texts() if legend else ():
+        text.set_color(_INK)

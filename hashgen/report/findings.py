@@ -1,0 +1,94 @@
+"""All that the report tells of one run, as the stages before it left it."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hashgen.errors import HashgenError
+from hashgen.files import read_json, require
+from hashgen.manifest import SPLITS, SplitName, read_manifest, read_table
+from hashgen.params import Report
+
+_HISTORY = ("epoch", "train_loss", "val_loss", "train_bleu4", "val_bleu4", "train_bleu1", "val_bleu1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Findings:
+    """One run.
+
+    metrics: by stage, as it wrote them. model: `model.json` of the trained model. manifests: posts by split.
+    predictions: what was written for validation and test posts. grid: what was written for test pictures with each
+    other's captions. rejects: dropped posts. history: losses and scores by epoch. thumbnails: JPEG bytes by post id,
+    empty where pictures are left out. seeds: by dotted name of the parameter. languages: of the captions kept.
+    seconds: wall time by stage, those that were timed. hashes: SHA-256 by what it is of.
+    """
+
+    section: Report
+    metrics: Mapping[str, Mapping[str, Any]]
+    model: Mapping[str, Any]
+    manifests: Mapping[SplitName, pd.DataFrame]
+    predictions: pd.DataFrame
+    grid: pd.DataFrame
+    rejects: pd.DataFrame
+    history: pd.DataFrame
+    thumbnails: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    seeds: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    languages: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    hashes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the posts are drawn and invented."""
+        return bool(self.metrics["scrape"]["source"] == "sample")
+
+    @property
+    def random_weights(self) -> bool:
+        """Whether the pictures were read by a backbone that never learnt from any picture."""
+        return bool(self.model["features"].get("weights") == "random")
+
+    @property
+    def test(self) -> pd.DataFrame:
+        """The predictions for the test posts."""
+        return self.predictions[self.predictions["split"] == "test"]
+
+    @property
+    def posts(self) -> pd.DataFrame:
+        """The posts of all splits."""
+        return pd.concat([self.manifests[split] for split in SPLITS], ignore_index=True)
+
+
+def read_findings(
+    section: Report,
+    metrics: Mapping[str, Path],
+    *,
+    model: Path,
+    manifest: Path,
+    predictions: Path,
+    grid: Path,
+    rejects: Path,
+    history: Path,
+) -> Findings:
+    """Read one run; `metrics` are JSON files by stage. Raises HashgenError for whatever is missing or broken."""
+    return Findings(
+        section=section,
+        metrics={stage: read_json(path, stage) for stage, path in metrics.items()},
+        model=read_json(model / "model.json", "train"),
+        manifests={split: read_manifest(manifest, split) for split in SPLITS},
+        predictions=read_table(predictions, "evaluate"),
+        grid=read_table(grid, "evaluate"),
+        rejects=read_table(rejects, "filter"),
+        history=read_history(history),
+    )
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """Losses and scores by epoch as the stage train writes them. Raises HashgenError when missing or broken."""
+    try:
+        return pd.read_csv(require(path, "train"))[list(_HISTORY)]
+    except (ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise HashgenError(f"{path}: not readable ({reason}); run the stage train again") from error

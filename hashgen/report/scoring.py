@@ -1,0 +1,161 @@
+"""The scores as the report shows them: by method and column, in short, and beside the paper's Table 1."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import pandas as pd
+
+COLUMNS = {"f1": "F1", "bleu4": "BLEU-4", "p_at_1": "P@1", "r_at_5": "R@5", "f1_at_5": "F1@5"}
+HEADLINE = {
+    "f1": "all hashtags written against all true ones, misses and extras counted",
+    "p_at_1": "how often the first hashtag is true",
+    "f1_at_5": "F1 of the first five",
+    "bleu4": "runs of up to four in the right order; small on real posts",
+}
+NAMES = {
+    "both": "model",
+    "no_image": "model, blind to the picture",
+    "no_caption": "model, blind to the caption",
+    "popularity": "most frequent hashtags",
+    "knn_image": "nearest pictures",
+    "knn_caption": "nearest captions",
+    "knn_both": "nearest posts (picture and caption)",
+    "seeds": "hashtags the post was found under (oracle)",
+}
+FACETS = {
+    "not_seed": "not those the post was found under",
+    "not_in_caption": "not words of the caption",
+    "rare": "rare: in fewer than 10 training posts",
+}
+_CEILINGS = {
+    "both": "ceiling",
+    "image": "ceiling of the picture alone",
+    "caption": "ceiling of the caption alone",
+}
+# An oracle: a person who posts has no such listing.
+_ORACLE = "seeds"
+
+Kind = Literal["model", "blind", "baseline", "ceiling"]
+Interval = tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A score and its 95 % interval (None if it has none)."""
+
+    value: float
+    interval: Interval | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """One row of the score table: a name, its kind, and the figure of each column (None where there is none)."""
+
+    name: str
+    kind: Kind
+    figures: Mapping[str, Figure | None]
+
+
+def read_figure(scores: Mapping[str, Any], key: str) -> Figure | None:
+    """The figure `key` of a block of metrics, with its interval where it stands there."""
+    if scores.get(key) is None:
+        return None
+    interval = scores.get(f"{key}_ci95")
+    return Figure(scores[key], None if interval is None else (interval[0], interval[1]))
+
+
+def score_rows(evaluate: Mapping[str, Any], baselines: Mapping[str, Any], split: str) -> list[Score]:
+    """Rows of the score table of one split: the model, itself blind, the baselines, the ceilings where known."""
+    scores = evaluate[split]
+    rows = [_row("both", "model", scores["both"])]
+    rows += [_row(name, "blind", scores[name]) for name in ("no_image", "no_caption")]
+    rows += [_row(name, "baseline", block) for name, block in baselines[split].items()]
+    for knows, block in (scores.get("ceiling") or {}).items():
+        if knows in _CEILINGS:
+            rows.append(Score(_CEILINGS[knows], "ceiling", {key: read_figure(block, key) for key in COLUMNS}))
+    return rows
+
+
+def _row(name: str, kind: Kind, block: Mapping[str, Any]) -> Score:
+    return Score(NAMES.get(name, name), kind, {key: read_figure(block, key) for key in COLUMNS})
+
+
+@dataclasses.dataclass(frozen=True)
+class Headline:
+    """One score in short: the model's, that of the best baseline (its name beside), the ceiling where known.
+
+    beats: whether the model's interval lies above the baseline's; None without intervals.
+    """
+
+    key: str
+    label: str
+    meaning: str
+    model: Figure
+    baseline: Figure | None
+    baseline_name: str | None
+    beats: bool | None
+    ceiling: float | None
+
+
+def headlines(evaluate: Mapping[str, Any], baselines: Mapping[str, Any]) -> list[Headline]:
+    """The few scores that matter on the test posts. The oracle (seed hashtags) is no baseline here."""
+    return [_headline(key, meaning, evaluate["test"], baselines["test"]) for key, meaning in HEADLINE.items()]
+
+
+def _headline(key: str, meaning: str, scores: Mapping[str, Any], baselines: Mapping[str, Any]) -> Headline:
+    model = read_figure(scores["both"], key)
+    if model is None:
+        raise KeyError(f"test.both.{key}")
+    name = max((name for name in baselines if name != _ORACLE), key=lambda name: baselines[name][key], default=None)
+    best = None if name is None else read_figure(baselines[name], key)
+    beats = None
+    if best is not None and best.interval is not None and model.interval is not None:
+        beats = model.interval[0] > best.interval[1]
+    ceiling = (scores.get("ceiling") or {}).get("both", {}).get(key)
+    return Headline(
+        key, COLUMNS[key], meaning, model, best, None if name is None else NAMES.get(name, name), beats, ceiling
+    )
+
+
+def facet_rows(evaluate: Mapping[str, Any], baselines: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Scores on the test posts of hashtags that are not given away: one row a facet that has any such hashtag.
+
+    Keys: `name`, `share` (of all true hashtags), `posts`, and `model` and `baseline`: each a dict with `f1` and
+    `p_at_1` of the model and of the nearest posts.
+    """
+    rows = []
+    nearest = baselines["test"].get("knn_both", {}).get("facets", {})
+    for key, facet in evaluate["test"]["both"].get("facets", {}).items():
+        if facet["posts"]:
+            row = {"name": FACETS.get(key, key), "share": facet["share"], "posts": facet["posts"]}
+            rows.append(row | {"model": facet, "baseline": nearest.get(key, {})})
+    return rows
+
+
+# Table 1 of the paper: highest, lowest and mean over its epochs. It has no test scores.
+PAPER_TABLE_1: Mapping[str, tuple[float, float, float]] = {
+    "train_loss": (2.24, 1.86, 1.99),
+    "val_loss": (1.71, 1.57, 1.62),
+    "train_bleu": (0.68, 0.66, 0.67),
+    "val_bleu": (0.69, 0.67, 0.68),
+}
+_TABLE_1 = {
+    "train_loss": ("loss, training", "train_loss"),
+    "val_loss": ("loss, validation", "val_loss"),
+    "train_bleu": ("BLEU, training", "train_bleu1"),
+    "val_bleu": ("BLEU, validation", "val_bleu1"),
+}
+
+
+def table_1(history: pd.DataFrame) -> list[dict[str, Any]]:
+    """The paper's Table 1 and ours: `name`, `paper` and `ours`, each (highest, lowest, mean) over the epochs.
+
+    Ours are the loss in nats a token and BLEU-1, the paper's order, free-running.
+    """
+    rows = []
+    for key, (name, column) in _TABLE_1.items():
+        values = history[column]
+        ours = (float(values.max()), float(values.min()), float(values.mean()))
+        rows.append({"name": name, "paper": PAPER_TABLE_1[key], "ours": ours})
+    return rows

@@ -1,0 +1,236 @@
+"""Posts from the rows of a table: CSV, TSV, JSON Lines or Parquet, of any size."""
+
+import base64
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+
+from hashgen import params
+from hashgen.errors import HashgenError
+from hashgen.posts import Post
+from hashgen.sources.authors import hash_author
+from hashgen.sources.parquet_files import parquet_rows, read_footer
+from hashgen.sources.picture_files import VIDEOS, read_picture
+from hashgen.sources.rows import BrokenRow, Row, RowCounts, read_date, read_hashtags, read_text
+from hashgen.sources.text_files import csv_rows, json_rows
+
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_JSON = (".jsonl", ".ndjson")
+# A row of JSON may hold its picture as base64.
+MAX_JSON_LINE = 2**25
+# JSON rows after which a caption or image column that none had is taken as missing.
+_ROWS_TO_JUDGE = 1000
+
+# How pandas, SQL and their like write that there is nothing; a caption may well be such a word.
+_NOTHING = ("", "NaN", "nan", "None", "null", "NULL", "<NA>", "NaT", "\\N")
+# How they write whole numbers once a column has gaps: 12.0, 1.7e+16.
+_WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0+|-?[0-9](\.[0-9]+)?e\+[0-9]{2}")
+
+Rows = Iterator[tuple[int, Row | BrokenRow]]
+
+
+class TableSource:
+    """Posts of a table, in the order of its rows; a few rows are in memory at a time.
+
+    path: a CSV, TSV or JSON Lines file (.csv, .tsv, .jsonl, .ndjson, also with .gz after it), a Parquet file, or a
+    folder of Parquet files, read in the order of their names. section.columns says which column holds what. Pictures
+    are paths (absolute or relative to the table's folder), bytes, or {bytes, path}, of which the bytes come first; in
+    JSON these bytes are base64. Without an id, `<file>:<row>` stands for it, which more rows at the end leave as it is.
+    Dates are as `read_date` reads them, or Arrow's, UTC where they name no zone. An empty text, NaN, None and null mean
+    nothing; so do these words, but for captions. Only a hash of authors is kept, keyed with `salt`; None keeps none.
+    `counts` says what was wrong with the rest.
+
+    Raises HashgenError for a table that is not there, of no known kind or (Parquet only; `posts` does so for the
+    others) without the columns.
+    """
+
+    fault: HashgenError | None = None
+
+    def __init__(self, section: params.TableSource, path: Path, salt: bytes | None) -> None:
+        self.counts = RowCounts()
+        self.total: int | None = None
+        self._columns: dict[str, str] = {role: name for role, name in section.columns.model_dump().items() if name}
+        self._folder = path if path.is_dir() else path.parent
+        self._salt = salt
+        self._files = _table_files(path)
+        if _kind(self._files[0]) == ".parquet":
+            self.total = sum(self._checked_rows(file) for file in self._files)
+
+    def posts(self) -> Iterator[Post]:
+        """Yield the posts. Raises HashgenError for a damaged table, a missing column, and if no row makes a post."""
+        self.counts = counts = RowCounts()
+        for file in self._files:
+            name = file.relative_to(self._folder).as_posix()
+            for number, (place, row) in enumerate(self._rows(file), start=1):
+                counts.rows += 1
+                try:
+                    post = self._post(row, f"{name}:{number}")
+                except BrokenRow as error:
+                    counts.add_broken(f"{name} {'row' if self.total is not None else 'line'} {place}", error)
+                    continue
+                yield post
+        if counts.rows == counts.broken_rows:
+            where = self._folder if len(self._files) > 1 else self._files[0]
+            if counts.rows == 0:
+                raise HashgenError(f"{where}: no rows; give each post a row, or mend scrape.table.path")
+            raise HashgenError(f"{where}: all {counts.rows:,} rows are broken ({'; '.join(counts.broken_names)})")
+
+    def metrics(self) -> dict[str, int]:
+        """Counts of broken rows, of rows without a readable picture, of unread dates."""
+        return self.counts.metrics()
+
+    def warnings(self) -> list[str]:
+        """One line for each kind of fault."""
+        return self.counts.warnings()
+
+    def _rows(self, file: Path) -> Rows:
+        kind = _kind(file)
+        if kind == ".parquet":
+            return parquet_rows(file, list(dict.fromkeys(self._columns.values())))
+        if kind in _JSON:
+            return self._json_rows(file)
+        header, rows = csv_rows(file, _DELIMITERS[kind])
+        if header:
+            self._check_header(file, header)
+        return rows
+
+    def _json_rows(self, file: Path) -> Rows:
+        """The rows of a JSON Lines file; as it has no header, its columns are those that any row has."""
+        missing = set(self._columns.values())
+        found: list[str] | None = None
+        for number, (line, row) in enumerate(json_rows(file, MAX_JSON_LINE), start=1):
+            if not isinstance(row, BrokenRow):
+                found = list(row) if found is None else found
+                missing -= row.keys()
+            if number == _ROWS_TO_JUDGE and found is not None:
+                needed = (self._columns[role] for role in ("caption", "image"))
+                self._check_columns(file, missing.intersection(needed), found)
+            yield line, row
+        if found is not None:
+            self._check_columns(file, missing, found)
+
+    def _checked_rows(self, file: Path) -> int:
+        """The number of a Parquet file's rows, once it has shown the columns, of types that make sense."""
+        schema, rows = read_footer(file)
+        self._check_header(file, schema.names)
+        for role, name in self._columns.items():
+            if not _suits(role, schema.field(name).type):
+                kind = str(schema.field(name).type)[:100]
+                raise HashgenError(f"{file}: column {name} is {kind}, no {role}; mend scrape.table.columns.{role}")
+        return rows
+
+    def _check_header(self, file: Path, header: list[str]) -> None:
+        twice = next((name for name in header if name and header.count(name) > 1), None)
+        if twice:
+            raise HashgenError(f"{file}: two columns are named {twice[:100]!r}; rename one")
+        if any("\0" in name for name in header):
+            raise HashgenError(f"{file}: no text (UTF-16, or another format); save it as UTF-8")
+        self._check_columns(file, set(self._columns.values()) - set(header), header)
+
+    def _check_columns(self, file: Path, missing: Collection[str], found: list[str]) -> None:
+        if not missing:
+            return
+        roles = [role for role, name in self._columns.items() if name in missing]
+        names = ", ".join(self._columns[role] for role in roles)
+        keys = ", ".join(f"scrape.table.columns.{role}" for role in roles)
+        delimiter = {",": "commas", "\t": "tabs"}.get(_DELIMITERS.get(_kind(file), ""))
+        parted = f" (parted by {delimiter})" if delimiter else ""
+        raise HashgenError(f"{file}: no column {names}; found{parted} {', '.join(found)[:200]!r}; mend {keys}")
+
+    def _post(self, row: Row | BrokenRow, place: str) -> Post:
+        if isinstance(row, BrokenRow):
+            raise row
+        fields = {role: _present(row.get(name), role) for role, name in self._columns.items()}
+        data, path = _picture(fields.get("image"))
+        kind = "video" if data is None and path and PurePosixPath(path).suffix.lower() in VIDEOS else "image"
+        if data is None and path and kind == "image":
+            data = read_picture(self._folder / path)
+        post = Post(
+            id=read_text(fields, "id") or place,
+            source="table",
+            caption=read_text(fields, "caption"),
+            hashtags=read_hashtags(fields, "hashtags"),
+            seed_hashtags=read_hashtags(fields, "seed_hashtags") or (),
+            author=hash_author(read_text(fields, "author"), self._salt),
+            kind=kind,
+            image=data,
+            image_path=path,
+            licence=read_text(fields, "licence"),
+            # The last to be read, as it counts: a broken row is counted as nothing else.
+            date=read_date(fields.get("date"), self.counts),
+        )
+        self.counts.rows_without_file += data is None and kind == "image"
+        return post
+
+
+def _table_files(path: Path) -> list[Path]:
+    """The files that make up a table. Raises HashgenError where there is none."""
+    if path.is_dir():
+        shards = (file for file in path.rglob("*") if _kind(file) == ".parquet" and file.is_file())
+        # Spark and its like leave hidden and underscored files beside the data.
+        files = [file for file in shards if not any(part[0] in "._" for part in file.relative_to(path).parts)]
+        if not files:
+            raise HashgenError(f"{path}: no .parquet files in this folder; name a file of rows: scrape.table.path")
+        return sorted(files, key=lambda file: file.relative_to(path).as_posix())
+    if not path.is_file():
+        raise HashgenError(f"{path}: {'no file' if path.exists() else 'no such file'}; mend scrape.table.path")
+    if _kind(path) not in (*_DELIMITERS, *_JSON, ".parquet"):
+        raise HashgenError(
+            f"{path}: no known kind of table; scrape.table.path takes .csv .tsv .jsonl .ndjson (also .gz) and .parquet"
+        )
+    return [path]
+
+
+def _kind(path: Path) -> str:
+    return PurePosixPath(path.name.lower().removesuffix(".gz")).suffix
+
+
+def _suits(role: str, kind: pa.DataType) -> bool:
+    """Whether a column of this type can hold what its role asks for."""
+    if role == "image" and pa.types.is_struct(kind):
+        return not {"bytes", "path"}.isdisjoint(field.name for field in kind)
+    if role in ("hashtags", "seed_hashtags") and pa.types.is_nested(kind):
+        return hasattr(kind, "value_type") and not pa.types.is_nested(kind.value_type)
+    # Numbers would be labels, whose names are not in the table.
+    return not pa.types.is_nested(kind) and not (role == "hashtags" and pa.types.is_integer(kind))
+
+
+def _present(value: object, role: str) -> object:
+    """A value, bytes of a text column as text; None for all ways to write that there is none."""
+    if role != "image" and isinstance(value, bytes):
+        value = _decoded(value, role)
+    if isinstance(value, float) and value != value:
+        return None
+    if not isinstance(value, str):
+        return value
+    if not value or (role != "caption" and value.strip() in _NOTHING):
+        return None
+    is_number = role in ("id", "author") and _WHOLE_FLOAT.fullmatch(value) and float(value).is_integer()
+    return str(int(float(value))) if is_number else value
+
+
+def _decoded(value: bytes, role: str) -> str:
+    """Bytes as the UTF-8 they should be; of an id or author that are none, as hexadecimal digits."""
+    text = value.decode("utf-8", "surrogateescape")
+    return value.hex() if role in ("id", "author") and not text.isprintable() else text
+
+
+def _picture(value: object) -> tuple[bytes | None, str | None]:
+    """The bytes of a picture and its path, where a value has them. Raises BrokenRow for one that is no picture."""
+    data, path = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (None, value)
+    if isinstance(path, bytes):
+        data, path = path, None
+    data = _from_base64(data) if isinstance(data, str) else _present(data, "image")
+    if data is not None and not isinstance(data, bytes):
+        raise BrokenRow("image is neither a path nor bytes")
+    name = read_text({"image": _present(path, "image")}, "image")
+    return data or None, None if name is None else name.replace("\\", "/")
+
+
+def _from_base64(text: str) -> bytes | None:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return None

@@ -1,0 +1,121 @@
+"""Rows of CSV and JSON Lines files, one at a time, in bounded memory; what is damaged is told, row by row."""
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from hashgen.errors import HashgenError
+from hashgen.sources.rows import BrokenRow, Row, check_text
+
+if TYPE_CHECKING:
+    from _csv import Reader
+
+# A bound on memory: what is longer is no row of metadata.
+MAX_LINE = 2**20
+
+# Stands for a line that is too long: no good line holds a NUL.
+_NO_LINE = "\0\n"
+
+
+def csv_rows(path: Path, delimiter: str = ",") -> tuple[list[str], Iterator[tuple[int, Row | BrokenRow]]]:
+    """The header of a CSV file, and its rows: the line each ends on, and its values by column or what is wrong with it.
+
+    path: UTF-8, quoted as Excel does, gzipped if its name ends in .gz. The header's names are stripped; it is empty for
+    an empty file. An empty value is None. Raises HashgenError for what spoils the whole file.
+    """
+    reader = csv.reader(_lines(path, MAX_LINE), delimiter=delimiter, strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        raise HashgenError(f"{path}: its first line is no header ({error}); it must name the columns") from error
+    return header, _csv_records(reader, header)
+
+
+def json_rows(path: Path, max_line: int = MAX_LINE) -> Iterator[tuple[int, Row | BrokenRow]]:
+    """The rows of a JSON Lines file: the line of each, and its object or what is wrong with it; NaN is None.
+
+    path: UTF-8, gzipped if its name ends in .gz. max_line: bytes; a longer one is a broken row. Raises HashgenError
+    for what spoils the whole file.
+    """
+    for number, line in enumerate(_lines(path, max_line), start=1):
+        if line == _NO_LINE:
+            yield number, BrokenRow(f"a NUL character, or a line over {max_line // 2**20} MiB")
+        elif line.strip():
+            yield number, _caught(_json_row, line)
+
+
+def _csv_records(reader: "Reader", header: list[str]) -> Iterator[tuple[int, Row | BrokenRow]]:
+    while True:
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield reader.line_num, BrokenRow(str(error))
+            continue
+        if values:
+            yield reader.line_num, _caught(_csv_row, header, values)
+
+
+def _csv_row(header: list[str], values: list[str]) -> Row:
+    for value in values:
+        check_text(value)
+    if len(values) != len(header):
+        raise BrokenRow(f"{len(values)} values for {len(header)} columns")
+    return {name: value or None for name, value in zip(header, values, strict=True)}
+
+
+def _json_row(line: str) -> Row:
+    check_text(line)
+    try:
+        row = json.loads(line, parse_constant=lambda _: None)  # pandas writes NaN for what is missing
+    except (ValueError, RecursionError) as error:
+        raise BrokenRow("not valid JSON") from error
+    if not isinstance(row, dict):
+        raise BrokenRow("not a JSON object")
+    return row
+
+
+def _caught(parse: Callable[..., Row], *values: object) -> Row | BrokenRow:
+    try:
+        return parse(*values)
+    except BrokenRow as error:
+        return error
+
+
+def _lines(path: Path, max_line: int) -> Iterator[str]:
+    """The lines of a text file with their ends; _NO_LINE for one longer than `max_line` bytes.
+
+    Bytes that are not UTF-8 come as surrogates. A byte order mark is left out.
+    """
+    try:
+        with _open(path) as stream:
+            start = stream.read(3)
+            if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+                raise HashgenError(f"{path}: UTF-16; save it as UTF-8")
+            stream.seek(3 if start == b"\xef\xbb\xbf" else 0)
+            while line := stream.readline(max_line):
+                if len(line) < max_line or line.endswith(b"\n"):
+                    yield line.decode("utf-8", "surrogateescape")
+                    continue
+                while (rest := stream.readline(max_line)) and not rest.endswith(b"\n"):
+                    pass
+                yield _NO_LINE
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise HashgenError(f"{path}: damaged gzip ({error}); fetch or pack it again") from error
+    except OSError as error:
+        raise HashgenError(f"{path}: cannot be read ({error.strerror or error}); mend the file or its disk") from error
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        if path.name.lower().endswith(".gz"):
+            return io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(path)))
+        return path.open("rb")
+    except OSError as error:
+        raise HashgenError(f"{path}: cannot be read ({error.strerror}); mend its permissions") from error

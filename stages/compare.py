@@ -1,0 +1,99 @@
+"""Two or more runs on one page; run by hand, no stage of the pipeline."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from hashgen.errors import HashgenError
+from hashgen.files import atomic_file
+from stages.command import PARAMS, ParamsOption, done, run
+
+if TYPE_CHECKING:
+    from hashgen.report.comparison import Run
+
+HERE = (".", "workspace")
+
+
+def main(
+    runs: Annotated[
+        list[str],
+        typer.Argument(help="Two or more: commits, branches, tags, names of experiments; . is what lies here."),
+    ],
+    evaluate: Annotated[Path, typer.Option(help="Metrics of the stage evaluate, in each run.")] = Path(
+        "metrics/evaluate.json"
+    ),
+    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("reports/comparison.html"),
+    params: ParamsOption = PARAMS,
+) -> None:
+    """Lay the scores of runs side by side, with the parameters in which they differ."""
+    from hashgen.report.comparison import render_comparison
+
+    if len(runs) < 2:
+        raise HashgenError(f"{' '.join(runs)}: only one run; name two or more, as in: . HEAD")
+    page = render_comparison([_read(name, evaluate, params) for name in runs])
+    with atomic_file(out) as partial:
+        partial.write_text(page, encoding="utf-8")
+    done("compare", f"{out}: {len(runs)} runs; open it in a browser")
+
+
+def _read(name: str, evaluate: Path, params: Path) -> "Run":
+    from hashgen.report.comparison import Run
+
+    commit = None if name in HERE else _resolve(name)
+    scores = _parse(name, evaluate, _text(name, commit, evaluate))
+    return Run("here" if commit is None else name, scores, _parse(name, params, _text(name, commit, params)))
+
+
+def _resolve(name: str) -> str:
+    """The commit of a git revision, or of an experiment by its name."""
+    found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    if found is not None:
+        return found.strip()
+    # `dvc exp` keeps each experiment under refs/exps/<two letters>/<the rest of its base commit>/<name>.
+    refs = (_git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or "").splitlines()
+    commits = {line.split()[0] for line in refs if line.endswith(f"/{name}")}
+    if len(commits) > 1:
+        raise HashgenError(f"{name}: {len(commits)} experiments have this name; name its commit (dvc exp show --sha)")
+    if not commits:
+        raise HashgenError(f"{name}: no such commit, branch, tag or experiment; see: dvc exp list --all-commits")
+    return commits.pop()
+
+
+def _text(name: str, commit: str | None, path: Path) -> str:
+    if commit is None:
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise HashgenError(f"{path}: cannot be read; run the pipeline first: dvc repro") from error
+    text = _git("show", f"{commit}:./{path.as_posix()}")
+    if text is None:
+        raise HashgenError(f"{name}: has no {path}; name a commit that holds a run")
+    return text
+
+
+def _parse(name: str, path: Path, text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text) if path.suffix == ".json" else YAML(typ="safe", pure=True).load(text)
+    except (ValueError, YAMLError) as error:
+        raise HashgenError(f"{name}: its {path} is not readable; run it again, or leave it out") from error
+    if not isinstance(found, dict):
+        raise HashgenError(f"{name}: its {path} is no mapping; run it again, or leave it out")
+    return found
+
+
+def _git(*arguments: str) -> str | None:
+    """What git prints; None if it fails."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, encoding="utf-8")
+    except FileNotFoundError as error:
+        raise HashgenError("git: not found; install it to compare commits") from error
+    return done.stdout if done.returncode == 0 else None
+
+
+if __name__ == "__main__":
+    run(main)
