@@ -448,6 +448,21 @@ def test_an_unknown_or_hidden_hashtag(bench: Bench, fault: Any) -> None:
     assert len(bench.instagram.listings) == 2
 
 
+def test_no_hashtag_exists(bench: Bench) -> None:
+    posts, source = bench.run("nosuchtag", "nonesuch")
+    assert not posts and source.fault is not None and source.fault.exit_code == 6
+    assert "2 of 2 hashtags" in str(source.fault) and "newer instaloader" in str(source.fault)
+
+
+def test_a_cover_that_is_a_video_costs_a_request(bench: Bench) -> None:
+    bench.instagram.kinds = {2: ["video", "image"]}
+    node = bench.instagram.node
+    bench.instagram.node = lambda number: {**node(number), "is_video": number == 2}  # type: ignore[method-assign]
+    posts, _ = bench.run("food", per_hashtag=3)
+    assert [(number(post), post.media_index, post.n_media) for post in posts] == [(0, 0, 1), (1, 0, 1), (2, 1, 2)]
+    assert bench.instagram.details == [2]
+
+
 def test_broken_nodes_among_good_ones(bench: Bench) -> None:
     bench.instagram.faults[0] = lambda page: change(
         page, edges=[{"node": {"owner": 3}}, *page["data"]["hashtag"]["edge_hashtag_to_media"]["edges"]]

@@ -54,6 +54,14 @@ def test_halves_of_surrogate_pairs_are_replaced() -> None:
     assert post.caption == "x � y" and post.date is None and post.owner is None
 
 
+def test_videos_are_known_by_either_sign() -> None:
+    for sign in ({"__typename": "GraphVideo"}, {"is_video": True}, {"__typename": "XDTGraphVideo", "is_video": False}):
+        post = read_post({"shortcode": "a", "display_url": "u", **sign})
+        assert post.kind == "video" and post.media[0].is_video and post.knows_children
+    carousel = read_post({"shortcode": "a", "display_url": "u", "__typename": "GraphSidecar", "is_video": True})
+    assert carousel.kind == "carousel" and carousel.media[0].is_video and not carousel.knows_children
+
+
 @pytest.mark.parametrize("value", ["120", "date"])
 def test_retry_after(value: str) -> None:
     if value == "date":

@@ -212,7 +212,10 @@ class InstagramSource:
             f"{len(short):,} of {len(statuses):,} hashtags gave fewer than {self._settings.per_hashtag:,} posts:"
             f" {named}; HASHGEN_REFRESH=1 asks for them again"
         )
-        if self._settings.on_shortfall == "fail" and self.fault is None:
+        if not self.total and self.fault is None:
+            remedy = "mend scrape.instagram.hashtags, or try a newer instaloader (pip install -U instaloader)"
+            self.fault = HashgenError(f"{message}; {remedy}", ExitCode.ANSWER)
+        elif self._settings.on_shortfall == "fail" and self.fault is None:
             self.fault = HashgenError(f"scrape.instagram.on_shortfall: {message}, accept goes on with what is there")
         else:
             self._warnings.append(message)

@@ -14,7 +14,8 @@ _ATTENTION = ("checkpoint", "challenge", "feedback_required", "consent_required"
 _LOGIN = ("login_required", "require_login")
 _WAIT = ("wait a few minutes", "rate limit", "try again later", "too many")
 _ATTENTION_PATHS = ("/challenge", "/checkpoint", "/accounts/suspended", "/accounts/disabled", "/consent")
-_KINDS = {"GraphVideo": "video", "GraphSidecar": "carousel", "XDTGraphVideo": "video", "XDTGraphSidecar": "carousel"}
+_KINDS = {"GraphSidecar": "carousel", "XDTGraphSidecar": "carousel"}
+_VIDEOS = ("GraphVideo", "XDTGraphVideo")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,14 +84,13 @@ def read_post(node: Mapping[str, Any]) -> ListedPost:
     code = node.get("shortcode") or node["code"]
     if not isinstance(code, str):
         raise TypeError("a shortcode that is no text")
-    kind = _KINDS.get(str(node.get("__typename")), "video" if node.get("is_video") else "image")
-    children = (node.get("edge_sidecar_to_children") or {}).get("edges") or []
+    kind = _KINDS.get(str(node.get("__typename")), "video" if _is_video(node) else "image")
+    children = [edge["node"] for edge in (node.get("edge_sidecar_to_children") or {}).get("edges") or []]
+    media = [Medium(index, _is_video(child), child.get("display_url")) for index, child in enumerate(children)]
     if children:
         kind = "carousel"
-        nodes = [edge["node"] for edge in children]
-        media = [Medium(index, bool(child["is_video"]), child.get("display_url")) for index, child in enumerate(nodes)]
     else:
-        media = [Medium(0, bool(node.get("is_video")), node.get("display_url") or node.get("display_src"))]
+        media = [Medium(0, _is_video(node), node.get("display_url") or node.get("display_src"))]
     taken = node.get("taken_at_timestamp", node.get("date"))
     owner = (node.get("owner") or {}).get("id")
     return ListedPost(
@@ -102,6 +102,10 @@ def read_post(node: Mapping[str, Any]) -> ListedPost:
         media=tuple(media),
         knows_children=bool(children) or kind != "carousel",
     )
+
+
+def _is_video(node: Mapping[str, Any]) -> bool:
+    return bool(node.get("is_video")) or node.get("__typename") in _VIDEOS
 
 
 def _read_caption(node: Mapping[str, Any]) -> str | None:
