@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -122,9 +123,9 @@ class TableSource:
         return rows
 
     def _check_header(self, file: Path, header: list[str]) -> None:
-        twice = next((name for name in header if name and header.count(name) > 1), None)
+        twice = [name for name, times in Counter(header).items() if name and times > 1]
         if twice:
-            raise HashgenError(f"{file}: two columns are named {twice[:100]!r}; rename one")
+            raise HashgenError(f"{file}: two columns are named {twice[0][:100]!r}; rename one")
         if any("\0" in name for name in header):
             raise HashgenError(f"{file}: no text (UTF-16, or another format); save it as UTF-8")
         self._check_columns(file, set(self._columns.values()) - set(header), header)
