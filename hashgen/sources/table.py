@@ -1,6 +1,8 @@
 """Posts from the rows of a table: CSV, TSV, JSON Lines or Parquet, of any size."""
 
 import base64
+import contextlib
+import functools
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -92,23 +94,21 @@ class TableSource:
             return parquet_rows(file, list(dict.fromkeys(self._columns.values())))
         if kind in _JSON:
             return self._json_rows(file)
-        header, rows = csv_rows(file, _DELIMITERS[kind])
-        if header:
-            self._check_header(file, header)
-        return rows
+        return csv_rows(file, functools.partial(self._check_header, file), _DELIMITERS[kind])
 
     def _json_rows(self, file: Path) -> Rows:
         """The rows of a JSON Lines file; as it has no header, its columns are those that any row has."""
         missing = set(self._columns.values())
         found: list[str] | None = None
-        for number, (line, row) in enumerate(json_rows(file, MAX_JSON_LINE), start=1):
-            if not isinstance(row, BrokenRow):
-                found = list(row) if found is None else found
-                missing -= row.keys()
-            if number == _ROWS_TO_JUDGE and found is not None:
-                needed = (self._columns[role] for role in ("caption", "image"))
-                self._check_columns(file, missing.intersection(needed), found)
-            yield line, row
+        with contextlib.closing(json_rows(file, MAX_JSON_LINE)) as rows:
+            for number, (line, row) in enumerate(rows, start=1):
+                if not isinstance(row, BrokenRow):
+                    found = list(row) if found is None else found
+                    missing -= row.keys()
+                if number == _ROWS_TO_JUDGE and found is not None:
+                    needed = (self._columns[role] for role in ("caption", "image"))
+                    self._check_columns(file, missing.intersection(needed), found)
+                yield line, row
         if found is not None:
             self._check_columns(file, missing, found)
 
