@@ -109,13 +109,14 @@ def _walk(folder: Path) -> tuple[list[Path], set[str]]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, Row | BrokenRow]]:
-    header, rows = csv_rows(path)
-    if header and ("file_name" not in header or not {"text", "caption"} & set(header)):
-        found = ", ".join(header)[:200]
-        raise HashgenError(
-            f"{path}: needs the columns file_name and text (or caption), parted by commas; found {found}"
-        )
-    return rows
+    def check_header(header: list[str]) -> None:
+        if "file_name" not in header or not {"text", "caption"} & set(header):
+            found = ", ".join(header)[:200]
+            raise HashgenError(
+                f"{path}: needs the columns file_name and text (or caption), parted by commas; found {found}"
+            )
+
+    return csv_rows(path, check_header)
 
 
 def _file_name(row: Row) -> PurePosixPath:
