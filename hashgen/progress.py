@@ -1,5 +1,6 @@
 """Progress of long work: a bar with rate and time left on a terminal, plain lines elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +11,13 @@ from tqdm import tqdm
 T = TypeVar("T")
 
 PLAIN_SECONDS = 10.0
+# In the environment, so that one setting reaches every stage that DVC starts.
+QUIET = "HASHGEN_QUIET"
+
+
+def is_quiet() -> bool:
+    """Whether the user wants to see nothing but warnings and errors: HASHGEN_QUIET is set, to other than 0."""
+    return os.environ.get(QUIET, "0") not in ("", "0")
 
 
 def progress(items: Iterable[T], *, total: int | None, unit: str, label: str) -> Iterator[T]:
@@ -17,6 +25,9 @@ def progress(items: Iterable[T], *, total: int | None, unit: str, label: str) ->
 
     Off a terminal a plain line is printed every `PLAIN_SECONDS` seconds, so short work prints nothing.
     """
+    if is_quiet():
+        yield from items
+        return
     if sys.stderr.isatty():
         yield from tqdm(items, total=total, unit=f" {unit}", desc=label, leave=False, dynamic_ncols=True)
         return
@@ -54,7 +65,7 @@ class Collecting:
         self.left: Callable[[], int] = lambda: 0
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not is_quiet():
             shape = {"leave": False, "dynamic_ncols": True}
             self._bars = [
                 tqdm(total=self._hashtags, unit=" hashtags", desc=self._label, **shape),
@@ -83,7 +94,7 @@ class Collecting:
         if self._bars:
             self._bars[1].update(int(kept))
             self._bars[1].set_postfix_str(f"{self.left()} requests left this hour, {self._time_left()}")
-        elif time.monotonic() - self._last >= PLAIN_SECONDS:
+        elif time.monotonic() - self._last >= PLAIN_SECONDS and not is_quiet():
             self._last = time.monotonic()
             self._print(
                 f"#{self._name} ({self._number:,} of {self._hashtags:,} hashtags),"
