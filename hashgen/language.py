@@ -32,6 +32,9 @@ FREQUENCY_WEIGHT = 2.4  # a tenfold frequency weighs as much as a detector that 
 # Foreign posts bear English hashtags too, so hashtags weigh half and can never outvote a clear caption.
 HASHTAG_WEIGHT = 0.5
 HASHTAG_LIMIT = 4.8
+# Captions of three words and more speak for themselves: "Best ramen in Tokyo #ramen" is no less English for its tag.
+HASHTAG_LIMIT_OF_SENTENCES = 1.2
+SENTENCE = 3  # words
 READS_HASHTAGS = 5  # words of a caption up to which its hashtags are read as well
 
 # Rarer guesses tell nothing, and leaving them out lets the detector skip most of its tree.
@@ -95,7 +98,8 @@ def is_wanted(caption: str, hashtags: Sequence[str], section: Filter) -> bool:
     score = _evidence(judge, words)
     if len(words) <= READS_HASHTAGS:
         of_hashtags = _evidence(judge, [word for hashtag in hashtags for word in _hashtag_words(judge, hashtag)])
-        score += HASHTAG_WEIGHT * max(-HASHTAG_LIMIT, min(HASHTAG_LIMIT, of_hashtags))
+        least = HASHTAG_LIMIT if len(words) < SENTENCE else HASHTAG_LIMIT_OF_SENTENCES
+        score += HASHTAG_WEIGHT * max(-least, min(HASHTAG_LIMIT, of_hashtags))
     return score >= _threshold(section.language_thresholds, len(words))
 
 

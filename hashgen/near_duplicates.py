@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hashgen.images import HASH_BITS
+from hashgen.images import HASH_BITS, HASH_INSETS
 
 Hashes = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.int64]
@@ -20,15 +20,10 @@ _PAIRS = 2**21
 
 
 def read_hashes(values: Iterable[str]) -> Hashes:
-    """Perceptual hashes as hex digits (see `hashgen.images.Checked`) in words of 64 bits: (n, HASH_BITS / 64)."""
+    """Perceptual hashes from hex digits (see `hashgen.images.Checked`), as words: (n, insets, HASH_BITS / 64)."""
     found = np.frombuffer(bytes.fromhex("".join(values)), ">u8")
-    hashes: Hashes = found.astype(np.uint64).reshape(-1, HASH_BITS // _WORD)
+    hashes: Hashes = found.astype(np.uint64).reshape(-1, len(HASH_INSETS), HASH_BITS // _WORD)
     return hashes
-
-
-def distances(one: Hashes, other: Hashes) -> npt.NDArray[np.int64]:
-    """In how many bits hashes differ: (..., words) and (..., words), broadcast, give (...)."""
-    return np.asarray(np.bitwise_count(one ^ other).sum(-1, dtype=np.int64))
 
 
 def first_alike(hashes: Hashes, bits: int) -> Rows:
@@ -92,7 +87,7 @@ def _compare(hashes: Hashes, labels: Rows, rows: Rows, starts: Rows, sizes: Rows
             )
             left = np.repeat(starts[low:high], lengths[low:high]) + within
             one, other = rows[left], rows[left + shift]
-            near = distances(hashes[one], hashes[other]) <= bits
+            near = np.bitwise_count(hashes[one] ^ hashes[other]).sum(-1) <= bits
             if near.any():
                 _unite(labels, one[near], other[near])
 

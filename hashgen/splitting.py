@@ -2,7 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -33,30 +35,29 @@ def group_posts(posts: pa.Table, near_duplicate_bits: int | None, same_caption_w
     parents = list(range(posts.num_rows))
     for likes in _likes(posts, near_duplicate_bits, same_caption_words):
         first: dict[object, int] = {}
-        for row, value in enumerate(likes):
+        for row, value in likes:
             if value is not None:
                 _unite(parents, first.setdefault(value, row), row)
     ids = posts.column("id").to_pylist()
     return [ids[_root(parents, row)] for row in range(len(ids))]
 
 
-def _likes(posts: pa.Table, bits: int | None, words: int | None) -> Iterator[list[object]]:
-    """For each way to belong together a value for every post, equal for those that do and None for no such post."""
+def _likes(posts: pa.Table, bits: int | None, words: int | None) -> Iterator[Iterable[tuple[int, object]]]:
+    """For each way to belong together (row, value) of the posts, equal values for those that do, None for no such."""
     for key in GROUP_KEYS:
-        yield posts.column(key).to_pylist()
+        yield enumerate(posts.column(key).to_pylist())
     if bits is not None:
         yield _looks(posts.column("image_phash").to_pylist(), bits)
     if words is not None:
-        yield [caption_key(caption, words) for caption in posts.column("caption").to_pylist()]
+        yield enumerate(caption_key(caption, words) for caption in posts.column("caption").to_pylist())
 
 
-def _looks(hashes: list[str | None], bits: int) -> list[object]:
+def _looks(hashes: Sequence[str | None], bits: int) -> Iterator[tuple[int, object]]:
     known = [row for row, value in enumerate(hashes) if value is not None]
-    first = first_alike(read_hashes(hashes[row] or "" for row in known), bits)
-    looks: list[object] = [None] * len(hashes)
-    for row, look in zip(known, first.tolist(), strict=True):
-        looks[row] = look
-    return looks
+    found = read_hashes(hashes[row] or "" for row in known)  # (known, insets, words)
+    looks = first_alike(found.reshape(-1, found.shape[-1]), bits)
+    for place, look in enumerate(looks.tolist()):
+        yield known[place // found.shape[1]], look
 
 
 def caption_key(caption: str, words: int) -> str | None:
@@ -106,12 +107,13 @@ def _hash(group: str, seed: int, purpose: bytes) -> float:
 
 
 def split_posts(posts: pa.Table, section: Split) -> dict[SplitName, pa.Table]:
-    """The manifests: the columns of `posts` and `group`, in the order of `posts`.
+    """The manifests: the columns of `posts` and `group`, in order of arrival (shard and row).
 
     Groups and the bounds of time come from all posts, so that `split.limit` moves no group. `by: author` leaves out
     posts whose author is not known and `by: time` those without a date: nobody can tell on which side they belong.
     Raises HashgenError if none is left or a split is empty.
     """
+    posts = posts.sort_by([("shard", "ascending"), ("row", "ascending")])
     groups = group_posts(posts, section.near_duplicate_bits, section.same_caption_words)
     placed = _by_time(posts, groups, section) if section.by == "time" else _by_hash(groups, section)
     needed = NEEDED_TO_SPLIT_BY[section.by]
@@ -138,15 +140,23 @@ def _by_hash(groups: Sequence[str], section: Split) -> dict[str, SplitName]:
 
 
 def _by_time(posts: pa.Table, groups: Sequence[str], section: Split) -> dict[str, SplitName]:
-    """The split of each group that has a date: where its oldest post falls when all are in order of date.
+    """The split of each group that has a date: groups in order of their newest post, filled up to the shares.
 
-    So a group that straddles a bound lies in the earlier split: no post of a later split is older than its bound.
+    So the newest posts are in test and the shares hold but for a group. Test posts that are older than some training
+    post, because a newer one shares their group, are counted by the audit (`straddling`).
     """
-    dates = posts.column("date").to_pylist()
-    order = sorted((row for row, date in enumerate(dates) if date is not None), key=lambda row: (dates[row], row))
-    train, val, _ = (share / sum(section.shares) * len(order) for share in section.shares)
+    newest: dict[str, tuple[datetime, int]] = {}
+    sizes: Counter[str] = Counter()
+    for row, (group, date) in enumerate(zip(groups, posts.column("date").to_pylist(), strict=True)):
+        if date is not None:
+            newest[group] = max(newest.get(group, (date, row)), (date, row))
+            sizes[group] += 1
+    train, val, _ = (share / sum(section.shares) * sizes.total() for share in section.shares)
     placed: dict[str, SplitName] = {}
-    for place, row in enumerate(order):
-        split: SplitName = "train" if place < round(train) else "val" if place < round(train + val) else "test"
-        placed.setdefault(groups[row], split)
+    filled = 0
+    for group in sorted(newest, key=lambda group: newest[group]):
+        # A group goes where most of it falls.
+        middle = filled + sizes[group] / 2
+        placed[group] = "train" if middle <= train else "val" if middle <= train + val else "test"
+        filled += sizes[group]
     return placed

@@ -51,7 +51,7 @@ def test_every_format_is_read_in_a_fresh_process(format: str) -> None:
     # In a process of its own: Pillow registers formats as it meets them.
     code = (
         "import sys; from hashgen.images import check_image; "
-        "assert 'imagehash' not in sys.modules; found = check_image(sys.stdin.buffer.read(), 8, 10**6); "
+        "assert 'scipy' not in sys.modules; found = check_image(sys.stdin.buffer.read(), 8, 10**6); "
         "print(found.width, found.height); assert 'torch' not in sys.modules"
     )
     data = encoded(gradient(40, 30), format)
@@ -144,8 +144,10 @@ def scene(seed: int, width: int = 640, height: int = 480) -> Image.Image:
 
 
 def bits_apart(one: str | None, other: str | None) -> int:
+    """Of the insets of two pictures, the two that are nearest."""
     assert one is not None and other is not None
-    return (int(one, 16) ^ int(other, 16)).bit_count()
+    ones, others = ([int(hashes[start : start + 64], 16) for start in (0, 64, 128)] for hashes in (one, other))
+    return min((first ^ second).bit_count() for first, second in itertools.product(ones, others))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -159,7 +161,8 @@ def test_copies_of_a_picture_have_nearly_its_hash(seed: int) -> None:
         "worse": encoded(whole, "JPEG", quality=30),
         "large": encoded(whole.resize((1280, 960)), "JPEG"),
         "small": encoded(whole.resize((200, 150)), "JPEG"),
-        "cropped": encoded(whole.crop((3, 2, width - 3, height - 2)), "JPEG"),
+        "cropped a bit": encoded(whole.crop((3, 2, width - 3, height - 2)), "JPEG"),
+        "cropped": encoded(whole.crop((28, 20, width - 28, height - 20)), "JPEG"),
         "grey": encoded(whole.convert("L"), "JPEG"),
     }
     assert {name: bits for name, data in copies.items() if (bits := bits_apart(original, hash_of(data))) > 24} == {}
@@ -167,7 +170,17 @@ def test_copies_of_a_picture_have_nearly_its_hash(seed: int) -> None:
 
 def test_other_pictures_have_another_hash() -> None:
     hashes = [hash_of(encoded(scene(seed), "JPEG")) for seed in range(12)]
-    assert min(bits_apart(one, other) for one, other in itertools.combinations(hashes, 2)) > 60
+    assert min(bits_apart(one, other) for one, other in itertools.combinations(hashes, 2)) > 48
+
+
+def test_a_soft_picture_has_the_hash_of_its_copies() -> None:
+    """Most waves of a soft picture are rounding noise, which says nothing."""
+    chance = np.random.default_rng(1)
+    for _ in range(10):
+        blots = Image.fromarray(chance.integers(0, 256, (4, 5, 3), dtype=np.uint8)).resize((160, 128))
+        original = hash_of(encoded(blots, "JPEG", quality=95))
+        for copy in (encoded(blots, "JPEG", quality=60), encoded(blots.resize((80, 64)), "JPEG", quality=95)):
+            assert bits_apart(original, hash_of(copy)) <= 24
 
 
 def test_a_picture_turned_by_exif_has_the_hash_of_the_upright_one() -> None:
@@ -253,7 +266,7 @@ def end_well(data: bytes) -> None:
             assert str(error) in {"empty", "not_an_image", "truncated", "too_small", "too_large"}
         else:
             assert read_image(data, MAX_PIXELS).size == (checked.width, checked.height)
-            assert checked.phash is None or len(checked.phash) == 64
+            assert checked.phash is None or len(checked.phash) == 192
             assert crops(data, 32, [0, 1], 1).shape == (2, 32, 32, 3)
 
 

@@ -1,5 +1,6 @@
 """Groups against brute force, and a split that adding posts moves nothing in."""
 
+import random
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from hashgen.params import Split
 from hashgen.splitting import caption_key, choose_posts, group_posts, split_of_group, split_posts
 
 SHARES = (90.0, 5.0, 5.0)
+EPOCH = datetime(2020, 1, 1, tzinfo=UTC).toordinal()
 
 
 def section(**changes: Any) -> Split:
@@ -41,7 +43,7 @@ def posts_table(rows: Sequence[Row]) -> pa.Table:
             "id": post.id,
             "post": post.id,
             "image_sha256": post.sha,
-            "image_phash": None if post.look is None else f"{post.look:064x}",
+            "image_phash": None if post.look is None else f"{post.look:064x}" * 3,
             "author": post.author,
             "date": None if post.day is None else datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=post.day),
             "caption": f"{post.id} walks" if post.caption is None else post.caption,
@@ -262,16 +264,42 @@ def test_by_time_tests_on_the_newest_posts() -> None:
 
 @settings(deadline=None, max_examples=100)
 @given(dates=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 25)), min_size=12, max_size=40))
-def test_by_time_no_group_is_parted_and_no_later_split_is_older(dates: list[tuple[int, int]]) -> None:
+def test_by_time_no_group_is_parted_and_the_newest_are_in_test(dates: list[tuple[int, int]]) -> None:
     rows = [Row(f"p{n}", f"s{n}", f"a{author}", day=day) for n, (day, author) in enumerate(dates)]
     try:
         manifests = split_posts(posts_table(rows), section(by="time", shares=(1, 1, 1)))
     except HashgenError:
-        return  # all groups reach back into the earlier splits
-    started: dict[str, int] = {}
+        return  # a group fills more than a split
+    newest: dict[str, int] = {}
     for day, author in dates:
-        started[f"a{author}"] = min(day, started.get(f"a{author}", day))
-    firsts = [[started[author] for author in manifests[name]["author"].to_pylist()] for name in SPLITS]
-    assert max(firsts[0]) <= min(firsts[1]) and max(firsts[1]) <= min(firsts[2])
+        newest[f"a{author}"] = max(day, newest.get(f"a{author}", day))
+    lasts = [[newest[author] for author in manifests[name]["author"].to_pylist()] for name in SPLITS]
+    assert max(lasts[0]) <= min(lasts[1]) and max(lasts[1]) <= min(lasts[2])
     authors = [set(manifests[name]["author"].to_pylist()) for name in SPLITS]
     assert not authors[0] & authors[1] and not authors[1] & authors[2] and not authors[0] & authors[2]
+
+
+def test_by_time_the_shares_hold_where_authors_post_for_long() -> None:
+    chance = random.Random(1)
+    rows = [Row(f"p{n}", f"s{n}", f"a{chance.randrange(300)}", day=chance.randrange(1000)) for n in range(2000)]
+    manifests = split_posts(posts_table(rows), section(by="time", shares=(70, 10, 20)))
+    assert [round(manifests[name].num_rows / 2000, 1) for name in SPLITS] == [0.7, 0.1, 0.2]
+    assert max(row.day or 0 for row in rows) == max(manifests["test"]["date"].to_pylist()).toordinal() - EPOCH
+
+
+def test_the_order_of_rows_is_no_matter() -> None:
+    rows = [Row(f"p{n}", f"s{n % 150}", f"a{n % 77}" if n % 3 else None) for n in range(200)]
+    table = posts_table(rows)
+    shuffled = table.take(random.Random(1).sample(range(200), 200))
+    for by in ("group", "author"):
+        one, other = (split_posts(each, section(by=by)) for each in (table, shuffled))
+        assert all(one[name].equals(other[name]) for name in SPLITS)
+
+
+def test_any_inset_makes_pictures_alike() -> None:
+    rows = [Row("a", "1"), Row("b", "2"), Row("c", "3")]
+    hashes = ["0" * 64 + "f" * 64 + "5" * 64, "c" * 64 + "3" * 64 + "f" * 64, "a" * 192]
+    table = posts_table(rows)
+    place = table.schema.get_field_index("image_phash")
+    table = table.set_column(place, "image_phash", pa.array(hashes))
+    assert group_posts(table, 24, None) == ["a", "a", "c"]

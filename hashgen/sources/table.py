@@ -46,8 +46,8 @@ class TableSource:
     are paths (absolute or relative to the table's folder), bytes, or {bytes, path}, of which the bytes come first; as
     text, bytes are base64 or a data URL. Without an id, `<file>:<row>` stands for it, which more rows at the end leave
     as it is. Dates are as `read_date` reads them, or Arrow's, UTC where they name no zone. An empty text, NaN, None and
-    null mean nothing; so do these words, but for captions. Of authors only a hash is kept, keyed with `salt`; None keeps
-    none. `counts` says what was wrong with the rest.
+    null mean nothing; so do these words, but for captions. Of authors only a hash is kept, keyed with `salt`, or not
+    even that (None). `counts` says what was wrong with the rest.
 
     Raises HashgenError for a table that is not there, of no known kind or (Parquet only; `posts` does so for the
     others) without the columns.
