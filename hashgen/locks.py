@@ -25,7 +25,9 @@ def locked(path: Path, stage: str) -> Iterator[None]:
             print(f"{stage}: another process works on {path}; waiting for it", file=sys.stderr, flush=True)
             lock.acquire()
     except OSError as error:
-        raise HashgenError(f"{path.parent}: cannot be written ({error}); name another folder: --home") from error
+        raise HashgenError(
+            f"{path.parent}: cannot be written ({error}); name another folder with --home or --state"
+        ) from error
     try:
         yield
     finally:

@@ -23,7 +23,7 @@ from hashgen.files import atomic_file
 from hashgen.metrics import scores
 from hashgen.models import HashtagModel, encode
 from hashgen.params import Train
-from hashgen.progress import progress
+from hashgen.progress import is_quiet, progress
 from hashgen.trained import build_model, sizes_of
 from hashgen.vocabulary import PAD_ID, Vocabularies
 
@@ -89,6 +89,8 @@ def fit(
     state = _begin(data, section, device)
     if checkpoint.exists():
         state = _resume(state, checkpoint) or _begin(data, section, device)
+        if state.history and not is_quiet():
+            print(f"train: goes on after epoch {len(state.history)} of an interrupted run", file=sys.stderr)
     for number in range(len(state.history) + 1, section.epochs + 1):
         if _stalled(state.history, section.patience):
             break

@@ -1,6 +1,7 @@
 """What all stages share on the command line: options, the exit on a user's error, paths that params name."""
 
 import functools
+import inspect
 import json
 import os
 import sys
@@ -14,12 +15,16 @@ import typer
 
 from hashgen.errors import HashgenError
 from hashgen.files import write_json
+from hashgen.progress import QUIET, is_quiet
 
 ParamsOption = Annotated[Path, typer.Option("--params", help="The parameter file.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where torch runs: auto, cpu or cuda.")]
 PARAMS = Path("params.yaml")
 # Beside DVC's own notes: how long each stage took when it last ran. No output, or it would never be the same twice.
 SECONDS = Path(".dvc/tmp/stage-seconds.json")
+_QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", envvar=QUIET, help="Say nothing but warnings and errors.", show_default=False)
+]
 HomeOption = Annotated[
     Path,
     typer.Option(
@@ -39,21 +44,30 @@ def run(main: Callable[..., None]) -> None:
     # machine take ten times as long as one. This is short enough for that and costs a single one nothing measurable.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
-        typer.run(_timed(main))
+        typer.run(_command(main))
     except HashgenError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
 
 
-def _timed(main: Callable[..., None]) -> Callable[..., None]:
+def _command(main: Callable[..., None]) -> Callable[..., None]:
+    """A stage's `main` with the option --quiet, timed."""
+
     @functools.wraps(main)
-    def timed(*arguments: Any, **options: Any) -> None:
+    def command(*arguments: Any, quiet: bool, **options: Any) -> None:
+        if quiet:
+            os.environ[QUIET] = "1"
         start = time.monotonic()
         main(*arguments, **options)
         _record_seconds(Path(sys.argv[0]).stem, time.monotonic() - start)
 
-    return timed
+    signature = inspect.signature(main)
+    option = inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_QuietOption)
+    # What Typer reads to make the command line.
+    command.__signature__ = signature.replace(parameters=[*signature.parameters.values(), option])  # type: ignore[attr-defined]
+    command.__annotations__ = {**main.__annotations__, "quiet": _QuietOption}
+    return command
 
 
 def _record_seconds(stage: str, seconds: float) -> None:
@@ -77,8 +91,9 @@ def read_seconds(path: Path) -> dict[str, float]:
 
 
 def done(stage: str, message: str) -> None:
-    """Print the one line in which a stage says what it did."""
-    print(f"{stage}: {message}", flush=True)
+    """Print the one line in which a stage says what it did, unless the user wants it quiet."""
+    if not is_quiet():
+        print(f"{stage}: {message}", flush=True)
 
 
 def input_path(value: str) -> Path:

@@ -18,8 +18,23 @@ from hashgen.sources import Source
 from hashgen.sources.authors import read_salt
 from hashgen.sources.folder import FolderSource
 from hashgen.sources.sample import TRUTH_SCHEMA, SampleSource
+from hashgen.sources.stops import disk_full
 from hashgen.sources.table import TableSource
 from stages.command import PARAMS, HomeOption, ParamsOption, done, input_path, run
+
+StateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state",
+        callback=lambda value: None if value is None else input_path(str(value)),
+        show_default="scrape in the folder --home",
+        help="Folder of what was collected from Instagram.",
+    ),
+]
+RefreshOption = Annotated[
+    bool,
+    typer.Option("--refresh", envvar="HASHGEN_REFRESH", help="Look for new posts under hashtags that are complete."),
+]
 
 
 def main(
@@ -28,21 +43,19 @@ def main(
     metrics: Annotated[Path, typer.Option(help="JSON file to write the metrics to.")],
     home: HomeOption,
     params: ParamsOption = PARAMS,
+    state: StateOption = None,
+    refresh: RefreshOption = False,
 ) -> None:
     """Collect the posts of the source that scrape.source names; good or not: the stage filter judges them."""
     section = read_params(params).scrape
-    source = _open_source(section, home)
+    source = _open_source(section, home, state or home / "scrape", refresh)
     seen: Counter[str] = Counter()
-    with atomic_folder(out) as folder, atomic_file(truth) as truth_file:
-        posts = progress(source.posts(), total=source.total, unit="posts", label="scrape")
-        write_shards(_counted(posts, seen), folder)
-        if not seen["posts"]:
-            raise source.fault or HashgenError(
-                f"scrape.source: {section.source} gave no posts; mend scrape.{section.source}"
-            )
-        table = source.truth() if isinstance(source, SampleSource) else TRUTH_SCHEMA.empty_table()
-        pq.write_table(table, truth_file, compression="zstd")
-        shards = len(shard_paths(folder))
+    try:
+        shards = _write(source, section.source, seen, out, truth)
+    except OSError as error:
+        if full := disk_full(error):
+            raise HashgenError(f"{out}: {full.what}; {full.advice()}", full.exit_code) from error
+        raise
     counts = {f"with_{name}": seen[name] for name in ("image", "author", "date", "seed_hashtags")}
     summary = {"source": section.source, "posts": seen["posts"], **counts, "shards": shards, **source.metrics()}
     write_json(metrics, summary)
@@ -53,7 +66,7 @@ def main(
     done("scrape", f"{seen['posts']:,} posts from {section.source}, {seen['image']:,} with a picture")
 
 
-def _open_source(section: Scrape, home: Path) -> Source:
+def _open_source(section: Scrape, home: Path, state: Path, refresh: bool) -> Source:
     """The source that params name. Its module is imported here, so that no other's packages are needed."""
     if section.source == "sample":
         return SampleSource(section.sample)
@@ -66,7 +79,23 @@ def _open_source(section: Scrape, home: Path) -> Source:
         return InstaloaderSource(section.instaloader, input_path(section.instaloader.path), salt)
     if section.source == "table":
         return TableSource(section.table, input_path(section.table.path), salt)
-    raise NotImplementedError(section.source)
+    from hashgen.sources.instagram import InstagramSource, read_hashtags
+
+    named = section.instagram.hashtags
+    hashtags = read_hashtags(input_path(named) if isinstance(named, str) else named)
+    return InstagramSource(section.instagram, hashtags, state, salt, refresh=refresh)
+
+
+def _write(source: Source, name: str, seen: Counter[str], out: Path, truth: Path) -> int:
+    """Write the posts of a source and count them in `seen`; returns the number of shards."""
+    with atomic_folder(out) as folder, atomic_file(truth) as truth_file:
+        posts = progress(source.posts(), total=source.total, unit="posts", label="scrape")
+        write_shards(_counted(posts, seen), folder)
+        if not seen["posts"]:
+            raise source.fault or HashgenError(f"scrape.source: {name} gave no posts; mend scrape.{name}")
+        table = source.truth() if isinstance(source, SampleSource) else TRUTH_SCHEMA.empty_table()
+        pq.write_table(table, truth_file, compression="zstd")
+        return len(shard_paths(folder))
 
 
 def _counted(posts: Iterable[Post], seen: Counter[str]) -> Iterator[Post]:

@@ -91,3 +91,20 @@ def test_broken_notes_of_times_are_none(tmp_path: Path, text: str) -> None:
     assert read_seconds(notes) == {}
     notes.write_text(text)
     assert read_seconds(notes) == {}
+
+
+@pytest.mark.parametrize(("arguments", "setting"), [(["-q"], ""), ([], "1"), (["--quiet"], "0")])
+def test_quiet_says_nothing_but_errors(tmp_path: Path, arguments: list[str], setting: str) -> None:
+    params = (ROOT / "params.yaml").read_text().replace("posts: 3000", "posts: 12")
+    (tmp_path / "params.yaml").write_text(params)
+    env = os.environ | {"HASHGEN_HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "HASHGEN_QUIET": setting}
+    paths = ["--out", "raw", "--truth", "truth.parquet", "--metrics", "metrics.json"]
+    command = [sys.executable, "-m", "stages.scrape", *paths]
+    done = subprocess.run([*command, *arguments], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    loud = subprocess.run(command, cwd=tmp_path, env=env | {"HASHGEN_QUIET": "0"}, capture_output=True, text=True)
+    assert loud.stdout.startswith("scrape: 12 posts")
+    failed = subprocess.run(
+        [*command, *arguments, "--params", "none.yaml"], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert failed.returncode == 1 and failed.stderr.startswith("error: ")

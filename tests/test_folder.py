@@ -100,6 +100,7 @@ def test_csv_gives_the_same_posts_as_jsonl(tmp_path: Path) -> None:
         ("2019-04-30", datetime(2019, 4, 30, tzinfo=UTC)),
         ("2019-04-30T12:00:00Z", datetime(2019, 4, 30, 12, tzinfo=UTC)),
         (1556625600, datetime(2019, 4, 30, 12, tzinfo=UTC)),
+        (1556625600000, datetime(2019, 4, 30, 12, tzinfo=UTC)),
         (1556625600.5, datetime(2019, 4, 30, 12, 0, 0, 500000, tzinfo=UTC)),
         (2019, None),
         ("yesterday", None),

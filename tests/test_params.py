@@ -68,7 +68,7 @@ BAD = [
     ("split.limit", "all"),
     ("split.seed", 1.5),
     ("split.by", "hashtag"),
-    ("split.near_duplicate_bits", 11),
+    ("split.near_duplicate_bits", 65),
     ("split.near_duplicate_bits", -1),
     ("split.same_caption_words", 0),
     ("vocab.min_word_count", 0),

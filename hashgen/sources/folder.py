@@ -20,9 +20,9 @@ class FolderSource:
 
     Each row of `metadata.jsonl` or `metadata.csv` is a post: `file_name` relative to the metadata file, the text in
     `text` or `caption`; optional `id` (default: the file's path below the folder), `hashtags` and `seed_hashtags` (a
-    list, or a string parted by blanks or commas), `author` (only a hash of it is kept, keyed with `salt`), `date` (ISO
-    8601, UTC unless it says otherwise, or epoch seconds), `licence` or `license`. Subfolders may hold metadata of their
-    own (train/metadata.jsonl). `counts` says what was wrong with the rest. salt: None keeps no author.
+    list, or a string parted by blanks or commas), `author` (only a hash of it is kept, keyed with `salt`), `date` (as
+    `read_date` reads it), `licence` or `license`. Subfolders may hold metadata of their own (train/metadata.jsonl).
+    `counts` says what was wrong with the rest. salt: None keeps no author.
     """
 
     total: int | None = None
@@ -109,13 +109,14 @@ def _walk(folder: Path) -> tuple[list[Path], set[str]]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, Row | BrokenRow]]:
-    header, rows = csv_rows(path)
-    if header and ("file_name" not in header or not {"text", "caption"} & set(header)):
-        found = ", ".join(header)[:200]
-        raise HashgenError(
-            f"{path}: needs the columns file_name and text (or caption), parted by commas; found {found}"
-        )
-    return rows
+    def check_header(header: list[str]) -> None:
+        if "file_name" not in header or not {"text", "caption"} & set(header):
+            found = ", ".join(header)[:200]
+            raise HashgenError(
+                f"{path}: needs the columns file_name and text (or caption), parted by commas; found {found}"
+            )
+
+    return csv_rows(path, check_header)
 
 
 def _file_name(row: Row) -> PurePosixPath:

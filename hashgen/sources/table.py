@@ -1,7 +1,10 @@
 """Posts from the rows of a table: CSV, TSV, JSON Lines or Parquet, of any size."""
 
 import base64
+import contextlib
+import functools
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -91,23 +94,21 @@ class TableSource:
             return parquet_rows(file, list(dict.fromkeys(self._columns.values())))
         if kind in _JSON:
             return self._json_rows(file)
-        header, rows = csv_rows(file, _DELIMITERS[kind])
-        if header:
-            self._check_header(file, header)
-        return rows
+        return csv_rows(file, functools.partial(self._check_header, file), _DELIMITERS[kind])
 
     def _json_rows(self, file: Path) -> Rows:
         """The rows of a JSON Lines file; as it has no header, its columns are those that any row has."""
         missing = set(self._columns.values())
         found: list[str] | None = None
-        for number, (line, row) in enumerate(json_rows(file, MAX_JSON_LINE), start=1):
-            if not isinstance(row, BrokenRow):
-                found = list(row) if found is None else found
-                missing -= row.keys()
-            if number == _ROWS_TO_JUDGE and found is not None:
-                needed = (self._columns[role] for role in ("caption", "image"))
-                self._check_columns(file, missing.intersection(needed), found)
-            yield line, row
+        with contextlib.closing(json_rows(file, MAX_JSON_LINE)) as rows:
+            for number, (line, row) in enumerate(rows, start=1):
+                if not isinstance(row, BrokenRow):
+                    found = list(row) if found is None else found
+                    missing -= row.keys()
+                if number == _ROWS_TO_JUDGE and found is not None:
+                    needed = (self._columns[role] for role in ("caption", "image"))
+                    self._check_columns(file, missing.intersection(needed), found)
+                yield line, row
         if found is not None:
             self._check_columns(file, missing, found)
 
@@ -122,9 +123,9 @@ class TableSource:
         return rows
 
     def _check_header(self, file: Path, header: list[str]) -> None:
-        twice = next((name for name in header if name and header.count(name) > 1), None)
+        twice = [name for name, times in Counter(header).items() if name and times > 1]
         if twice:
-            raise HashgenError(f"{file}: two columns are named {twice[:100]!r}; rename one")
+            raise HashgenError(f"{file}: two columns are named {twice[0][:100]!r}; rename one")
         if any("\0" in name for name in header):
             raise HashgenError(f"{file}: no text (UTF-16, or another format); save it as UTF-8")
         self._check_columns(file, set(self._columns.values()) - set(header), header)

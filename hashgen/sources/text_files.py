@@ -1,11 +1,12 @@
 """Rows of CSV and JSON Lines files, one at a time, in bounded memory; what is damaged is told, row by row."""
 
+import contextlib
 import csv
 import gzip
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -22,31 +23,39 @@ MAX_LINE = 2**20
 _NO_LINE = "\0\n"
 
 
-def csv_rows(path: Path, delimiter: str = ",") -> tuple[list[str], Iterator[tuple[int, Row | BrokenRow]]]:
-    """The header of a CSV file, and its rows: the line each ends on, and its values by column or what is wrong with it.
+def csv_rows(
+    path: Path, check_header: Callable[[list[str]], None], delimiter: str = ","
+) -> Iterator[tuple[int, Row | BrokenRow]]:
+    """The rows of a CSV file: the line each ends on, and its values by column or what is wrong with it.
 
-    path: UTF-8, quoted as Excel does, gzipped if its name ends in .gz. The header's names are stripped; it is empty for
-    an empty file. An empty value is None. Raises HashgenError for what spoils the whole file.
+    path: UTF-8, quoted as Excel does, gzipped if its name ends in .gz. check_header is given the stripped names of the
+    columns before the first row, and may raise; an empty file has none and no rows. An empty value is None. Raises
+    HashgenError for what spoils the whole file.
     """
-    reader = csv.reader(_lines(path, MAX_LINE), delimiter=delimiter, strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-    except csv.Error as error:
-        raise HashgenError(f"{path}: its first line is no header ({error}); it must name the columns") from error
-    return header, _csv_records(reader, header)
+    # Closed by hand, lest an error leaves the file to the garbage collector.
+    with contextlib.closing(_lines(path, MAX_LINE)) as lines:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        try:
+            header = [name.strip() for name in next(reader, [])]
+        except csv.Error as error:
+            raise HashgenError(f"{path}: its first line is no header ({error}); it must name the columns") from error
+        if header:
+            check_header(header)
+            yield from _csv_records(reader, header)
 
 
-def json_rows(path: Path, max_line: int = MAX_LINE) -> Iterator[tuple[int, Row | BrokenRow]]:
+def json_rows(path: Path, max_line: int = MAX_LINE) -> Generator[tuple[int, Row | BrokenRow], None, None]:
     """The rows of a JSON Lines file: the line of each, and its object or what is wrong with it; NaN is None.
 
     path: UTF-8, gzipped if its name ends in .gz. max_line: bytes; a longer one is a broken row. Raises HashgenError
     for what spoils the whole file.
     """
-    for number, line in enumerate(_lines(path, max_line), start=1):
-        if line == _NO_LINE:
-            yield number, BrokenRow(f"a NUL character, or a line over {max_line // 2**20} MiB")
-        elif line.strip():
-            yield number, _caught(_json_row, line)
+    with contextlib.closing(_lines(path, max_line)) as lines:
+        for number, line in enumerate(lines, start=1):
+            if line == _NO_LINE:
+                yield number, BrokenRow(f"a NUL character, or a line over {max_line // 2**20} MiB")
+            elif line.strip():
+                yield number, _caught(_json_row, line)
 
 
 def _csv_records(reader: "Reader", header: list[str]) -> Iterator[tuple[int, Row | BrokenRow]]:
@@ -88,7 +97,7 @@ def _caught(parse: Callable[..., Row], *values: object) -> Row | BrokenRow:
         return error
 
 
-def _lines(path: Path, max_line: int) -> Iterator[str]:
+def _lines(path: Path, max_line: int) -> Generator[str, None, None]:
     """The lines of a text file with their ends; _NO_LINE for one longer than `max_line` bytes.
 
     Bytes that are not UTF-8 come as surrogates. A byte order mark is left out.
