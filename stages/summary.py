@@ -10,6 +10,7 @@ import typer
 
 from hashgen.errors import HashgenError
 from hashgen.files import read_json
+from hashgen.progress import is_quiet
 from stages.command import run
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ def main(
     baselines: Annotated[Path, typer.Option(help="Metrics of the stage baselines.")],
     report: Annotated[Path, typer.Option(help="The page that the stage report wrote; only named.")],
 ) -> None:
-    """Print the scores of the last run, the path of the report and the next commands to try."""
+    """Print the scores of the last run, the path of the report and the next commands to try; nothing if quiet."""
+    if is_quiet():
+        return
     scores, others = read_json(evaluate, "evaluate"), read_json(baselines, "baselines")
     try:
         lines = summarise(scores, others, report)

@@ -102,6 +102,14 @@ def test_off_a_terminal_the_lines_are_plain(tmp_path: Path, capsys: pytest.Captu
     assert lines == summarise(*metrics(), Path("reports/report.html"))
 
 
+def test_quiet_prints_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HASHGEN_QUIET", "1")
+    run(tmp_path, *metrics())
+    assert capsys.readouterr().out == ""
+
+
 def test_missing_metrics_and_figures_say_what_to_do(tmp_path: Path) -> None:
     missing = tmp_path / "none.json"
     with pytest.raises(HashgenError, match="the stage evaluate makes it"):
