@@ -39,7 +39,7 @@ def row(lines: list[str], name: str) -> str:
 def test_it_shows_the_score_the_ceiling_the_blind_ones_the_report_and_three_commands() -> None:
     lines = summarise(*metrics(), Path("reports/report.html"))
     assert "1,234 test posts" in lines[0]
-    assert row(lines, "model").split() == "model 0.700 [0.690, 0.710] 0.400 [0.000, 0.400]".split()
+    assert row(lines, "model").split() == ["model", "0.700", "[0.690,", "0.710]", "0.400", "[0.000,", "0.400]"]
     assert row(lines, "ceiling").split() == ["ceiling", "0.800", "0.500"]
     assert "0.300 [0.290, 0.310]" in row(lines, "without picture")
     assert "0.200 [0.190, 0.210]" in row(lines, "without caption")
