@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+import instaloader
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +23,7 @@ from PIL import Image
 from hashgen import params
 from hashgen.posts import write_shards
 from hashgen.sources import Source
+from hashgen.sources.instaloader_dump import InstaloaderSource
 from hashgen.sources.table import TableSource
 
 T = TypeVar("T")
@@ -80,8 +82,35 @@ def in_parquet(files: list[bytes], folder: Path) -> tuple[Source, Callable[[], I
     return table_source(path), pictures
 
 
+def in_a_dump(files: list[bytes], folder: Path) -> tuple[Source, Callable[[], Iterable[bytes]]]:
+    """A download folder of instaloader; its own loader writes the JSON."""
+    target = folder / "#some"
+    target.mkdir()
+    context = instaloader.Instaloader(quiet=True).context
+    for number, data in enumerate(files):
+        width, height = Image.open(io.BytesIO(data)).size
+        node = {
+            "__typename": "GraphImage",
+            "shortcode": f"CODE{number}",
+            "id": str(number),
+            "is_video": False,
+            "dimensions": {"width": width, "height": height},
+            "owner": {"id": str(number % 100)},
+            "taken_at_timestamp": 1_500_000_000 + number,
+            "edge_media_to_caption": {"edges": [{"node": {"text": f"words of post {number} #some #tags"}}]},
+        }
+        (target / f"{number}.jpg").write_bytes(data)
+        instaloader.save_structure_to_file(instaloader.Post(context, node), str(target / f"{number}.json.xz"))
+    section = params.InstaloaderSource(path=str(folder), carousel="first", video="skip")
+    return InstaloaderSource(section, folder, _SALT), lambda: (path.read_bytes() for path in target.glob("*.jpg"))
+
+
 # A source of another kind needs a function here that lays out the pictures for it.
-LAYOUTS = {"table, CSV with files": in_csv, "table, Parquet with bytes": in_parquet}
+LAYOUTS = {
+    "table, CSV with files": in_csv,
+    "table, Parquet with bytes": in_parquet,
+    "instaloader folder": in_a_dump,
+}
 
 
 def decode_all(pictures: Iterable[bytes]) -> int:

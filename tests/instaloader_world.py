@@ -105,9 +105,11 @@ class World:
 def picture(name: str, size: tuple[int, int], orientation: int = 1) -> bytes:
     """A JPEG in the colour of a name."""
     stream = io.BytesIO()
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    Image.new("RGB", size, tuple(random.Random(name).randbytes(3))).save(stream, "JPEG", exif=exif)
+    beside: dict[str, Any] = {}
+    if orientation != 1:
+        beside["exif"] = Image.Exif()
+        beside["exif"][0x0112] = orientation
+    Image.new("RGB", size, tuple(random.Random(name).randbytes(3))).save(stream, "JPEG", **beside)
     return stream.getvalue()
 
 

@@ -60,7 +60,7 @@ def test_all_fields_of_a_row(tmp_path: Path) -> None:
             source="folder",
             caption="soup #food",
             hashtags=["Lunch", "5"],
-            seed_hashtags=["food", "#love"],
+            seed_hashtags=["food", "love"],
             author=hash_author("ann", SALT),
             date=datetime(2019, 4, 30, 10, tzinfo=UTC),
             image=b"picture images/a.jpg",

@@ -1,5 +1,6 @@
 """The source instaloader on folders that the real instaloader wrote: posts, order, counts, what to do when empty."""
 
+import io
 import lzma
 import os
 import socket
@@ -9,6 +10,7 @@ from typing import Any
 
 import instaloader
 import pytest
+from PIL import Image
 
 from hashgen.errors import HashgenError
 from hashgen.posts import Post
@@ -275,3 +277,32 @@ def test_posts_come_one_by_one(world: World, tmp_path: Path) -> None:
     for path in folder.iterdir():
         path.unlink()
     assert [post.image for post in posts] == []
+
+
+def test_pictures_lose_what_is_written_beside_their_pixels(tmp_path: Path) -> None:
+    world = World()
+    node = world.post("GEO")
+    exif = Image.Exif()
+    exif[0x010E] = "planted place"
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(world.pictures[node["display_url"]])).save(stream, "JPEG", quality="keep", exif=exif)
+    world.pictures[node["display_url"]] = stream.getvalue()
+    world.download(tmp_path, node)
+    (post,), _ = read(tmp_path)
+    assert b"planted place" in stream.getvalue() and b"planted place" not in (post.image or b"")
+    before, after = (
+        Image.open(io.BytesIO(data)).convert("RGB").tobytes() for data in (stream.getvalue(), post.image or b"")
+    )
+    assert before == after
+
+
+def test_types_by_their_newer_names(tmp_path: Path) -> None:
+    world = World()
+    folder = world.download(
+        tmp_path, world.post("NEW"), world.carousel("MANY", [(80, 60), (60, 80)], taken_at_timestamp=SECOND + 1)
+    )
+    for path in folder.glob("*.json.xz"):
+        text = lzma.decompress(path.read_bytes()).replace(b'"Graph', b'"XDTGraph')
+        path.write_bytes(lzma.compress(text))
+    posts, _ = read(tmp_path, carousel="all")
+    assert [(post.id, post.media_index) for post in posts] == [("NEW", 0), ("MANY", 0), ("MANY", 1)]

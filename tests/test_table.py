@@ -34,7 +34,7 @@ def test_all_columns_of_a_row(tmp_path: Path, kind: str) -> None:
             id="17",
             source="table",
             caption=row["text"],  # type: ignore[arg-type]
-            hashtags=["Lunch", "#food", "5"],
+            hashtags=["Lunch", "food", "5"],
             seed_hashtags=["food", "love"],
             author=hash_author("ann", SALT),
             date=datetime(2019, 4, 30, 10, tzinfo=UTC),
@@ -204,3 +204,41 @@ def test_broken_csv_rows(tmp_path: Path) -> None:
     posts, counts = read(saved(tmp_path / "p.csv", text.encode() + b"caf\xe9,a.jpg\r\n"))
     assert [post.caption for post in posts] == ["x", "z"]
     assert (counts.rows, counts.broken_rows) == (7, 5)
+
+
+def test_bare_quotes_between_tabs(tmp_path: Path) -> None:
+    lines = [
+        "id\tcaption\timage",
+        '4\t"quoted ""as"" Excel\tdoes"\ta.jpg',
+        '1\t"Hello" world\ta.jpg',
+        '2\t"unclosed\ta.jpg',
+        "3\tplain\ta.jpg",
+    ]
+    lines += ["5\ttoo few", '6\t12" pizza\ta.jpg']
+    (tmp_path / "a.jpg").write_bytes(b"picture")
+    path = tmp_path / "posts.tsv"
+    path.write_text("\n".join(lines) + "\n")
+    posts, counts = read(path, id="id", caption="caption", image="image")
+    captions = {post.id: post.caption for post in posts}
+    assert captions["1"] == '"Hello" world' and captions["3"] == "plain" and captions["6"] == '12" pizza'
+    assert captions["2"] == '"unclosed' and captions["4"] == 'quoted "as" Excel\tdoes'
+    assert (counts.rows, counts.broken_rows, counts.rows_without_file) == (6, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "image", "path"),
+    [
+        ("data:image/jpeg;base64,cGljdHVyZQ==", b"picture", None),
+        (base64.b64encode(b"picture" * 1000).decode(), b"picture" * 1000, None),
+        ("https://host.example/a.jpg?sig=secret#x", None, "https://host.example/a.jpg"),
+    ],
+)
+def test_pictures_in_text(tmp_path: Path, value: str, image: bytes | None, path: str | None) -> None:
+    posts, _ = read(written(tmp_path / "posts.csv", [{"caption": "x", "image": value}]))
+    assert (posts[0].image, posts[0].image_path) == (image, path)
+
+
+def test_a_file_by_its_url(tmp_path: Path) -> None:
+    (tmp_path / "a b.jpg").write_bytes(b"here")
+    posts, _ = read(written(tmp_path / "posts.csv", [{"caption": "x", "image": (tmp_path / "a b.jpg").as_uri()}]))
+    assert posts[0].image == b"here"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hashgen import params
 from hashgen.errors import HashgenError
+from hashgen.images import BadImage
 from hashgen.posts import Post
 from hashgen.sources.authors import hash_author
 from hashgen.sources.instaloader_files import (
@@ -20,8 +21,9 @@ from hashgen.sources.instaloader_files import (
     printable,
 )
 from hashgen.sources.instaloader_json import Medium, Record, read_record
-from hashgen.sources.picture_files import read_picture
+from hashgen.sources.picture_files import MAX_PIXELS, read_picture
 from hashgen.sources.rows import BrokenRow, RowCounts
+from hashgen.stripping import strip_metadata
 
 
 class InstaloaderSource:
@@ -153,7 +155,7 @@ class InstaloaderSource:
             kind=kind,
             media_index=place,
             n_media=len(record.media),
-            image=None if file is None else read_picture(folder.path / file),
+            image=None if file is None else _read_bare(folder.path / file),
             # Not the file's own name, which may hold the account's.
             image_path=None if file is None else f"{record.shortcode}{number}{Path(file).suffix.lower()}",
         )
@@ -174,3 +176,12 @@ class InstaloaderSource:
         else:
             found = "no .json or .json.xz of a post, as instaloader writes them; mend scrape.instaloader.path"
         raise HashgenError(f"{self._path}: {found}")
+
+
+def _read_bare(path: Path) -> bytes | None:
+    """A picture without EXIF and the like, which may say where its people live; a damaged one as it is."""
+    data = read_picture(path)
+    try:
+        return data and strip_metadata(data, MAX_PIXELS)
+    except BadImage:
+        return data

@@ -73,6 +73,10 @@ def read_record(path: Path, counts: RowCounts) -> Record | None:
     value = _load(path)
     if at(value, "instaloader", "node_type") not in (None, "Post"):
         return None
+    node = at(value, "node")
+    if isinstance(name := at(node, "__typename"), str):
+        # Instagram's newer queries name their types so, and some versions of instaloader saved them as they were.
+        node["__typename"] = name.removeprefix("XDT")
     try:
         post = instaloader.load_structure(cast(Any, _Offline()), value)
         return _record(cast(instaloader.Post, post), value["node"], counts)

@@ -7,6 +7,8 @@ VIDEOS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
 
 # A bound on memory: what is larger is no picture of a post.
 MAX_FILE = 2**28
+# Pixels of a picture that must be decoded.
+MAX_PIXELS = 100_000_000
 
 
 def read_picture(path: Path) -> bytes | None:

@@ -82,7 +82,7 @@ def read_text(row: Row, key: str) -> str | None:
 
 
 def read_hashtags(row: Row, key: str) -> list[str] | None:
-    """Hashtags from a list, or from text parted by blanks, commas or semicolons; None where there is no value.
+    """Hashtags without `#` from a list, or text parted by blanks, commas or semicolons; None where there is no value.
 
     Raises BrokenRow for anything else.
     """
@@ -93,7 +93,7 @@ def read_hashtags(row: Row, key: str) -> list[str] | None:
         raise BrokenRow(f"{key} is neither a list nor text")
     if value is None:
         return None
-    return [tag for tag in (read_text({key: tag}, key) for tag in value) if tag]
+    return [bare for tag in value if (bare := (read_text({key: tag}, key) or "").lstrip("#＃"))]
 
 
 def read_date(value: object, counts: RowCounts) -> datetime | None:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
@@ -31,6 +32,9 @@ _NOTHING = ("", "NaN", "nan", "None", "null", "NULL", "<NA>", "NaT", "\\N")
 # How they write whole numbers once a column has gaps: 12.0, 1.7e+16.
 _WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0+|-?[0-9](\.[0-9]+)?e\+[0-9]{2}")
 
+# What is longer is no path, but a picture in base64.
+_LONGEST_PATH = 4096
+
 Rows = Iterator[tuple[int, Row | BrokenRow]]
 
 
@@ -39,11 +43,11 @@ class TableSource:
 
     path: a CSV, TSV or JSON Lines file (.csv, .tsv, .jsonl, .ndjson, also with .gz after it), a Parquet file, or a
     folder of Parquet files, read in the order of their names. section.columns says which column holds what. Pictures
-    are paths (absolute or relative to the table's folder), bytes, or {bytes, path}, of which the bytes come first; in
-    JSON these bytes are base64. Without an id, `<file>:<row>` stands for it, which more rows at the end leave as it is.
-    Dates are as `read_date` reads them, or Arrow's, UTC where they name no zone. An empty text, NaN, None and null mean
-    nothing; so do these words, but for captions. Only a hash of authors is kept, keyed with `salt`; None keeps none.
-    `counts` says what was wrong with the rest.
+    are paths (absolute or relative to the table's folder), bytes, or {bytes, path}, of which the bytes come first; as
+    text, bytes are base64 or a data URL. Without an id, `<file>:<row>` stands for it, which more rows at the end leave
+    as it is. Dates are as `read_date` reads them, or Arrow's, UTC where they name no zone. An empty text, NaN, None and
+    null mean nothing; so do these words, but for captions. Of authors only a hash is kept, keyed with `salt`; None keeps
+    none. `counts` says what was wrong with the rest.
 
     Raises HashgenError for a table that is not there, of no known kind or (Parquet only; `posts` does so for the
     others) without the columns.
@@ -227,7 +231,19 @@ def _picture(value: object) -> tuple[bytes | None, str | None]:
     if data is not None and not isinstance(data, bytes):
         raise BrokenRow("image is neither a path nor bytes")
     name = read_text({"image": _present(path, "image")}, "image")
-    return data or None, None if name is None else name.replace("\\", "/")
+    if name is not None and data is None:
+        if name.startswith("data:"):  # RFC 2397
+            return _from_base64(name.partition(";base64,")[2]), None
+        if len(name) > _LONGEST_PATH:
+            return _from_base64(name), None
+    return data or None, None if name is None else _bare_path(name)
+
+
+def _bare_path(name: str) -> str:
+    """A path as this system has them; of an address nothing that may be a signature."""
+    if "://" in name:
+        return unquote(urlsplit(name).path) if name.startswith("file://") else re.split("[?#]", name)[0]
+    return name.replace("\\", "/")
 
 
 def _from_base64(text: str) -> bytes | None:

@@ -28,20 +28,26 @@ def csv_rows(
 ) -> Iterator[tuple[int, Row | BrokenRow]]:
     """The rows of a CSV file: the line each ends on, and its values by column or what is wrong with it.
 
-    path: UTF-8, quoted as Excel does, gzipped if its name ends in .gz. check_header is given the stripped names of the
+    path: UTF-8, quoted as Excel does, gzipped if its name ends in .gz. Values parted by tabs may hold bare quotes, as
+    databases write them. check_header is given the stripped names of the
     columns before the first row, and may raise; an empty file has none and no rows. An empty value is None. Raises
     HashgenError for what spoils the whole file.
     """
     # Closed by hand, lest an error leaves the file to the garbage collector.
     with contextlib.closing(_lines(path, MAX_LINE)) as lines:
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        taken: list[str] = []
+        reader = csv.reader(_noted(lines, taken), delimiter=delimiter, strict=True)
         try:
             header = [name.strip() for name in next(reader, [])]
         except csv.Error as error:
             raise HashgenError(f"{path}: its first line is no header ({error}); it must name the columns") from error
         if header:
             check_header(header)
-            yield from _csv_records(reader, header)
+            for number, row in _csv_records(reader, header, taken):
+                if isinstance(row, BrokenRow) and delimiter == "\t":
+                    yield from _unquoted(header, taken, number)
+                else:
+                    yield number, row
 
 
 def json_rows(path: Path, max_line: int = MAX_LINE) -> Generator[tuple[int, Row | BrokenRow], None, None]:
@@ -58,8 +64,22 @@ def json_rows(path: Path, max_line: int = MAX_LINE) -> Generator[tuple[int, Row 
                 yield number, _caught(_json_row, line)
 
 
-def _csv_records(reader: "Reader", header: list[str]) -> Iterator[tuple[int, Row | BrokenRow]]:
+def _noted(lines: Iterator[str], taken: list[str]) -> Iterator[str]:
+    for line in lines:
+        taken.append(line)
+        yield line
+
+
+def _unquoted(header: list[str], lines: list[str], last: int) -> Iterator[tuple[int, Row | BrokenRow]]:
+    """The rows of lines up to number `last`, each one by itself and its quotes a part of it."""
+    for number, line in enumerate(lines, start=last - len(lines) + 1):
+        yield number, _caught(_csv_row, header, line.rstrip("\r\n").split("\t"))
+
+
+def _csv_records(reader: "Reader", header: list[str], taken: list[str]) -> Iterator[tuple[int, Row | BrokenRow]]:
+    """The rows as the reader has them; `taken` holds the lines of each while it is yielded."""
     while True:
+        taken.clear()
         try:
             values = next(reader)
         except StopIteration:
