@@ -8,15 +8,17 @@ export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint lock check-machine
+.PHONY: help setup repro test lint lock docs-images check-machine
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: $(STAMP)  ## build .venv with the pinned packages (5-6 GB, once)
 
-repro: $(STAMP)  ## run the pipeline: what is up to date is not run again
-	@dvc repro
+repro: $(STAMP)  ## run the pipeline: what is up to date is not run again (Q=1: only the scores)
+	@$(if $(Q),HASHGEN_QUIET=1 dvc repro --quiet,dvc repro)
+	@python -m stages.summary --evaluate metrics/evaluate.json --baselines metrics/baselines.json \
+	  --report reports/report.html
 
 test: lint  ## lint, types, import contracts and all tests
 	python -m pytest -q
@@ -30,6 +32,9 @@ lint: $(STAMP)  ## ruff, mypy and the import contracts
 lock:  ## make requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-annotate --quiet --upgrade --output-file requirements.lock
+
+docs-images: repro  ## make the pictures in docs/images from this run
+	python docs/make_images.py plots/cards/grid.png reports/report.html docs/images
 
 $(STAMP): requirements.lock | check-machine
 	@echo "Setting up .venv: torch with its CUDA libraries is most of 6 GB on disk (3 GB to download), once."

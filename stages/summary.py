@@ -1,0 +1,109 @@
+"""The closing box of `make repro`: scores in short, where the report is, what to try next; no stage of the pipeline."""
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from hashgen.errors import HashgenError
+from hashgen.files import read_json
+from hashgen.progress import is_quiet
+from stages.command import run
+
+if TYPE_CHECKING:
+    from hashgen.report.scoring import Score
+
+WIDTH = 80
+NEXT = (
+    'python -m stages.suggest photo.jpg --caption "slow sunday morning"',
+    "dvc exp run -S train.lstm.hidden=256",
+    "python -m stages.compare . HEAD",
+)
+_COLUMNS = {"f1": "F1", "bleu4": "BLEU-4"}
+_LINES, _PLAIN = "┌─┐│└┘", "+-+|++"
+
+
+def main(
+    evaluate: Annotated[Path, typer.Option(help="Metrics of the stage evaluate.")],
+    baselines: Annotated[Path, typer.Option(help="Metrics of the stage baselines.")],
+    report: Annotated[Path, typer.Option(help="The page that the stage report wrote; only named.")],
+) -> None:
+    """Print the scores of the last run, the path of the report and the next commands to try; nothing if quiet."""
+    if is_quiet():
+        return
+    scores, others = read_json(evaluate, "evaluate"), read_json(baselines, "baselines")
+    try:
+        lines = summarise(scores, others, report)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise HashgenError(f"{evaluate}: lacks a figure ({error}); run the pipeline again: dvc repro -f") from error
+    if sys.stdout.isatty() and shutil.get_terminal_size().columns >= WIDTH:
+        lines = draw_box(lines, _LINES if _can_print(_LINES, sys.stdout) else _PLAIN)
+    print("\n".join(lines))
+
+
+def summarise(evaluate: Mapping[str, Any], baselines: Mapping[str, Any], report: Path) -> list[str]:
+    """The lines of the box, without its frame, at most `WIDTH` - 4 long unless the path of the report is longer.
+
+    Scores are those of the test posts, with 95 % intervals; beside them the ceiling or, where none is known (on real
+    posts), the baseline that is best by F1. Raises KeyError if a figure is missing.
+    """
+    from hashgen.report.scoring import NAMES, headlines, score_rows
+
+    rows = {score.name: score for score in score_rows(evaluate, baselines, "test")}
+    best = next(line.baseline_name for line in headlines(evaluate, baselines) if line.key == "f1")
+    table = {"model": rows[NAMES["both"]]}
+    if "ceiling" in rows:
+        table["ceiling"] = rows["ceiling"]
+    elif best is not None:
+        table["best baseline"] = rows[best]
+    table |= {"without picture": rows[NAMES["no_image"]], "without caption": rows[NAMES["no_caption"]]}
+    note = [f"best baseline: {best}"] if "best baseline" in table else []
+    return [
+        f"Scores on {evaluate['test']['both']['posts']:,} test posts, which chose nothing",
+        "",
+        f"{'':16}{_COLUMNS['f1']:24}{_COLUMNS['bleu4']}",
+        *(_line(name, score) for name, score in table.items()),
+        *note,
+        "",
+        f"report: {report}",
+        "next, after source .venv/bin/activate:",
+        *(f"  {command}" for command in NEXT),
+    ]
+
+
+def _line(name: str, score: "Score") -> str:
+    cells = []
+    for key in _COLUMNS:
+        figure = score.figures[key]
+        text = "-" if figure is None else f"{figure.value:.3f}"
+        if figure is not None and figure.interval is not None:
+            text += " [{:.3f}, {:.3f}]".format(*figure.interval)
+        cells.append(text)
+    return f"{name:16}{cells[0]:24}{cells[1]}".rstrip()
+
+
+def draw_box(lines: Sequence[str], frame: str) -> list[str]:
+    """Put a frame of `WIDTH` columns around lines, wider if one is longer.
+
+    frame: the characters for the upper left corner, horizontal, upper right, vertical, lower left, lower right.
+    """
+    left, across, right, side, low_left, low_right = tuple(frame)
+    inner = max(WIDTH - 4, *(len(line) for line in lines))
+    rim = across * (inner + 2)
+    body = [f"{side} {line:{inner}} {side}" for line in lines]
+    return [f"{left}{rim}{right}", *body, f"{low_left}{rim}{low_right}"]
+
+
+def _can_print(text: str, stream: TextIO) -> bool:
+    try:
+        text.encode(stream.encoding or "ascii")
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    run(main)
