@@ -46,7 +46,7 @@ def test_help_says_what_a_stage_does_without_loading_torch(stage: str) -> None:
     hook = f"import atexit, sys; atexit.register(lambda: print('TORCH' if 'torch' in sys.modules else 'light')); {code}"
     done = subprocess.run([sys.executable, "-c", hook], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "--params" in done.stdout and "light" in done.stdout
+    assert "--quiet" in done.stdout and "light" in done.stdout
 
 
 @pytest.mark.parametrize(
