@@ -100,16 +100,10 @@ class InstagramClient:
         return read_page(data)
 
     def _post(self, code: str) -> ListedPost:
-        self._context.answer = None
         try:
             return read_post(instaloader.Post.from_shortcode(self._context, code)._asdict())
-        except (BadResponseException, PostChangedException):
-            # Without an answer it was the start page that was not understood.
-            if self._context.answer is None:
-                raise _not_understood("start page") from None
-            raise NotFound from None
         # No hiccup, and too dear to be asked for three times: there may be many such posts.
-        except _SHAPES as error:
+        except (BadResponseException, PostChangedException, *_SHAPES) as error:
             raise _not_understood(type(error).__name__) from None
 
     def _ask(self, question: Callable[[], T]) -> T:
