@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from typing import Self, TypeVar
 
 from tqdm import tqdm
@@ -28,11 +29,14 @@ def progress(items: Iterable[T], *, total: int | None, unit: str, label: str) ->
     if is_quiet():
         yield from items
         return
+    items = iter(items)
+    # What has to be done before there is a first one is no part of the rate.
+    first = list(islice(items, 1))
     if sys.stderr.isatty():
-        yield from tqdm(items, total=total, unit=f" {unit}", desc=label, leave=False, dynamic_ncols=True)
+        yield from tqdm(chain(first, items), total=total, unit=f" {unit}", desc=label, leave=False, dynamic_ncols=True)
         return
     start = last = time.monotonic()
-    for done, item in enumerate(items, start=1):
+    for done, item in enumerate(chain(first, items), start=1):
         yield item
         now = time.monotonic()
         if now - last >= PLAIN_SECONDS:

@@ -50,20 +50,29 @@ def main(
     section = read_params(params).scrape
     source = _open_source(section, home, state or home / "scrape", refresh)
     seen: Counter[str] = Counter()
+    shards, empty = 0, None
     try:
         shards = _write(source, section.source, seen, out, truth)
     except OSError as error:
         if full := disk_full(error):
             raise HashgenError(f"{out}: {full.what}; {full.advice()}", full.exit_code) from error
         raise
+    except _NoPosts as error:
+        if not source.metrics():
+            raise
+        empty = error
     counts = {f"with_{name}": seen[name] for name in ("image", "author", "date", "seed_hashtags")}
     summary = {"source": section.source, "posts": seen["posts"], **counts, "shards": shards, **source.metrics()}
     write_json(metrics, summary)
     for warning in source.warnings():
         print(f"warning: {warning}", file=sys.stderr)
-    if source.fault:
-        raise source.fault
+    if fault := source.fault or empty:
+        raise fault
     done("scrape", f"{seen['posts']:,} posts from {section.source}, {seen['image']:,} with a picture")
+
+
+class _NoPosts(HashgenError):
+    """A source that gave no posts: what it met instead is told before the stage fails."""
 
 
 def _open_source(section: Scrape, home: Path, state: Path, refresh: bool) -> Source:
@@ -92,7 +101,7 @@ def _write(source: Source, name: str, seen: Counter[str], out: Path, truth: Path
         posts = progress(source.posts(), total=source.total, unit="posts", label="scrape")
         write_shards(_counted(posts, seen), folder)
         if not seen["posts"]:
-            raise source.fault or HashgenError(f"scrape.source: {name} gave no posts; mend scrape.{name}")
+            raise _NoPosts(f"scrape.source: {name} gave no posts; mend scrape.{name}")
         table = source.truth() if isinstance(source, SampleSource) else TRUTH_SCHEMA.empty_table()
         pq.write_table(table, truth_file, compression="zstd")
         return len(shard_paths(folder))

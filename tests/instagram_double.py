@@ -55,7 +55,8 @@ class Instagram:
 
     kinds: "video" or the children's kinds of a carousel. faults: what is answered instead, by the place of the listing
     request, from 0; a function changes the good answer. every: a fault for all listing requests from a place on.
-    picture_faults: by post number, one a try.
+    picture_faults: by post number, one a try. post_faults: what is answered instead of a post's own page. expired:
+    posts whose addresses are of long ago.
     """
 
     hashtags: dict[str, list[int]]
@@ -65,6 +66,8 @@ class Instagram:
     faults: dict[int, Fault] = dataclasses.field(default_factory=dict)
     every: tuple[int, Fault] | None = None
     picture_faults: dict[int, list[Answer | None]] = dataclasses.field(default_factory=dict)
+    post_faults: dict[int, Answer | None] = dataclasses.field(default_factory=dict)
+    expired: set[int] = dataclasses.field(default_factory=set)
     listings: list[tuple[str, str | None]] = dataclasses.field(default_factory=list)
     details: list[int] = dataclasses.field(default_factory=list)
     fetched: list[tuple[int, int]] = dataclasses.field(default_factory=list)
@@ -119,7 +122,7 @@ class Instagram:
             "shortcode": code_of(number),
             "edge_media_to_caption": {"edges": [{"node": {"text": f"Caption {number} #food #हिन्दी"}}]},
             "taken_at_timestamp": 1_500_000_000 + number,
-            "display_url": url(number),
+            "display_url": url(number, expired=number in self.expired),
             "owner": {"id": f"99000{number % 7}"},
             "is_video": kind == "video",
             "edge_media_to_comment": {"count": 1, "edges": [{"node": {"text": "Rude comment"}}]},
@@ -132,10 +135,12 @@ class Instagram:
             node["edge_sidecar_to_children"] = {"edges": children}
         return node
 
-    def _post(self, form: Mapping[str, str]) -> Answer:
+    def _post(self, form: Mapping[str, str]) -> Answer | None:
         assert form["doc_id"] == POST
         number = int(json.loads(form["variables"])["shortcode"][1:])
         self.details.append(number)
+        if number in self.post_faults:
+            return self.post_faults[number]
         kind = self.kinds.get(number, "image")
         media = {
             "code": code_of(number),
@@ -144,7 +149,7 @@ class Instagram:
             "taken_at": 1_500_000_000 + number,
             "caption": {"text": f"Caption {number} #food"},
             "user": {"pk": f"99000{number % 7}", "username": "owner-name", "full_name": "owner-name"},
-            "image_versions2": {"candidates": [{"url": url(number, fresh=True)}]},
+            "image_versions2": {"candidates": [{"url": url(number)}]},
             "usertags": {"in": [{"user": {"username": "tagged-person"}}]},
             "location": {"name": "some-place"},
         }
@@ -153,7 +158,7 @@ class Instagram:
                 {
                     "code": code_of(number),
                     "media_type": 2 if child == "video" else 1,
-                    "image_versions2": {"candidates": [{"url": url(number, place, fresh=True)}]},
+                    "image_versions2": {"candidates": [{"url": url(number, place)}]},
                 }
                 for place, child in enumerate(kind)
             ]
@@ -167,10 +172,9 @@ class Instagram:
         return Answer(200, picture(number, child), {"Content-Type": "image/jpeg"})
 
 
-def url(number: int, child: int = 0, fresh: bool = False) -> str:
-    return (
-        f"https://scontent.cdninstagram.com/v/t51/{number}_{child}.jpg?oh=s1gnature&oe={'7fffffff' if fresh else '1'}"
-    )
+def url(number: int, child: int = 0, expired: bool = False) -> str:
+    until = "1" if expired else "7fffffff"
+    return f"https://scontent.cdninstagram.com/v/t51/{number}_{child}.jpg?oh=s1gnature&oe={until}"
 
 
 def json_answer(value: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:

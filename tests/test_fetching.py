@@ -14,6 +14,7 @@ from PIL import Image
 from hashgen.images import read_header, read_image
 from hashgen.sources import fetching
 from hashgen.sources.fetching import FetchFault, Refused
+from hashgen.sources.transport import read_retry_after
 from tests.picture_cdn import (
     EARLIER,
     EXPIRED_URL,
@@ -95,6 +96,7 @@ def html() -> Answer:
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
+        (Answer(403), "http_403"),
         (Answer(404), "http_404"),
         (Answer(410), "http_410"),
         (Answer(400), "http_4xx"),
@@ -126,7 +128,7 @@ def test_permanent_faults_cost_one_request(cdn: Cdn, reply: Answer, reason: str)
     assert (len(cdn.requests), cdn.clock.slept) == (1, [])
 
 
-@pytest.mark.parametrize("status", [401, 403, 429])
+@pytest.mark.parametrize("status", [401, 429])
 @pytest.mark.parametrize(
     ("told", "seconds"),
     [
@@ -149,8 +151,13 @@ def test_refusals_end_at_once(cdn: Cdn, status: int, told: str | None, seconds: 
 def test_refusals_with_other_expired_parts_are_refusals(cdn: Cdn) -> None:
     assert isinstance(cdn.fault(Answer(401), url=EXPIRED_URL), Refused)
     assert isinstance(cdn.fault(Answer(429), url=EXPIRED_URL), Refused)
-    assert isinstance(cdn.fault(Answer(403), url=URL.replace("oe=", "foe=" + EARLIER + "&oe=")), Refused)
-    assert isinstance(cdn.fault(Answer(403, headers={"Content-Length": "5"}, cut_after=0)), Refused)
+
+
+def test_what_is_forbidden_is_so_for_its_address(cdn: Cdn) -> None:
+    other = URL.replace("oe=", "foe=" + EARLIER + "&oe=")
+    cut = Answer(403, headers={"Content-Length": "5"}, cut_after=0)
+    for fault in (cdn.fault(Answer(403), url=other), cdn.fault(cut)):
+        assert (fault.reason, fault.permanent, isinstance(fault, Refused)) == ("http_403", True, False)
 
 
 def test_a_server_that_is_busy_for_long_is_left_alone(cdn: Cdn) -> None:
@@ -192,7 +199,9 @@ def passing_replies() -> dict[str, tuple[Reply, str]]:
 def test_passing_faults_get_three_tries_with_growing_waits(cdn: Cdn, name: str) -> None:
     reply, reason = passing_replies()[name]
     fault = cdn.fault(reply)
-    assert (fault.reason, fault.permanent) == (reason, False)
+    # How much of a reset comes through is the system's affair.
+    reasons = ("network", "truncated") if name == "reset in the body" else (reason,)
+    assert fault.reason in reasons and not fault.permanent
     assert len(cdn.requests) == 3
     assert cdn.waits == [2.0, 8.0]
 
@@ -240,12 +249,13 @@ def test_pictures_are_spaced_by_the_rate(cdn: Cdn) -> None:
         for _ in range(2):
             fetcher.fetch(URL)
     assert np.diff(starts).tolist() == [1.0, 1.0, 1.0, 100.25, 1.0]
-    assert cdn.clock.slept == [0.75, 0.75, 0.75, 0.75]
+    # The first one waits too: a process that was killed may have fetched just before.
+    assert cdn.clock.slept == [1.0, 0.75, 0.75, 0.75, 0.75]
 
 
 def test_tries_keep_the_rate_too(cdn: Cdn) -> None:
     assert cdn.fault(Answer(500), per_minute=2).reason == "http_5xx"
-    assert cdn.clock.slept == [2.0, 28.0, 8.0, 22.0]
+    assert cdn.clock.slept == [30.0, 2.0, 28.0, 8.0, 22.0]
 
 
 def test_metadata_goes_and_turned_pictures_are_turned(cdn: Cdn) -> None:
@@ -268,5 +278,5 @@ def test_large_pictures_are_resized_after_their_size_was_judged(cdn: Cdn) -> Non
 @settings(deadline=None)
 @given(st.text() | st.from_regex(r"\A\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d( \w{3}| [+-]\d{4})?\Z"))
 def test_any_retry_after_is_seconds_or_nothing(value: str) -> None:
-    seconds = fetching._retry_after(value, NOW)
+    seconds = read_retry_after(value, NOW)
     assert seconds is None or 0 <= seconds < 10**12

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashgen.sources.instagram_answers import read_page, read_post, read_redirect, read_refusal
+from hashgen.sources.instagram_answers import is_login_page, read_page, read_post, read_redirect, read_refusal, says_no
 from tests.instagram_double import Instagram
 
 VALUES = st.recursive(
@@ -39,6 +39,20 @@ def test_pages_of_any_shape_are_read_or_not_understood(page: dict[str, Any]) -> 
 def test_any_body_is_a_refusal_or_not(status: int, body: str, logged_in: bool) -> None:
     refusal = read_refusal(status, {}, body, logged_in=logged_in)
     assert (refusal is not None) or status not in (401, 403, 429)
+
+
+@settings(deadline=None)
+@given(st.integers(200, 599), st.text() | VALUES.map(json.dumps))
+def test_any_body_says_no_or_not(status: int, body: str) -> None:
+    assert not (says_no(status, body) and is_login_page(status, body))
+    assert says_no(status, body) or status in (200, 404, 408) or not 400 <= status < 500
+
+
+def test_login_pages_are_known() -> None:
+    page = '<!DOCTYPE html><form id="loginForm">'
+    assert is_login_page(200, page) and is_login_page(200, "\n<html>Log in</html>")
+    assert not is_login_page(404, page) and not is_login_page(200, "<p>blog inside</p>")
+    assert not is_login_page(200, '{"a": "<log in>"}')
 
 
 def test_a_caption_that_speaks_of_refusals_is_none() -> None:

@@ -14,7 +14,7 @@ class Log:
 
     def __init__(self) -> None:
         self.requests: list[float] = []
-        self.refused: list[tuple[float, float, str]] = []
+        self.refused: list[tuple[float, float, str, int]] = []
 
     def add_request(self, at: float) -> None:
         self.requests.append(at)
@@ -25,10 +25,10 @@ class Log:
     def last_request(self) -> float | None:
         return max(self.requests, default=None)
 
-    def add_refusal(self, at: float, until: float, what: str) -> None:
-        self.refused.append((at, until, what))
+    def add_refusal(self, at: float, until: float, what: str, exit_code: int) -> None:
+        self.refused.append((at, until, what, exit_code))
 
-    def refusals(self) -> list[tuple[float, float, str]]:
+    def refusals(self) -> list[tuple[float, float, str, int]]:
         return self.refused
 
     def end_refusals(self) -> None:

@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 from hashgen.errors import HashgenError
 from hashgen.locks import locked
 from hashgen.posts import write_shards
+from hashgen.progress import progress
 from stages.scrape import main
 from tests.instagram_double import SECRETS, Instagram, json_answer
 from tests.test_instagram_kills import Quick
@@ -138,6 +139,41 @@ def test_a_refusal_that_is_used_ends_well(tmp_path: Path, double: TlsDouble, ins
     assert done.returncode == 0 and done.stdout == "scrape: 12 posts from instagram, 12 with a picture\n"
     (line,) = done.stderr.splitlines()
     assert line.startswith("warning: Instagram asked to wait (429)")
+
+
+def test_a_run_without_posts_tells_why(tmp_path: Path, double: TlsDouble, instagram: Instagram) -> None:
+    done = run(tmp_path, double, hashtags=["nosuchtag"])
+    assert done.returncode == 1 and "#nosuchtag 0 (not found)" in done.stderr and "newer" not in done.stderr
+    found = json.loads((tmp_path / "metrics/scrape.json").read_text())
+    assert found["posts"] == 0 and found["hashtags"]["nosuchtag"]["status"] == "not_found"
+    instagram.hashtags["few"] = [1, 2, 3, 4]
+    instagram.picture_faults = {post: [Answer(404)] for post in (1, 2, 3, 4)}
+    done = run(tmp_path, double, hashtags=["few"])
+    assert done.returncode == 1 and "rejected: http_404 4" in done.stderr, done.stderr
+    found = json.loads((tmp_path / "metrics/scrape.json").read_text())
+    assert found["rejected"] == {"http_404": 4} and found["hashtags"]["few"]["got"] == 0
+    assert not (tmp_path / "data/raw").exists()
+
+
+def test_the_clock_of_progress_starts_at_the_first_post(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("hashgen.progress.time.monotonic", lambda: now)
+    monkeypatch.delenv("HASHGEN_QUIET", raising=False)
+
+    def posts() -> Iterator[int]:
+        nonlocal now
+        now += 3600
+        yield 1
+        now += 5
+        yield 2
+        now += 5
+        yield 3
+
+    for _ in progress(posts(), total=None, unit="posts", label="scrape"):
+        now += 1
+    assert capsys.readouterr().err == "scrape: 3 posts, 0.2 posts/s\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -6,32 +6,36 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin
 
 import requests
 import urllib3
 
 from hashgen.images import BadImage, check_image
-from hashgen.sources.transport import CONNECT_TIMEOUT, READ_TIMEOUT, TimedAdapter, unlogged
+from hashgen.sources.transport import (
+    CONNECT_TIMEOUT,
+    LONGEST_WAIT,
+    READ_TIMEOUT,
+    TimedAdapter,
+    read_retry_after,
+    unlogged,
+)
 from hashgen.stripping import strip_metadata
 
 MAX_BYTES = 32 * 2**20  # of a body as it is sent, and as it is unpacked
-DEADLINE = 60.0  # seconds for one try, redirects included
+DEADLINE = 60.0  # seconds for all tries of a picture together, waits between them not counted
 MAX_REDIRECTS = 3
 # Seconds before the second and the third try, times 0.5..1.5 by chance.
 WAITS = (2.0, 8.0)
-# A server that is busy for longer, in seconds, is left alone.
-LONGEST_WAIT = 60.0
 
 # The same address fails again.
 PERMANENT = (
+    "http_403",  # of this address; many in a row mean something else
     "http_404",
     "http_410",
     "http_4xx",  # any other
     "http_other",  # neither a success with a body, nor a redirect, nor an error
-    "url_expired",  # the signed address is good no more; new metadata has a new one
+    "url_expired",  # the signed address is good no more
     "not_https",
     "foreign_host",  # not Instagram's CDN
     "redirects",  # too many
@@ -44,11 +48,11 @@ PASSING = ("truncated", "empty", "timeout", "network", "http_5xx")
 # A certificate that is not the host's: no picture's fault, and no cure in asking again at once.
 UNTRUSTED = "tls"
 # The server asks to stop.
-REFUSALS = ("http_401", "http_403", "http_429", "http_503")
+REFUSALS = ("http_401", "http_429", "http_503")
 REASONS = (*PERMANENT, *PASSING, UNTRUSTED, *REFUSALS)
 
 _REDIRECTS = (301, 302, 303, 307, 308)
-_REFUSED = (401, 403, 429)
+_REFUSED = (401, 429)
 # No user, no port but 443, no number, and nothing between host and path that another parser may read otherwise.
 _ADDRESS = re.compile(
     r"https://(?:[a-z0-9_-]{1,63}\.)+(?:cdninstagram\.com|fbcdn\.net)(?::443)?(?=[/?#]|\Z)", re.ASCII | re.IGNORECASE
@@ -63,7 +67,8 @@ _PIECE = 2**16
 class FetchFault(Exception):
     """No picture. reason: one of REASONS, which is all that the message says: addresses are signed.
 
-    permanent: the same address will fail again. Otherwise all tries were made (but for `tls`), and later may be better.
+    permanent: the same address will fail again. Otherwise no try or time is left (but for `tls`), and later may be
+    better.
     retry_after: seconds that the server asked to wait, None if it did not say.
     """
 
@@ -75,7 +80,7 @@ class FetchFault(Exception):
 
 
 class Refused(FetchFault):
-    """The server asks to stop: 401, 429, 403 that is not due to an expired address, 503 for more than LONGEST_WAIT.
+    """The server asks to stop: 401, 429, 503 for more than LONGEST_WAIT.
 
     status: of HTTP. Never tried again.
     """
@@ -87,6 +92,8 @@ class Refused(FetchFault):
 
 class PictureFetcher:
     """Fetches pictures one at a time, the starts of any two tries at least 60 / `per_minute` seconds apart.
+
+    The first one waits as long too: another process may have fetched until just now.
 
     Proxies and CA bundles come from `session` and its environment as in requests, TLS is always verified; of the
     session's headers only User-Agent is sent, of its cookies none. min_side, max_pixels: as `check_image`; max_side:
@@ -110,23 +117,24 @@ class PictureFetcher:
         self._gap = 60 / per_minute
         self._max_side, self._min_side, self._max_pixels = max_side, min_side, max_pixels
         self._sleep, self._monotonic, self._now, self._chance = sleep, monotonic, now, chance
-        self._next_start = monotonic()
+        self._next_start = monotonic() + self._gap
         self._ends = 0.0
         self._adapter = TimedAdapter(lambda: self._ends - self._monotonic())
 
     def fetch(self, url: str) -> bytes:
         """A picture, complete, upright and without metadata.
 
-        Passing faults get three tries with growing waits, as long as the server asks for at least; all others one.
-        Raises FetchFault, of which Refused means that nothing more should be asked for now.
+        Passing faults get up to three tries in DEADLINE seconds, with growing waits, as long as the server asks for at
+        least; all others one. Raises FetchFault, of which Refused means that nothing more should be asked for now.
         """
+        self._ends = self._monotonic() + DEADLINE
         for wait in WAITS:
             try:
                 return self._clean(self._transfer(url))
             except FetchFault as fault:
-                if fault.reason not in PASSING:
+                if fault.reason not in PASSING or self._monotonic() >= self._ends:
                     raise
-                self._sleep(max(wait * (0.5 + self._chance()), fault.retry_after or 0.0))
+                self._wait(max(wait * (0.5 + self._chance()), fault.retry_after or 0.0))
         return self._clean(self._transfer(url))
 
     def close(self) -> None:
@@ -146,7 +154,6 @@ class PictureFetcher:
         """The body behind an address, redirects followed: one try."""
         _check_address(url)
         self._pace()
-        self._ends = self._monotonic() + DEADLINE
         with _as_faults(), unlogged():
             for _ in range(1 + MAX_REDIRECTS):
                 with closing(self._ask(url)) as response:
@@ -160,8 +167,12 @@ class PictureFetcher:
     def _pace(self) -> None:
         wait = self._next_start - self._monotonic()
         if wait > 0:
-            self._sleep(wait)
+            self._wait(wait)
         self._next_start = self._monotonic() + self._gap
+
+    def _wait(self, seconds: float) -> None:
+        self._sleep(seconds)
+        self._ends += seconds
 
     def _ask(self, url: str) -> requests.Response:
         # Past the session: it would add cookies and .netrc, and read the bodies of redirects to their ends.
@@ -175,9 +186,10 @@ class PictureFetcher:
         status, now = response.status_code, self._now()
         if status == 200:
             return
-        if status == 403 and (_is_expired(url, now) or _SPENT.search(_start_of_body(response))):
-            raise FetchFault("url_expired")
-        retry_after = _retry_after(response.headers.get("Retry-After"), now)
+        if status == 403:
+            expired = _is_expired(url, now) or _SPENT.search(_start_of_body(response))
+            raise FetchFault("url_expired" if expired else "http_403")
+        retry_after = read_retry_after(response.headers.get("Retry-After"), now)
         if status in _REFUSED or (status == 503 and (retry_after or 0.0) > LONGEST_WAIT):
             raise Refused(status, retry_after)
         if status == 408:
@@ -206,20 +218,6 @@ def _redirected(url: str, target: str) -> str:
 def _is_expired(url: str, now: float) -> bool:
     expiry = _EXPIRY.search(url)
     return expiry is not None and int(expiry[1], 16) <= now
-
-
-def _retry_after(value: str | None, now: float) -> float | None:
-    """Seconds from a Retry-After of seconds or of a date (RFC 9110, 10.2.3); None for anything else."""
-    if value is None:
-        return None
-    if re.fullmatch(r"\s*[0-9]{1,9}\s*", value, re.ASCII):
-        return float(value)
-    try:
-        date = parsedate_to_datetime(value)
-        date = date.replace(tzinfo=UTC) if date.tzinfo is None else date
-        return max(0.0, date.timestamp() - now)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
 
 
 @contextmanager

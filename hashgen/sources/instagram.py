@@ -108,12 +108,12 @@ class InstagramSource:
                 self._collect(state, signals)
                 if signals.number is not None:
                     # What ended collecting must not end the export too.
-                    yield from state.posts()
+                    yield from state.posts(self._salt is not None)
                     return
-            yield from state.posts()
+            yield from state.posts(self._salt is not None)
 
     def metrics(self) -> dict[str, Any]:
-        """For each hashtag how many posts were wanted and got and how its listing stands; rejected posts by reason."""
+        """Posts wanted and got of each hashtag and how its listing stands; rejected posts by reason; nodes of none."""
         return self._metrics
 
     def warnings(self) -> list[str]:
@@ -129,7 +129,8 @@ class InstagramSource:
         missing = [hashtag for hashtag in self._hashtags if self._refresh or self._is_missing(state, hashtag)]
         stop = self._try(state, signals, missing) if missing else None
         statuses = self._statuses(state, self._hashtag if isinstance(stop, Refusal) else None)
-        self._metrics = {"hashtags": statuses, "rejected": state.rejected()}
+        counts = {"rejected": state.rejected(), "broken_nodes": state.broken_nodes()}
+        self._metrics = {"hashtags": statuses, **counts}
         self.total = state.total()
         if stop is not None:
             self._end(stop)
@@ -212,9 +213,10 @@ class InstagramSource:
             f"{len(short):,} of {len(statuses):,} hashtags gave fewer than {self._settings.per_hashtag:,} posts:"
             f" {named}; HASHGEN_REFRESH=1 asks for them again"
         )
+        if rejected := self._metrics["rejected"]:
+            message += "; rejected: " + ", ".join(f"{reason} {number:,}" for reason, number in rejected.items())
         if not self.total and self.fault is None:
-            remedy = "mend scrape.instagram.hashtags, or try a newer instaloader (pip install -U instaloader)"
-            self.fault = HashgenError(f"{message}; {remedy}", ExitCode.ANSWER)
+            self.fault = HashgenError(f"{message}; mend scrape.instagram.hashtags", ExitCode.PARAMETERS)
         elif self._settings.on_shortfall == "fail" and self.fault is None:
             self.fault = HashgenError(f"scrape.instagram.on_shortfall: {message}, accept goes on with what is there")
         else:

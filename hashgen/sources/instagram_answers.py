@@ -2,16 +2,19 @@
 
 import dataclasses
 import json
+import re
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from hashgen.sources.stops import ExitCode, Refusal
+from hashgen.sources.transport import LONGEST_WAIT, read_retry_after
 
 _ATTENTION = ("checkpoint", "challenge", "feedback_required", "consent_required", "suspended", "account_disabled")
 _LOGIN = ("login_required", "require_login")
+_LOGIN_PAGE = re.compile(r"\blog-?\s?in", re.IGNORECASE)
 _WAIT = ("wait a few minutes", "rate limit", "try again later", "too many")
 _ATTENTION_PATHS = ("/challenge", "/checkpoint", "/accounts/suspended", "/accounts/disabled", "/consent")
 _KINDS = {"GraphSidecar": "carousel", "XDTGraphSidecar": "carousel"}
@@ -58,20 +61,20 @@ def read_page(data: Mapping[str, Any]) -> Page:
 
     Raises KeyError, TypeError or ValueError for any other shape, also if no node of many holds a post.
     """
-    nodes = [edge["node"] for edge in data["edges"]]
-    posts = [post for post in map(_read_node, nodes) if post is not None]
-    if nodes and not posts:
+    edges = data["edges"]
+    posts = [post for post in map(_read_edge, edges) if post is not None]
+    if edges and not posts:
         raise ValueError("no post in any node")
     info = data["page_info"]
     cursor = info.get("end_cursor") if info.get("has_next_page") else None
     if cursor is not None and not isinstance(cursor, str):
         raise TypeError("a cursor that is no text")
-    return Page(tuple(posts), len(nodes) - len(posts), cursor or None)
+    return Page(tuple(posts), len(edges) - len(posts), cursor or None)
 
 
-def _read_node(node: Any) -> ListedPost | None:
+def _read_edge(edge: Any) -> ListedPost | None:
     try:
-        return read_post(node)
+        return read_post(edge["node"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError, IndexError):
         return None
 
@@ -120,12 +123,13 @@ def _read_caption(node: Mapping[str, Any]) -> str | None:
 def read_refusal(status: int, headers: Mapping[str, str], body: str, *, logged_in: bool) -> Refusal | None:
     """The refusal that an answer means, by its status and what its JSON says; None for any other answer."""
     said = _said(body)
-    after = _retry_after(headers)
+    after = read_retry_after(headers.get("Retry-After"), time.time())
     if found := next((word for word in _ATTENTION if word in said), None):
         return _attention(found, after)
     wants_login = any(word in said for word in _LOGIN)
     asks_to_wait = any(word in said for word in _WAIT)
-    if status == 429 or (asks_to_wait and (logged_in or not wants_login)):
+    is_busy = status >= 500 and (after or 0.0) > LONGEST_WAIT
+    if status == 429 or is_busy or (asks_to_wait and (logged_in or not wants_login)):
         return Refusal(f"Instagram asked to wait ({status})", ExitCode.WAIT, retry_after=after)
     if status == 401 or wants_login:
         return login_refusal(str(status), logged_in=logged_in, retry_after=after)
@@ -137,7 +141,8 @@ def read_refusal(status: int, headers: Mapping[str, str], body: str, *, logged_i
 def read_redirect(url: str, location: str, *, logged_in: bool) -> Refusal | None:
     """The refusal that a redirect from `url` means; None for one to any other page."""
     path = urlsplit(urljoin(url, location)).path
-    if path.startswith("/accounts/login"):
+    # The second is that of www.facebook.com.
+    if path.startswith(("/accounts/login", "/login")):
         return login_refusal("sent to the login page", logged_in=logged_in)
     if found := next((start for start in _ATTENTION_PATHS if path.startswith(start)), None):
         return _attention(found.rpartition("/")[2], None)
@@ -157,25 +162,34 @@ def _attention(why: str, retry_after: float | None) -> Refusal:
     return Refusal(f"the account needs attention ({why})", ExitCode.ATTENTION, remedy, retry_after)
 
 
+def is_login_page(status: int, body: str) -> bool:
+    """Whether the page to log in came as a good answer, in place of JSON."""
+    return status == 200 and body.lstrip().startswith("<") and _LOGIN_PAGE.search(body) is not None
+
+
+def says_no(status: int, body: str) -> bool:
+    """Whether an answer that is no refusal says no all the same: the same question will get the same answer.
+
+    Not so 404, which is an answer, and 408, which is the network's.
+    """
+    if status == 200:
+        return bool(_parsed(body).get("status", "ok") != "ok")
+    return 400 <= status < 500 and status not in (404, 408)
+
+
 def _said(body: str) -> str:
     """What the JSON of an unhappy answer says about why, in lower case; nothing of its data."""
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    if not isinstance(answer, dict) or answer.get("status") == "ok":
+    answer = _parsed(body)
+    if answer.get("status") == "ok":
         return ""
     words = [str(answer.get(key, "")) for key in ("message", "error_type", "error_title", "category")]
     words += [key for key in ("require_login", "checkpoint_url", "challenge") if answer.get(key)]
     return " ".join(words).lower()
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the header Retry-After asks for, whether it gives a number or a date; None without it."""
-    value = headers.get("Retry-After", "").strip()
-    if value.isdecimal():
-        return float(value)
+def _parsed(body: str) -> dict[str, Any]:
     try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(tz=UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return answer if isinstance(answer, dict) else {}

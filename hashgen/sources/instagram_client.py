@@ -5,7 +5,8 @@ instaloader's own waits, repeats and files are switched off: what is asked, when
 
 import json
 import re
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,23 +24,31 @@ from instaloader.exceptions import (
 from hashgen.sources.instagram_answers import (
     ListedPost,
     Page,
+    is_login_page,
     login_refusal,
     read_page,
     read_post,
     read_redirect,
     read_refusal,
+    says_no,
 )
 from hashgen.sources.instagram_login import Login
 from hashgen.sources.politeness import Politeness
 from hashgen.sources.stops import ExitCode, Refusal, Stop
+from hashgen.sources.transport import TimedAdapter, read_retry_after
 
 T = TypeVar("T")
 
-REQUEST_SECONDS = 30.0
+REQUEST_SECONDS = 30.0  # for a whole answer
 _ATTEMPTS = 3
 _REDIRECTS = 3
 _REFUSED = [401, 403, 429]
-_ADDRESS = re.compile(r"\?[^\s'\"]*")
+_LONGEST_BODY = 32 * 2**20  # bytes
+_PIECE = 2**16
+# Answers of another shape than expected end in these.
+_SHAPES = (LookupError, TypeError, ValueError, AttributeError)
+# What is quoted is Instagram's or of its data, and addresses may be signed.
+_QUOTED = re.compile(r"[\"'“]|https?:")
 _LONGEST_LINE = 300
 
 
@@ -70,8 +79,8 @@ class InstagramClient:
         return self._ask(lambda: self._page(hashtag, cursor))
 
     def post(self, code: str) -> ListedPost:
-        """A single post with all its children and fresh addresses; costs a request. Raises NotFound if it is gone."""
-        return self._ask(lambda: read_post(self._node(code)))
+        """A single post with all its children; costs a request. Raises NotFound if it is gone."""
+        return self._ask(lambda: self._post(code))
 
     def _page(self, hashtag: str, cursor: str | None) -> Page:
         self._context.cursor, self._context.answer = cursor, None
@@ -88,28 +97,20 @@ class InstagramClient:
             self._context.cursor = None
         if data is None and _is_missing(self._context.answer):
             raise NotFound
-        page = read_page(data)
-        if page.broken:
-            self._context.error(f"{page.broken} nodes of a page hold no post")
-        return page
+        return read_page(data)
 
-    def _node(self, code: str) -> Mapping[str, Any]:
-        self._context.answer = None
+    def _post(self, code: str) -> ListedPost:
         try:
-            post = instaloader.Post.from_shortcode(self._context, code)
-        except (BadResponseException, PostChangedException):
-            # Without an answer it was the start page that was not understood.
-            if self._context.answer is None:
-                raise
-            raise NotFound from None
-        node: Mapping[str, Any] = post._asdict()
-        return node
+            return read_post(instaloader.Post.from_shortcode(self._context, code)._asdict())
+        # No hiccup, and too dear to be asked for three times: there may be many such posts.
+        except (BadResponseException, PostChangedException, *_SHAPES) as error:
+            raise _not_understood(type(error).__name__) from None
 
     def _ask(self, question: Callable[[], T]) -> T:
         """Ask, and ask again with growing waits where that may help."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                answer = question()
+                return question()
             except Refusal as refusal:
                 refusal.until = self._politeness.refuse(refusal)
                 raise
@@ -121,22 +122,11 @@ class InstagramClient:
                 told = self._context.refusal_of(error)
                 told.until = self._politeness.refuse(told)
                 raise told from None
-            # Answers of another shape than expected end in these.
-            except (
-                InstaloaderException,
-                requests.RequestException,
-                LookupError,
-                TypeError,
-                ValueError,
-                AttributeError,
-            ) as error:
+            except (InstaloaderException, requests.RequestException, *_SHAPES) as error:
                 self._context.error(f"{type(error).__name__}: {error}")
                 if attempt == _ATTEMPTS:
                     raise _stop_of(error) from None
-                self._politeness.back_off(attempt)
-            else:
-                self._politeness.accept()
-                return answer
+                self._politeness.back_off(attempt, self._context.retry_after or 0.0)
         raise AssertionError("unreachable")
 
 
@@ -166,15 +156,33 @@ def _not_understood(why: str) -> Stop:
     return Stop(f"Instagram's answer was not understood ({why})", ExitCode.ANSWER, remedy)
 
 
+def _read(response: requests.Response) -> str:
+    """The body of an answer, kept in it as requests does. Raises Stop if it is too long."""
+    body = bytearray()
+    for piece in response.iter_content(_PIECE):
+        body += piece
+        if len(body) > _LONGEST_BODY:
+            raise _not_understood("too long")
+    response._content = bytes(body)
+    return body.decode(errors="replace")
+
+
 class _Rate(instaloader.RateController):
     """Puts our politeness in the place of instaloader's."""
 
     def __init__(self, context: instaloader.InstaloaderContext, politeness: Politeness) -> None:
         super().__init__(context)
         self._politeness = politeness
+        self.ends = 0.0
 
     def wait_before_query(self, query_type: str) -> None:
         self._politeness.before_request()
+        self.ends = time.monotonic() + REQUEST_SECONDS
+
+    def time_left(self) -> float:
+        """Seconds that the request in hand may still take. Raises Stop on a signal."""
+        self._politeness.wait(0.0)
+        return self.ends - time.monotonic()
 
     def handle_429(self, query_type: str) -> None:
         """Never sleep: a refusal ends the run."""
@@ -184,12 +192,13 @@ class _Context(instaloader.InstaloaderContext):
     """instaloader's context: quiet, one attempt a request, its queries begun at a cursor, its answers watched."""
 
     def __init__(self, politeness: Politeness, login: Login | None, log: Path) -> None:
+        rate = _Rate(self, politeness)
         super().__init__(
             sleep=False,
             quiet=True,
             max_connection_attempts=1,
             request_timeout=REQUEST_SECONDS,
-            rate_controller=lambda context: _Rate(context, politeness),
+            rate_controller=lambda context: rate,
             fatal_status_codes=_REFUSED,
             iphone_support=False,
         )
@@ -200,18 +209,26 @@ class _Context(instaloader.InstaloaderContext):
             [] if login is None else [login.user, *(value for value in login.cookies.values() if len(value) > 3)]
         )
         self._redirects = 0
+        self._wants_json = False
+        self.retry_after: float | None = None
         if login is not None:
             self.load_session(login.user, login.cookies)  # type: ignore[no-untyped-call]
-        self._session.hooks["response"] = [self._watch]
+        self._adapter = TimedAdapter(rate.time_left)
+        self._watch_over(self._session)
+
+    def _watch_over(self, session: requests.Session) -> None:
+        session.hooks["response"] = [self._watch]
+        session.mount("https://", self._adapter)
 
     def log(self, *msg: Any, sep: str = "", end: str = "\n", flush: bool = False) -> None:
         self.error(sep.join(str(part) for part in msg))
 
     def error(self, msg: Any, repeat_at_end: bool = True) -> None:
-        line = _ADDRESS.sub("?…", " ".join(str(msg).split()))[:_LONGEST_LINE]
+        line = _QUOTED.split(" ".join(str(msg).split()))[0][:_LONGEST_LINE]
         for secret in self._secrets:
             line = line.replace(secret, "…")
         if line:
+            self._log.touch(mode=0o600)
             with self._log.open("a", encoding="utf-8") as stream:
                 stream.write(f"{line}\n")
 
@@ -225,9 +242,14 @@ class _Context(instaloader.InstaloaderContext):
         use_post: bool = False,
     ) -> dict[str, Any]:
         session = session or self._session
-        session.hooks["response"] = [self._watch]
+        self._watch_over(session)
         self._redirects = 0
-        return super().get_json(path, params, host, session, response_headers, use_post)
+        self.retry_after = None
+        self._wants_json = True
+        try:
+            return super().get_json(path, params, host, session, response_headers, use_post)
+        finally:
+            self._wants_json = False
 
     def graphql_query(self, query_hash: str, variables: dict[str, Any], referer: str | None = None) -> dict[str, Any]:
         after = {} if self.cursor is None else {"after": self.cursor}
@@ -250,12 +272,14 @@ class _Context(instaloader.InstaloaderContext):
         """Raise the refusal that an answer means before instaloader reads it; count redirects that it will follow."""
         try:
             self._check(response)
-        except Stop:
+        except BaseException:
             response.close()
             raise
 
     def _check(self, response: requests.Response) -> None:
         logged_in = self.is_logged_in
+        body = _read(response)
+        self.retry_after = read_retry_after(response.headers.get("Retry-After"), time.time())
         if response.is_redirect:
             location = response.headers["location"]
             if refusal := read_redirect(response.url, location, logged_in=logged_in):
@@ -265,9 +289,13 @@ class _Context(instaloader.InstaloaderContext):
                 raise _not_understood("sent elsewhere")
             self._rate_controller.wait_before_query("other")
             return
-        body = response.content.decode(errors="replace")
-        if refusal := read_refusal(response.status_code, response.headers, body, logged_in=logged_in):
+        status = response.status_code
+        if refusal := read_refusal(status, response.headers, body, logged_in=logged_in):
             raise refusal
+        if self._wants_json and is_login_page(status, body):
+            raise login_refusal("the login page came", logged_in=logged_in)
+        if says_no(status, body):
+            raise _not_understood(str(status))
 
     def refusal_of(self, error: Exception) -> Refusal:
         """The refusal of an error that a later instaloader may raise by itself, its message in our words."""

@@ -7,7 +7,7 @@ from typing import Protocol
 from hashgen.params import InstagramSource as Settings
 from hashgen.posts import Post
 from hashgen.sources.authors import hash_author
-from hashgen.sources.fetching import PASSING, UNTRUSTED, FetchFault, PictureFetcher, Refused
+from hashgen.sources.fetching import UNTRUSTED, FetchFault, PictureFetcher, Refused
 from hashgen.sources.instagram_answers import ListedPost, Medium, Page
 from hashgen.sources.instagram_client import InstagramClient, NotFound
 from hashgen.sources.instagram_state import InstagramState, Listing, Picture
@@ -18,7 +18,9 @@ from hashgen.sources.stops import ExitCode, Refusal, Stop
 _BARREN_PAGES = 3
 # So many posts that were known before (or all there are), and looking for new ones is over: fewer may be strays.
 _MET_POSTS = 3
-# So many pictures in a row that fail though they might not, and it is the network's fault, not theirs.
+# Such faults may be a picture's, or the network's, or mean that nobody is served any more.
+_DOUBTFUL = ("timeout", "network", "http_5xx", "http_403")
+# So many in a row, and it is not the pictures' fault.
 _FAILED_PICTURES = 3
 
 
@@ -58,7 +60,8 @@ class Collector:
         self._salt = salt
         self._watcher = watcher
         self._kept = 0
-        self._aside: list[tuple[Post, Picture | None, str]] = []
+        self._aside: dict[str, tuple[str, Post, Picture]] = {}
+        self._failed = 0
 
     def collect(self, hashtag: str, refresh: bool) -> None:
         """Read on in the listing of a hashtag until enough posts are kept or it ends.
@@ -79,19 +82,27 @@ class Collector:
 
     def _read_on(self, hashtag: str) -> None:
         listing = self._state.listing(hashtag)
-        barren, resumed = 0, True
+        barren, resumed, asked_again = 0, True, False
         while listing.status == "open" and self._kept < self._settings.per_hashtag:
             page = self._page(hashtag, listing.cursor)
-            if page is None:
+            if page is None and listing.cursor is None and not self._kept:
                 self._save(hashtag, listing, status="not_found")
                 return
-            new, whole = self._decide_page(hashtag, page.posts, self._settings.per_hashtag)
+            posts, cursor = (page.posts, page.cursor) if page else ((), None)
+            new, whole = self._decide_page(hashtag, posts, self._settings.per_hashtag)
             if not whole:
                 return
-            # Known posts are no surprise on the page that an earlier run was at.
-            barren = 0 if new or (resumed and page.posts) else barren + 1
+            # Known posts are no surprise on the last page, nor on the one that an earlier run was at.
+            if new or (posts and (resumed or cursor is None)):
+                barren, asked_again = 0, False
+            elif not asked_again:
+                # It may be a hiccup that would cost the posts in its place.
+                asked_again = True
+                continue
+            else:
+                barren = barren + 1 if page else _BARREN_PAGES
             resumed = False
-            listing = self._save(hashtag, listing, **_progress(listing, page, barren))
+            listing = self._save(hashtag, listing, **_progress(listing, posts, cursor, barren))
 
     def _refresh(self, hashtag: str) -> None:
         """Read from the top down to known posts, and take up a listing again that had ended too early."""
@@ -120,19 +131,23 @@ class Collector:
 
     def _page(self, hashtag: str, cursor: str | None) -> Page | None:
         try:
-            return self._client.page(hashtag, cursor)
+            page = self._client.page(hashtag, cursor)
         except NotFound:
             return None
+        if page.broken:
+            self._state.set_broken_nodes(hashtag, cursor, page.broken)
+        return page
 
     def _decide_page(self, hashtag: str, posts: Sequence[ListedPost], limit: int | None) -> tuple[int, bool]:
         """Decide posts of a page. Returns how many are new under the hashtag, and whether all were looked at."""
-        new = 0
+        new, whole = 0, True
         for post in posts:
             self._politeness.wait(0.0)
-            if self._state.is_sighted(hashtag, post.id):
+            if self._state.is_sighted(hashtag, post.id) or post.id in self._aside:
                 continue
             if limit is not None and self._kept >= limit:
-                return new, False
+                whole = False
+                break
             if self._state.is_decided(post.id):
                 self._state.sight(hashtag, post.id)
             else:
@@ -141,8 +156,10 @@ class Collector:
             self._kept += kept
             self._watcher.post(kept)
             new += 1
-        self._reject_set_aside(hashtag)
-        return new, True
+        self._reject_set_aside()
+        if whole and not self._failed:
+            self._politeness.accept()
+        return new, whole
 
     def _decide(self, hashtag: str, listed: ListedPost) -> None:
         post = Post(
@@ -159,39 +176,54 @@ class Collector:
             for medium in media:
                 if medium.media_index in there:
                     continue
-                if fetched is not None:
+                if fetched is not None and fetched.reason not in _DOUBTFUL:
                     self._state.add_picture(listed.id, fetched)
-                fetched = self._fetch(listed.id, medium, n_media)
+                fetched = self._fetch(medium, n_media)
                 there[medium.media_index] = fetched.reason
         except Rejected as reason:
             self._state.decide(hashtag, post, None, str(reason))
             return
         reasons = [reason for reason in there.values() if reason is not None]
         if len(reasons) < len(there):
-            self._reject_set_aside(hashtag)
             self._state.decide(hashtag, post, fetched, None)
-        elif reasons[-1] in (*PASSING, UNTRUSTED):
-            self._set_aside(post, fetched, reasons[-1])
+            self._politeness.accept()
+        elif fetched is not None and fetched.reason in _DOUBTFUL:
+            self._aside[post.id] = (hashtag, post, fetched)
         else:
             self._state.decide(hashtag, post, fetched, reasons[-1])
 
-    def _set_aside(self, post: Post, picture: Picture | None, reason: str) -> None:
-        """Leave a post undecided until another picture says that the network is not to blame."""
-        self._aside.append((post, picture, reason))
-        if reason == UNTRUSTED or len(self._aside) >= _FAILED_PICTURES:
-            what = f"pictures cannot be fetched ({reason})"
-            raise Stop(what, ExitCode.NETWORK, "mend the connection")
+    def _weigh(self, reason: str | None) -> None:
+        """Judge by how a picture went those that failed before it. reason: None for a good one.
 
-    def _reject_set_aside(self, hashtag: str) -> None:
-        for post, picture, reason in self._aside:
-            self._state.decide(hashtag, post, picture, reason)
+        Raises Stop if it is not the pictures' fault; the posts that were set aside are then left undecided.
+        """
+        if reason == UNTRUSTED:
+            self._failed = _FAILED_PICTURES
+        elif reason in _DOUBTFUL:
+            self._failed += 1
+        else:
+            self._failed = 0
+            self._reject_set_aside()
+        if self._failed < _FAILED_PICTURES:
+            return
+        if reason == "http_403":
+            raise self._refused(Refusal("the picture servers refused to answer (403)", ExitCode.WAIT))
+        raise Stop(f"pictures cannot be fetched ({reason})", ExitCode.NETWORK, "mend the connection")
+
+    def _reject_set_aside(self) -> None:
+        for hashtag, post, picture in self._aside.values():
+            self._state.decide(hashtag, post, picture, picture.reason if picture else None)
         self._aside.clear()
+
+    def _refused(self, refusal: Refusal) -> Refusal:
+        refusal.until = self._politeness.refuse(refusal)
+        return refusal
 
     def _choose(self, post: ListedPost) -> tuple[tuple[Medium, ...], int]:
         """The pictures wanted of a post, and how many it has. Raises Rejected if it has none of that kind."""
         media, knows_children = post.media, post.knows_children
         if not knows_children and (self._settings.carousel == "all" or media[0].is_video):
-            media, knows_children = self._ask_again(post.id).media, True
+            media, knows_children = self._ask_for_all(post.id).media, True
         still = tuple(medium for medium in media if not medium.is_video)
         usable = media if self._settings.video == "thumbnail" else still
         if not usable:
@@ -200,46 +232,36 @@ class Collector:
         chosen = usable if self._settings.carousel == "all" else (still or usable)[:1]
         return chosen, len(media)
 
-    def _ask_again(self, code: str) -> ListedPost:
+    def _ask_for_all(self, code: str) -> ListedPost:
         try:
             return self._client.post(code)
         except NotFound:
             raise Rejected("gone") from None
+        except Stop as stop:
+            if stop.exit_code != ExitCode.ANSWER:
+                raise
+            raise Rejected("no_detail") from None
 
-    def _fetch(self, code: str, medium: Medium, n_media: int) -> Picture:
-        kind = "video" if medium.is_video else "image"
-        try:
-            return Picture(medium.media_index, n_media, kind, self._fetch_bytes(code, medium))
-        except FetchFault as fault:
-            return Picture(medium.media_index, n_media, kind, None, fault.reason)
-        except Rejected as rejected:
-            return Picture(medium.media_index, n_media, kind, None, str(rejected))
-
-    def _fetch_bytes(self, code: str, medium: Medium) -> bytes:
-        if not medium.url:
-            raise Rejected("no_picture")
-        try:
+    def _fetch(self, medium: Medium, n_media: int) -> Picture:
+        data, reason = None, None
+        if medium.url:
             try:
-                return self._fetcher.fetch(medium.url)
+                data = self._fetcher.fetch(medium.url)
+            except Refused as refused:
+                what = f"the picture servers asked to wait ({refused.status})"
+                raise self._refused(Refusal(what, ExitCode.WAIT, retry_after=refused.retry_after)) from None
             except FetchFault as fault:
-                if fault.reason != "url_expired":
-                    raise
-                fresh = [other.url for other in self._ask_again(code).media if other.media_index == medium.media_index]
-                if not fresh or not fresh[0]:
-                    raise
-                return self._fetcher.fetch(fresh[0])
-        except Refused as refused:
-            what = f"the picture servers asked to wait ({refused.status})"
-            refusal = Refusal(what, ExitCode.WAIT, retry_after=refused.retry_after)
-            refusal.until = self._politeness.refuse(refusal)
-            raise refusal from None
+                reason = fault.reason
+            self._weigh(reason)
+        else:
+            reason = "no_picture"
+        return Picture(medium.media_index, n_media, "video" if medium.is_video else "image", data, reason)
 
 
-def _progress(listing: Listing, page: Page, barren: int) -> dict[str, object]:
+def _progress(listing: Listing, posts: Sequence[ListedPost], cursor: str | None, barren: int) -> dict[str, object]:
     """How a listing stands after a whole page: its changed fields."""
-    if page.cursor is None and (page.posts or barren >= _BARREN_PAGES):
-        return {"status": "ended_early", "cursor": None if page.posts else listing.cursor}
+    if cursor is None and posts:
+        return {"status": "ended_early", "cursor": None}
     if barren >= _BARREN_PAGES:
-        return {"status": "repeating" if page.posts else "ended_early"}
-    # An empty or repeated page may be a hiccup that would cost the posts in its place: it is asked for once more.
-    return {} if barren == 1 else {"cursor": page.cursor or listing.cursor}
+        return {"status": "repeating" if posts else "ended_early"}
+    return {"cursor": cursor or listing.cursor}

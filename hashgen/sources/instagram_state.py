@@ -15,7 +15,7 @@ from typing import Any
 from hashgen.errors import HashgenError
 from hashgen.posts import Post
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS posts (
     arrival INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -54,6 +54,13 @@ CREATE TABLE IF NOT EXISTS listings (
     refresh_cursor TEXT,    -- of its page in work
     PRIMARY KEY (policy, hashtag)
 );
+CREATE TABLE IF NOT EXISTS broken_nodes (
+    policy TEXT NOT NULL,
+    hashtag TEXT NOT NULL,
+    cursor TEXT NOT NULL,   -- of their page; empty for the first
+    number INTEGER NOT NULL,
+    PRIMARY KEY (policy, hashtag, cursor)
+);
 CREATE TABLE IF NOT EXISTS requests (at REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS requests_by_time ON requests (at);
 CREATE TABLE IF NOT EXISTS refusals (
@@ -61,10 +68,12 @@ CREATE TABLE IF NOT EXISTS refusals (
     at REAL NOT NULL,
     until REAL NOT NULL,
     what TEXT NOT NULL,
+    exit_code INTEGER NOT NULL DEFAULT 3,
     over INTEGER NOT NULL DEFAULT 0
 );
 CREATE TEMP TABLE wanted (hashtag TEXT PRIMARY KEY);
 """
+_FROM_VERSION_1 = "ALTER TABLE refusals ADD COLUMN exit_code INTEGER NOT NULL DEFAULT 3;"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -108,9 +117,11 @@ class InstagramState:
             path.touch(mode=0o600)  # for the eyes of its owner
             self._db = sqlite3.connect(path, timeout=60)
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, _VERSION):
+            if version not in (0, 1, _VERSION):
                 raise HashgenError(f"{path}: of another version of hashgen; name another folder: --state")
             self._db.execute("PRAGMA temp_store = MEMORY")
+            if version == 1:
+                self._db.executescript(f"BEGIN; {_FROM_VERSION_1} PRAGMA user_version = {_VERSION}; COMMIT;")
             self._db.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
         except (OSError, sqlite3.OperationalError) as error:
             raise HashgenError(f"{path}: cannot be opened ({error}); name another folder: --state") from error
@@ -219,7 +230,7 @@ class InstagramState:
             self._db.execute("DELETE FROM wanted")
             self._db.executemany("INSERT INTO wanted VALUES (?)", ((hashtag,) for hashtag in hashtags))
 
-    def posts(self) -> Iterator[Post]:
+    def posts(self, keep_author: bool) -> Iterator[Post]:
         """The kept posts of the wanted hashtags in order of arrival, those of one carousel one after another."""
         rows = self._db.execute(
             "SELECT id, caption, author, date FROM posts WHERE policy = ? AND reason IS NULL"
@@ -232,7 +243,7 @@ class InstagramState:
                 "source": "instagram",
                 "caption": caption,
                 "seed_hashtags": self._seeds(post),
-                "author": author,
+                "author": author if keep_author else None,
                 "date": None if date is None else datetime.fromtimestamp(date, tz=UTC),
             }
             pictures = self._db.execute(
@@ -260,6 +271,17 @@ class InstagramState:
         )
         return dict(self._db.execute(query, (self._policy,)).fetchall())
 
+    def set_broken_nodes(self, hashtag: str, cursor: str | None, number: int) -> None:
+        """Remember how many nodes of a page hold no post. cursor: of the page, None for the first."""
+        with self._db:
+            values = (self._policy, hashtag, cursor or "", number)
+            self._db.execute("INSERT OR REPLACE INTO broken_nodes VALUES (?, ?, ?, ?)", values)
+
+    def broken_nodes(self) -> int:
+        """How many nodes of the wanted hashtags' pages hold no post."""
+        query = "SELECT coalesce(sum(number), 0) FROM broken_nodes JOIN wanted USING (hashtag) WHERE policy = ?"
+        return int(self._value(query, self._policy))
+
     def add_request(self, at: float) -> None:
         """Count a request that is about to be sent, at epoch seconds `at`; those of more than two days ago go."""
         with self._db:
@@ -275,17 +297,19 @@ class InstagramState:
         value = self._value("SELECT max(at) FROM requests")
         return None if value is None else float(value)
 
-    def add_refusal(self, at: float, until: float, what: str) -> None:
+    def add_refusal(self, at: float, until: float, what: str, exit_code: int) -> None:
         """Remember a refusal at epoch seconds `at`, and the time before which no request may be made."""
+        values = (at, until, what, exit_code)
         with self._db:
-            self._db.execute("INSERT INTO refusals (at, until, what) VALUES (?, ?, ?)", (at, until, what))
+            self._db.execute("INSERT INTO refusals (at, until, what, exit_code) VALUES (?, ?, ?, ?)", values)
 
-    def refusals(self) -> list[tuple[float, float, str]]:
-        """(at, until, what) of the refusals since the last good answer, ascending."""
-        return self._db.execute("SELECT at, until, what FROM refusals WHERE over = 0 ORDER BY number").fetchall()
+    def refusals(self) -> list[tuple[float, float, str, int]]:
+        """(at, until, what, exit code) of the refusals since the last post was got, ascending."""
+        query = "SELECT at, until, what, exit_code FROM refusals WHERE over = 0 ORDER BY number"
+        return self._db.execute(query).fetchall()
 
     def end_refusals(self) -> None:
-        """Remember that a good answer came."""
+        """Remember that a post was got."""
         if self.refusals():
             with self._db:
                 self._db.execute("UPDATE refusals SET over = 1")

@@ -19,6 +19,7 @@ FIRST_WAIT = 1800.0
 LONGEST_WAIT = 7 * DAY
 # How long a wait goes on at most after a signal.
 _SLICE = 0.5
+_SHORTEST_BACK_OFF = 0.5
 # Groups of processes get a signal twice; only a later second one is impatience.
 _IMPATIENCE = 2.0
 
@@ -41,9 +42,9 @@ class RequestLog(Protocol):
 
     def last_request(self) -> float | None: ...  # noqa: D102
 
-    def add_refusal(self, at: float, until: float, what: str) -> None: ...  # noqa: D102
+    def add_refusal(self, at: float, until: float, what: str, exit_code: int) -> None: ...  # noqa: D102
 
-    def refusals(self) -> list[tuple[float, float, str]]: ...  # noqa: D102
+    def refusals(self) -> list[tuple[float, float, str, int]]: ...  # noqa: D102
 
     def end_refusals(self) -> None: ...  # noqa: D102
 
@@ -108,12 +109,12 @@ class Politeness:
         refusals = self._log.refusals()
         if not refusals:
             return
-        at, until, what = refusals[-1]
+        at, until, what, exit_code = refusals[-1]
         now = self._clock()
         # A clock that was set back must not make the wait longer than it was.
         until = min(until, now + (until - at))
         if now < until:
-            raise Stop(f"{what} in an earlier run", ExitCode.WAIT, until=until)
+            raise Stop(f"{what} in an earlier run", exit_code, until=until)
 
     def before_request(self) -> None:
         """Wait until a request may be sent, and count it. Raises Stop if that takes over an hour, or on a signal."""
@@ -149,16 +150,16 @@ class Politeness:
         now = self._clock()
         wait = min(FIRST_WAIT * 2.0 ** len(self._log.refusals()), LONGEST_WAIT)
         until = now + max(wait, refusal.retry_after or 0.0)
-        self._log.add_refusal(now, until, refusal.what)
+        self._log.add_refusal(now, until, refusal.what, refusal.exit_code)
         return until
 
     def accept(self) -> None:
-        """Remember that a good answer came: the next refusal is a first one."""
+        """Remember that a post was got: the next refusal is a first one."""
         self._log.end_refusals()
 
-    def back_off(self, attempt: int) -> None:
-        """Wait before the next attempt, twice as long each time. attempt: from 1."""
-        self.wait(self._limits.pause[1] * 2**attempt)
+    def back_off(self, attempt: int, at_least: float) -> None:
+        """Wait before the next attempt, twice as long each time. attempt: from 1. at_least: seconds."""
+        self.wait(max(max(self._limits.pause[1], _SHORTEST_BACK_OFF) * 2**attempt, at_least))
 
     def wait(self, seconds: float) -> None:
         """Wait so long. Raises Stop soon after a signal."""

@@ -2,14 +2,16 @@
 
 | exit code | what happened |
 |---|---|
-| 1 | bad parameters |
-| 3 | asked to wait: a refusal, a waiting time that is not over, or the day's requests used up |
+| 1 | bad parameters; no post of any hashtag |
+| 3 | asked to wait: a refusal (401 and 429 of pictures too, 403 of three in a row), or the day's requests used up |
 | 4 | the login is missing or has ended |
 | 5 | the account needs attention |
 | 6 | the answers are not understood |
-| 7 | the network is down |
+| 7 | the network is down, or the servers are out of order |
 | 8 | the disk is full |
 | 130, 143 | ended by SIGINT or SIGTERM |
+
+Until the waiting time that a refusal sets is over, all runs end with the code of that refusal.
 """
 
 import enum

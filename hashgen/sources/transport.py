@@ -3,9 +3,12 @@
 import http.client
 import io
 import logging
+import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -15,6 +18,8 @@ from urllib3.connectionpool import HTTPSConnectionPool
 # Longest waits for a connection and for the next bytes, seconds.
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 20.0
+# A server that asks to wait for longer, in seconds, is left alone.
+LONGEST_WAIT = 60.0
 
 # They write addresses with their queries: at level debug, and as a warning where headers are malformed.
 _LOGGERS = ("urllib3.connection", "urllib3.connectionpool")
@@ -95,3 +100,17 @@ def unlogged() -> Iterator[None]:
 
 def _nothing(record: logging.LogRecord) -> bool:
     return False
+
+
+def read_retry_after(value: str | None, now: float) -> float | None:
+    """Seconds from a Retry-After of seconds or of a date (RFC 9110, 10.2.3); None for anything else."""
+    if value is None:
+        return None
+    if re.fullmatch(r"\s*[0-9]{1,9}\s*", value, re.ASCII):
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+        date = date.replace(tzinfo=UTC) if date.tzinfo is None else date
+        return max(0.0, date.timestamp() - now)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
