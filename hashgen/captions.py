@@ -35,7 +35,7 @@ _FOLDED = {
     **{"…": "...", "İ": "I", "⁄": "/", "˚": "°", "˜": "~", "¸": ","},
 }
 _FOLD = str.maketrans(_FOLDED)
-_DOTTED_I = regex.compile("İ\u0307*+")
+_DOTTED_I = regex.compile(r"İ\p{M}*+")
 _INVISIBLE = regex.compile(r"(?V1)[[\p{C}--\n]\p{Default_Ignorable_Code_Point}]+")
 _BLANKS = regex.compile(r"  +")
 
@@ -137,16 +137,16 @@ def strip_emoji(text: str) -> str:
 def normalise(text: str) -> str:
     """One form for what looks alike: NFKC; quotes, dashes, ellipsis and line ends in ASCII; no invisible characters.
 
-    HTML entities are resolved, ™ © ® go, dotted İ becomes I, odd and invisible spaces become blanks.
+    HTML entities are resolved, ™ © ® and the ʻokina go, dotted İ becomes I, odd and invisible spaces become blanks.
     """
     text = _unescape(text)
     if not (text.isascii() and text.replace("\n", "").isprintable() and "`" not in text):
         # Invisible characters before NFKC, since they would keep it from joining a letter and its mark.
         text = _INVISIBLE.sub("", text.replace("\r\n", "\n").translate(_FOLD))
         if not unicodedata.is_normalized("NFKC", text):
-            # What NFKC makes may be foldable in its turn, and İ hold back further marks.
-            text = _DOTTED_I.sub("I", unicodedata.normalize("NFKC", text)).translate(_FOLD)
-            text = unicodedata.normalize("NFKC", text)
+            text = _DOTTED_I.sub(_undotted, unicodedata.normalize("NFKC", text))
+            # What NFKC makes may be foldable in its turn, and an I without its dot join another mark.
+            text = unicodedata.normalize("NFKC", text.translate(_FOLD))
     normalised: str = _BLANKS.sub(" ", text) if "  " in text else text
     return normalised
 
@@ -183,8 +183,8 @@ def clean_caption(text: str) -> str:
     """The caption that goes into a model, on one line; "" if nothing with a letter is left.
 
     E-mails, URLs, mentions, credits ("Photo by @x |") and calls to follow go. Of the hashtags, the trailing
-    block, lines of hashtags only, a leading run of two or more and any run of three or more go; others lose
-    `#` and stay as words. Emoji stay (`strip_emoji` first). Idempotent.
+    block, lines of hashtags only, a leading run of two or more and any run of three or more go, and what numbers
+    (`#2016`) stand among them; others lose `#` and stay as words. Emoji stay (`strip_emoji` first). Idempotent.
     """
     # Cutting one thing can join what stood around it into another (`www.#x.com`): cut until nothing changes.
     passes = 0
@@ -220,12 +220,10 @@ def _without_hashtags(text: str) -> str:
     runs = list(_RUN.finditer(text))
     end = len(text)
     while runs and _REST.fullmatch(text, runs[-1].end(), end) and not _ends_sentence(text[:end], runs[-1]):
-        closing = text[runs[-1].end() : end].strip()
         end = runs.pop().start()
-        if closing and not closing.strip("!?") and text[:end].rstrip()[-1:].isalnum():
-            text = text[:end] + closing
-            end = len(text)
-            break
+    # What closes the sentence may stand after the block: "Lovely #sea !!!".
+    closing = text[end:].rstrip()
+    closing = closing[len(closing.rstrip("!?")) :] if text[:end].rstrip()[-1:].isalnum() else ""
     kept: list[str] = []
     position = 0
     # Runs may span lines, so the long ones go before lines of tags do.
@@ -234,7 +232,7 @@ def _without_hashtags(text: str) -> str:
         if tags >= 3 or (tags == 2 and place == 0 and _REST.fullmatch(text, 0, run.start())):
             kept += (text[position : run.start()], "\n" if "\n" in run.group() else " ")
             position = run.end()
-    text = "".join((*kept, text[position:end]))
+    text = "".join((*kept, text[position:end], closing))
     text = "\n".join(line for line in text.split("\n") if not ("#" in line and _TAG_LINE.fullmatch(line)))
     # A blank between glued words; it also keeps "#1" before a word from becoming the next pass's hashtag.
     words: str = _HASHTAG.sub(lambda tag: tag.group().lstrip("#"), _GLUED_TAG.sub(" ", text))
@@ -257,6 +255,11 @@ def _plain(text: str) -> str:
 
 def _without_addresses(text: str) -> str:
     return _ADDRESS.sub(" ", text) if _MAY_HOLD_ADDRESS.search(text) else text
+
+
+def _undotted(letter: regex.Match[str]) -> str:
+    undotted: str = "I" + letter.group()[1:].replace("\u0307", "")
+    return undotted
 
 
 def _unescape(text: str) -> str:

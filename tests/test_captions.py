@@ -257,6 +257,7 @@ def test_cleaning_is_idempotent(text):
 @example("İ\u0301")
 @example("e\u200b\u0301")
 @example("I\u0307\u0307\u0301")
+@example("I\u0307\u0307\u0338")
 @example("<\u2044\u0338")
 def test_the_normal_form_is_final(text):
     normal = normalise(text)
