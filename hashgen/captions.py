@@ -6,6 +6,7 @@ and start only where a run of their characters starts.
 
 import functools
 import html
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -21,65 +22,97 @@ _EMOJI = regex.compile(
 
 # "&amp;#39;" is "&#39;" escaped twice: what counts is the last name.
 _ENTITY = regex.compile(r"&(?:(?:amp|#0*38|#[xX]0*26);)*((?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|[a-zA-Z]{2,8});)")
-# Before NFKC, which would turn ™ into TM and a free-standing accent into a blank and a mark.
-_SIGNS = str.maketrans(dict.fromkeys("™©®℠") | {"´": "'"})
-_ASCII = str.maketrans(
-    dict.fromkeys("‘’‚‛′‹›ʼʻ", "'")
-    | dict.fromkeys("“”„‟″«»", '"')
-    | dict.fromkeys("‐‑‒–—―−⁃", "-")
-    | dict.fromkeys("\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", "\n")
-    | dict.fromkeys("\t\x1f\u1680\u2800\u115f\u1160\u3164\uffa0", " ")
-    | {"…": "...", "İ": "I", "⁄": "/"}
-)
+# Before NFKC too, which would turn ™ into TM and a free-standing accent into a blank and a mark. The Hawaiian ʻokina
+# is a letter that English and hashtags leave out.
+_FOLDED = {
+    **dict.fromkeys("™©®℠ʻ", ""),
+    **dict.fromkeys("‘’‚‛′‹›ʼ´`", "'"),
+    **dict.fromkeys("“”„‟″«»", '"'),
+    **dict.fromkeys("‐‑‒–—―−⁃¯", "-"),
+    **dict.fromkeys("\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", "\n"),
+    **dict.fromkeys("\t\x1f\u1680\u2800\u115f\u1160\u3164\uffa0", " "),
+    **dict.fromkeys("¨˙", "·"),
+    **{"…": "...", "İ": "I", "⁄": "/", "˚": "°", "˜": "~", "¸": ","},
+}
+_FOLD = str.maketrans(_FOLDED)
+_DOTTED_I = regex.compile(r"İ\p{M}*+")
 _INVISIBLE = regex.compile(r"(?V1)[[\p{C}--\n]\p{Default_Ignorable_Code_Point}]+")
 _BLANKS = regex.compile(r"  +")
 
+# A missing blank after a full stop ("day.Then") is no address: a bare host counts only with an unmistakable end, some
+# in lower case only, and more do before what only an address goes on with.
 _URL_END = r"""[^\s<>"]*[^\s<>".,!?;:)\]']"""
 _DOMAIN = r"(?<![\w.@-])(?:[a-z\d-]++\.)+"
-_ADDRESS = regex.compile(
+_BARE = r"(?:com(?:\.[a-z]{2})?|net|org|info|biz|edu|gov|co\.[a-z]{2}|(?-i:io|de|fr|nl|uk|eu|tv))"
+_OTHER = r"(?-i:ai|app|au|blog|ca|ch|co|dev|ee|es|gl|ly|online|pl|se|shop|site|store)"
+_ADDRESS = re.compile(
     r"(?<![\w.+-])[\w.+-]++@[\w-]++(?:\.[\w-]++)++"
-    rf"|(?:https?:/+|(?<!\w)www\.){_URL_END}"
-    rf"|{_DOMAIN}(?:com|net|org|info|co\.uk)\b(?:/{_URL_END}|/)?"
-    rf"|{_DOMAIN}[a-z]{{2,10}}/{_URL_END}",
-    regex.IGNORECASE,
+    rf"|(?:(?:https?|ftp):/+|(?<!\w)www\.){_URL_END}"
+    rf"|{_DOMAIN}{_BARE}\b(?:(?:[/#]|\?(?=\w)){_URL_END}|/)?"
+    rf"|{_DOMAIN}(?:[a-z]{{2,10}}(?:/|\?\w++=)|{_OTHER}#){_URL_END}",
+    re.IGNORECASE,
 )
 
 # Most captions hold no address, and this is quick to see.
-_MAY_HOLD_ADDRESS = regex.compile(r"[\w-]\.[\w-]|://")
+_MAY_HOLD_ADDRESS = re.compile(r"[\w-]\.[\w-]|://")
 
 _TAG = r"#++(?=[\p{Nd}\p{M}_]*+\p{L})(?!\p{M})[\p{L}\p{M}\p{Nd}_]++"
+_NUMBER_TAG = r"#++[\p{Nd}_]++(?![\p{L}\p{M}])"
 _HASHTAG = regex.compile(_TAG)
+_GLUED_TAG = regex.compile(r"(?<=\w)#++(?=[\p{Nd}\p{M}_]*+\p{L})(?!\p{M})")
 _WHOLE_HASHTAG = regex.compile(r"(?=.*\p{L})(?!\p{M})[\p{L}\p{M}\p{Nd}_]++")
 
 _MENTION = r"@\w++(?:\.++\w++)*+"
-_MENTIONS = rf"{_MENTION}(?:[\s,&+/|]*+(?:(?:and|x|with|from|by|via)\s++)?+{_MENTION})*+"
+_MENTIONS = rf"{_MENTION}(?:[\s,&+/|•・]*+(?:(?:and|x|with|from|by|via|using)\s++)?+{_MENTION})*+"
+# All that are glued at once: a cut one would leave a mention that stands alone, for the next pass to cut.
+_MENTION_ALONE = regex.compile(rf"(?<!\w)(?:{_MENTION}(?:'s\b)?+)++(?:\s++(?:from|by|via|using)\s++{_MENTION})*+")
 _AFTER_TAG = regex.compile(rf"({_TAG})(?=@)")
+
+_APP = r"(?:instagram|insta|ig|twitter|facebook|fb|tiktok|youtube|snapchat|pinterest|tumblr)\b"
+_ON_APP = rf"\s++(?:over\s++)?+on\s++{_APP}(?:(?:\s++and(?:\s++on)?+\s++|\s*+[,&/+]\s*+){_APP})*+"
+_ASKING = (
+    r"(?:\b(?:please|pls|plz|and|also|go|like|share|don't forget to|remember to|(?:make|be) sure (?:to|you)"
+    r"|for\s++more(?:\s++(?!follow\b)\w++){0,2}+)[\s,:]++|&\s++)"
+)
+_SENTENCE_START = r"(?:^|(?<=[\n.!?|])|(?<=[\n.!?|] ))"
 _FOLLOW = regex.compile(
-    r"(?:\b(?:please|pls|plz|and|also|go|like|&|don't forget to|(?:make|be) sure (?:to|you))\s++)*+\bfollow(?:"
-    rf"(?:\s++(?:us|me|my|our|the|page|account|on|at|over|instagram|ig|insta)\b)*+[\s:>=-]*+{_MENTIONS}"
-    r"(?:\s++for\s[^\n.!?#|@]{1,60})?+"
+    rf"{_ASKING}{{0,4}}+\bfollow(?:"
+    rf"(?:\s++(?:us|me|my|our|the|page|account|along|on|at|over|and|{_APP})\b)*+"
+    rf"[\s:>=\p{{Extended_Pictographic}}\p{{Emoji_Modifier}}-]*+{_MENTIONS}(?:{_ON_APP})?+"
+    r"(?:\s++(?:for|to\s++(?:see|get|find))\s[^\n.!?#|@]{1,60})?+"
     r"|(?:\s++(?:us|me|my page|our page|this page|along))?+\s++for\s++(?:more|daily)\b[^\n.!?#|@]{0,60})[.!]*+"
-    r"|(?:^|(?<=[\n.!?|])|(?<=[\n.!?|] ))follow\s++(?:us|me)(?:\s++on\s++\w++)?+[ .!]*+(?=$|[\n#|])",
+    rf"|(?:{_SENTENCE_START}(?:{_ASKING}{{1,4}}+follow|{_ASKING}{{0,4}}+follow\s++(?:us|me))"
+    r"|\b(?:please|don't forget to|remember to|(?:make|be) sure (?:to|you))\s++follow\s++(?:us|me))"
+    rf"(?:{_ON_APP}|\s++on\s++\w++)?+(?:\s++(?:please|pls|plz))?+(?:[ .!]*+(?=$|[\n#|])| ?[.!]++)",
     regex.IGNORECASE,
 )
+
+_CAMERA = "📷📸🎥📹"
 _CREDIT = regex.compile(
     r"(?:#?+\b(?:photo(?:s|graph|graphy|grapher)?|pics?|pictures?|images?|videos?|vid|shot|captured|taken|words|recipe"
-    r"|art|artwork|design|edit(?:ed)?|styled|hair|makeup|mua|model|repost(?:ed|ing)?|regram(?:med)?|credits?|cred)"
-    r"(?:\s++(?:credits?|cred|courtesy(?:\s++of)?|by|from|to|via)\b|\s*+[:=|>-])++"
-    r"|#?+\b(?:repost(?:ed|ing)?|regram(?:med)?|credits?|courtesy of|via|by|cc|pc|ph|ig|h/t)\b[\s:=|>-]*+"
-    rf"|[📷📸🎥📹]\uFE0F?+(?:\s*+by\b)?[\s:=|>-]*+)\s*+{_MENTIONS}(?:\s*+\|)?",
+    r"|art|artwork|design|edit(?:ed)?|styled|hair|makeup|mua|model|(?:re)?post(?:ed|ing)?|regram(?:med)?|credits?|cred)"
+    rf"(?:\s++(?:credits?|cred|courtesy(?:\s++of)?|by|from|to|via)\b|\s*+[:=|>•・{_CAMERA}-])++"
+    r"|#?+\b(?:repost(?:ed|ing)?|regram(?:med)?|regrann|credits?|courtesy of|via|by|cc|pc|ph|ig|h/t"
+    rf"|posted(?=\s++@(?:with)?re))\b[\s:=|>•・{_CAMERA}-]*+"
+    rf"|[{_CAMERA}](?:\s*+by\b)?[\s:=|>-]*+)\s*+{_MENTIONS}(?:[ .]*+(?:[|•・]|[:-]++(?=\s)))*+",
     regex.IGNORECASE,
 )
-_MENTION_ALONE = regex.compile(rf"(?<!\w){_MENTION}(?:'s\b)?")
+
+# Three passes do for what people write. What needs this many was made to need one for each repeat, and would take the
+# square of its length.
+_PASSES = 9
+_STARTS = regex.compile(r"[#@]|follow|www\.", regex.IGNORECASE)
 
 # What layout is made of: dot lines, bullets, bars, arrows. Quotes, brackets, ! and ? end sentences or make faces.
-_LAYOUT = r".·•∙⋅‧・●○◦▪▫■□◆◇★☆~|/\\*+=<>,:;°↓↑→←_\-"
-_BETWEEN = rf"(?:[,;|/&+•·\p{{Extended_Pictographic}}]*+(?:\s[\s&{_LAYOUT}\p{{Extended_Pictographic}}]*+)?+)"
+_LAYOUT = r".·•∙⋅‧・。●○◦▪▫■□◆◇★☆✧✦♡❋✿❀⋆×¤~|/\\*+=<>,:;°↓↑→←─━═_\-"
+_SIGNS = rf"&{_LAYOUT}\p{{Extended_Pictographic}}\p{{Emoji_Modifier}}\p{{Regional_Indicator}}"
+_GAP = rf"[,;|/&+•·\p{{Extended_Pictographic}}]*+(?:\s[\s{_SIGNS}]*+)?+"
+_BETWEEN = rf"{_GAP}(?:{_NUMBER_TAG}{_GAP})*+"
 _RUN = regex.compile(rf"{_TAG}(?:{_BETWEEN}{_TAG})*+")
-_TAG_LINE = regex.compile(rf"[\s{_LAYOUT}\p{{Extended_Pictographic}}]*+(?:{_TAG}{_BETWEEN})++[\s{_LAYOUT}]*+")
-_LAYOUT_LINE = regex.compile(rf"[\s{_LAYOUT}]*+")
+_TAG_LINE = regex.compile(rf"[\s{_SIGNS}]*+(?:{_NUMBER_TAG}{_GAP})*+(?:{_TAG}{_BETWEEN})++[\s{_LAYOUT}]*+")
+_LAYOUT_LINE = regex.compile(rf"[\s^'{_LAYOUT}]*+")
 _LAYOUT_WORD = regex.compile(rf"[{_LAYOUT}]++")
-_REST = regex.compile(rf"[\s!?&{_LAYOUT}\p{{Extended_Pictographic}}]*+")
+_REST = regex.compile(rf"(?:[\s!?{_SIGNS}]++|{_NUMBER_TAG})*+")
 _BRACKETS = regex.compile(r"(?<!\()\(++\)++|(?<!\[)\[++\]++|(?<!\S)[()\[\]]++(?!\S)")
 _LOOSE_PUNCTUATION = regex.compile(r"\s++([,;.!?]++)(?!\S)")
 _DOUBLE_PUNCTUATION = regex.compile(r"([,;.!?])(?:\s++[,;.!?]++(?!\S))++")
@@ -104,15 +137,17 @@ def strip_emoji(text: str) -> str:
 def normalise(text: str) -> str:
     """One form for what looks alike: NFKC; quotes, dashes, ellipsis and line ends in ASCII; no invisible characters.
 
-    HTML entities are resolved, ™ © ® go, dotted İ becomes I, odd and invisible spaces become blanks.
+    HTML entities are resolved, ™ © ® and the ʻokina go, dotted İ becomes I, odd and invisible spaces become blanks.
     """
     text = _unescape(text)
-    if text.isascii() and text.isprintable():
-        return text if "`" not in text and "  " not in text else _BLANKS.sub(" ", text.replace("`", "'"))
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text.translate(_SIGNS))
-    text = text.replace("\r\n", "\n").replace("`", "'").translate(_ASCII)
-    normalised: str = _BLANKS.sub(" ", _INVISIBLE.sub("", text))
+    if not (text.isascii() and text.replace("\n", "").isprintable() and "`" not in text):
+        # Invisible characters before NFKC, since they would keep it from joining a letter and its mark.
+        text = _INVISIBLE.sub("", text.replace("\r\n", "\n").translate(_FOLD))
+        if not unicodedata.is_normalized("NFKC", text):
+            text = _DOTTED_I.sub(_undotted, unicodedata.normalize("NFKC", text))
+            # What NFKC makes may be foldable in its turn, and an I without its dot join another mark.
+            text = unicodedata.normalize("NFKC", text.translate(_FOLD))
+    normalised: str = _BLANKS.sub(" ", text) if "  " in text else text
     return normalised
 
 
@@ -124,7 +159,11 @@ def hashtags_of(text: str) -> list[str]:
     """
     if "#" not in text and "＃" not in text and "﹟" not in text and "&" not in text:
         return []
-    found = _HASHTAG.findall(_plain(text).lower())
+    lower = _plain(text).lower()
+    # A sigma's small form depends on what follows it, be it an address.
+    if "ς" in lower:
+        lower = _without_addresses(normalise(text).lower())
+    found = _HASHTAG.findall(lower)
     return list(dict.fromkeys(tag.lstrip("#") for tag in found))
 
 
@@ -144,12 +183,14 @@ def clean_caption(text: str) -> str:
     """The caption that goes into a model, on one line; "" if nothing with a letter is left.
 
     E-mails, URLs, mentions, credits ("Photo by @x |") and calls to follow go. Of the hashtags, the trailing
-    block, lines of hashtags only, a leading run of two or more and any run of three or more go; others lose
-    `#` and stay as words. Emoji stay (`strip_emoji` first). Idempotent.
+    block, lines of hashtags only, a leading run of two or more and any run of three or more go, and what numbers
+    (`#2016`) stand among them; others lose `#` and stay as words. Emoji stay (`strip_emoji` first). Idempotent.
     """
     # Cutting one thing can join what stood around it into another (`www.#x.com`): cut until nothing changes.
+    passes = 0
     while (cleaned := _cut(text)) != text:
-        text = cleaned
+        passes += 1
+        text = cleaned if passes < _PASSES else _STARTS.sub(" ", cleaned)
     return cleaned
 
 
@@ -176,38 +217,49 @@ def _cut(text: str) -> str:
 
 
 def _without_hashtags(text: str) -> str:
-    text = "\n".join(line for line in text.split("\n") if not ("#" in line and _TAG_LINE.fullmatch(line)))
+    runs = list(_RUN.finditer(text))
+    end = len(text)
+    while runs and _REST.fullmatch(text, runs[-1].end(), end) and not _ends_sentence(text[:end], runs[-1]):
+        end = runs.pop().start()
+    # What closes the sentence may stand after the block: "Lovely #sea !!!".
+    closing = text[end:].rstrip()
+    closing = closing[len(closing.rstrip("!?")) :] if text[:end].rstrip()[-1:].isalnum() else ""
     kept: list[str] = []
     position = 0
-    for run in _RUN.finditer(text):
-        kept.append(text[position : run.start()])
-        tags = _HASHTAG.findall(run.group())
-        ends_sentence = len(tags) == 1 and _ends_sentence(text, run.start(), run.end())
-        if _REST.fullmatch(text, run.end()) and not ends_sentence:
-            return "".join(kept)
-        is_leading = _LAYOUT_LINE.fullmatch(text, 0, run.start())
-        is_cut = len(tags) >= 3 or (len(tags) == 2 and is_leading)
-        kept.append(" " if is_cut else _HASHTAG.sub(lambda tag: tag.group().lstrip("#"), run.group()))
-        position = run.end()
-    kept.append(text[position:])
-    return "".join(kept)
+    # Runs may span lines, so the long ones go before lines of tags do.
+    for place, run in enumerate(runs):
+        tags = len(_HASHTAG.findall(run.group()))
+        if tags >= 3 or (tags == 2 and place == 0 and _REST.fullmatch(text, 0, run.start())):
+            kept += (text[position : run.start()], "\n" if "\n" in run.group() else " ")
+            position = run.end()
+    text = "".join((*kept, text[position:end], closing))
+    text = "\n".join(line for line in text.split("\n") if not ("#" in line and _TAG_LINE.fullmatch(line)))
+    # A blank between glued words; it also keeps "#1" before a word from becoming the next pass's hashtag.
+    words: str = _HASHTAG.sub(lambda tag: tag.group().lstrip("#"), _GLUED_TAG.sub(" ", text))
+    return words
 
 
-def _ends_sentence(text: str, start: int, end: int) -> bool:
-    """Whether the single hashtag at `start:end` is a sentence's last word: "I love my #dog!"."""
-    before = text[:start].rstrip(" ")[-1:]
-    return text[end : end + 1] in (".", "!", "?") and (before.isalnum() or before == ",")
+def _ends_sentence(text: str, run: regex.Match[str]) -> bool:
+    """Whether a run is a single hashtag and a sentence's last word: "I love my #dog!"."""
+    before = text[: run.start()].rstrip(" ")[-1:]
+    is_closed = text[run.end() : run.end() + 1] in (".", "!", "?") and (before.isalnum() or before == ",")
+    return is_closed and len(_HASHTAG.findall(run.group())) == 1
 
 
 # Hashtags and caption of a text are asked for one after the other.
 @functools.lru_cache(maxsize=4)
 def _plain(text: str) -> str:
     """A text in normal form without e-mails and URLs."""
-    text = normalise(text)
-    if not _MAY_HOLD_ADDRESS.search(text):
-        return text
-    plain: str = _ADDRESS.sub(" ", text)
-    return plain
+    return _without_addresses(normalise(text))
+
+
+def _without_addresses(text: str) -> str:
+    return _ADDRESS.sub(" ", text) if _MAY_HOLD_ADDRESS.search(text) else text
+
+
+def _undotted(letter: regex.Match[str]) -> str:
+    undotted: str = "I" + letter.group()[1:].replace("\u0307", "")
+    return undotted
 
 
 def _unescape(text: str) -> str:

@@ -1,6 +1,7 @@
 import itertools
 import subprocess
 import sys
+import unicodedata
 
 import pytest
 import regex
@@ -116,6 +117,62 @@ TRICKY = [
     ("#\u20e3love stays text", "#\u20e3love stays text", []),
     ("- first item", "first item", []),
     ("trailing tag here #Über_uns", "trailing tag here", ["über_uns"]),
+    ("Great day #summer #2016 #beach", "Great day", ["summer", "beach"]),
+    ("Great day #summer #beach #2016", "Great day", ["summer", "beach"]),
+    ("Great day #sun\n#2016\n#beach", "Great day", ["sun", "beach"]),
+    ("Great day\n#2016 #sun\nand night", "Great day and night", ["sun"]),
+    ("#a #1 #b", "", ["a", "b"]),
+    ("We are #1 #fans of #2", "We are #1 fans of #2", ["fans"]),
+    ("We are #1#team now", "We are #1 team now", ["team"]),
+    ("a lunch#love#food plate", "a lunch love food plate", ["love", "food"]),
+    ("mystore.com#sale now", "now", []),
+    ("see foo.com?x=1#dog now", "see now", []),
+    ("see ftp://a.b/#dog now", "see now", []),
+    ("example.io#about us", "us", []),
+    ("our.shop#sale now", "now", []),
+    ("go to about.me/x#y or linktr.ee/abc", "go to or", []),
+    ("is it mystore.com? #sale", "is it?", ["sale"]),
+    ("a great day.Love#sunset", "a great day.Love", ["sunset"]),
+    ("wait for it.me too.De nada", "wait for it.me too.De nada", []),
+    ("Posted @withregram • @x Lovely day", "Lovely day", []),
+    ("I posted @anna a card", "I posted a card", []),
+    ("@Regrann from @x - Lovely day", "Lovely day", []),
+    ("Repost from @x using @RepostRegramApp - Lovely day", "Lovely day", []),
+    ("#repost・・・@x", "", ["repost"]),
+    ("#Repost • @x • Lovely day", "Lovely day", ["repost"]),
+    ("Lovely day #regram 📷 @x", "Lovely day", ["regram"]),
+    ("Photo 📷 by @x", "", []),
+    ("#Repost @x with @repostapp.・・・Lovely", "Lovely", ["repost"]),
+    ("Nice pasta. Don't forget to follow us!", "Nice pasta.", []),
+    ("Nice pasta!\nLike and follow", "Nice pasta!", []),
+    ("Follow me please", "", []),
+    ("Follow me! Lovely day", "Lovely day", []),
+    ("Nice pasta\nFollow us on Twitter and Facebook", "Nice pasta", []),
+    ("Nice pasta. Follow along at @x", "Nice pasta.", []),
+    ("Follow @x to see more", "", []),
+    ("Nice pasta. follow @x on instagram", "Nice pasta.", []),
+    ("Nice pasta. For more follow @x", "Nice pasta.", []),
+    ("For more recipes, follow @x", "", []),
+    ("Follow 👉🏽 @x for more", "", []),
+    ("Please follow the rules", "Please follow the rules", []),
+    ("Follow me on this journey to Rome", "Follow me on this journey to Rome", []),
+    ("You lead and I follow.", "You lead and I follow.", []),
+    ("hello #a\n#b\n#c there", "hello there", ["a", "b", "c"]),
+    ("#a\n\n#b hello", "hello", ["a", "b"]),
+    ("☀ #a #b Lovely", "☀ Lovely", ["a", "b"]),
+    ("İ\u0301stanbul #cafe\u200b\u0301", "Ístanbul", ["café"]),
+    ("so #aΣhttp://x.com", "so", ["aσ"]),
+    ("ΑΣ #ΟΔΟΣ", "ΑΣ", ["οδος"]),
+    ("@x@x's@_@x lovely", "lovely", []),
+    ("me@x lovely", "me@x lovely", []),
+    ("dinner with @anna from @home", "dinner with", []),
+    ("Lovely #a !!!", "Lovely!!!", ["a"]),
+    ("Great day #a #b!", "Great day!", ["a", "b"]),
+    ("Lovely view. #sunset!", "Lovely view.", ["sunset"]),
+    ("Lovely\n×\n^\n。\n¤\n'\n♡\n❋\n#a #b", "Lovely", ["a", "b"]),
+    ("Lovely\n¨\n˙\n#a", "Lovely", ["a"]),
+    ("love this face ^_^", "love this face ^_^", []),
+    ("Hawaiʻi, #ʻohana", "Hawaii,", ["ohana"]),
 ]
 
 # Signs that the rules turn on, so that random texts are likely to be tricky.
@@ -124,7 +181,24 @@ _PIECES = st.sampled_from(
         *("#", "#a", "#dog ", "##", "@", "@x", "@x.y ", "www.", "http://", "a.com", "&amp;", "&#39;", "&", ";"),
         *("photo by ", "follow ", "for more", "#repost ", "|", "(", ")", "'s", "word ", "1", "_", "!", ",", "-"),
         *("İ", "I\u0307", "\u200b", "\u3164", "\ufe0f", "\u20e3", "ﷺ", "—", "´", "\x7f", " ", "\n", ".", "..."),
-        *("\u0301", "Σ", "❤", "é", "ß"),
+        *(
+            "\u0301",
+            "\u0307",
+            "Σ",
+            "❤",
+            "é",
+            "ß",
+            "ʻ",
+            "¨",
+            "×",
+            "・",
+            "#1",
+            "@x's",
+            "please ",
+            "follow us! ",
+            "to see ",
+        ),
+        *("posted ", "from ", "using ", "on instagram", "📷", "and ", ".io", "?", "ftp://", "on"),
     )
 )
 texts = st.one_of(st.text(), st.lists(_PIECES).map("".join), st.text(st.characters(codec=None), max_size=40))
@@ -180,6 +254,20 @@ def test_cleaning_is_idempotent(text):
 
 @settings(deadline=None)
 @given(texts)
+@example("İ\u0301")
+@example("e\u200b\u0301")
+@example("I\u0307\u0307\u0301")
+@example("I\u0307\u0307\u0338")
+@example("<\u2044\u0338")
+def test_the_normal_form_is_final(text):
+    normal = normalise(text)
+    assert normalise(normal) == normal or "&" in normal
+    assert unicodedata.is_normalized("NFKC", normal)
+
+
+@settings(deadline=None)
+@given(texts)
+@example("#aΣhttp://x.com")
 def test_hashtags_stand_in_the_normalised_text(text):
     lower = normalise(text).lower()
     hashtags = hashtags_of(text)
@@ -210,12 +298,14 @@ def test_long_repeats_are_answered():
     pieces = (
         "#|#a |#a|@|@a |a.|a@|. |(|()|&amp;|&#38;|photo |photo by |follow me |#a x |http|www.|a-|\n.|_|\u0301|😀|#1|ツ_"
         "|please |- |'| \n|@a, |#a, |a.com/|www.#|()(|photo by @x "
+        "|@x|@x's|@_@_|me@|@x@x@xx|#1 |#a! |follow us please |.please follow |for more follow @x |posted @x • "
+        "|_##|a.io#|İ\u0307|\u0307I|#a\n|#a #b x|!|・|by @x |ʻ|Σ|#aΣ|a?b="
     )
     # In a process of its own, so that a pattern that never ends can be stopped.
     script = (
         "import sys; from hashgen.captions import *\n"
         "for piece in sys.argv[1].split('|'):\n"
-        "  for end in ('', 'x', ' x.', '#x'):\n"
+        "  for end in ('', 'x', ' x.', '#x', ' follow'):\n"
         "    text = piece * 5000 + end\n"
         "    has_emoji(text), hashtags_of(text), clean_caption(text), strip_emoji(text)"
     )
