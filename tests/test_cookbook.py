@@ -15,8 +15,8 @@ from tests.test_readme import commands
 
 pytestmark = pytest.mark.slow
 
-# As if the environment were set up: the tests' own is on the path.
-MAKE = ["make", "-o", ".venv/.installed"]
+# As if the environment were set up: the tests' own is on the path. Without the lines that make adds inside of make.
+MAKE = ["make", "--no-print-directory", "-o", ".venv/.installed"]
 
 
 @pytest.fixture(scope="module")

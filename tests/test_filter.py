@@ -183,14 +183,16 @@ def test_a_kill_leaves_the_old_outputs(options: dict[str, Path]) -> None:
 
 
 JUDGE = """
+import signal
 import sys
-import time
 from pathlib import Path
 from hashgen import filtering
 from hashgen.posts import row_groups
 from tests.test_filtering import section
 
 if __name__ == "__main__":
+    # A shell's background jobs start with Ctrl-C ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, judged in enumerate(filtering.judge_all(row_groups(Path(sys.argv[1])), section(), 2)):
         if number == 0:
             print("running", flush=True)
