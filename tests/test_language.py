@@ -75,7 +75,7 @@ def test_error_rates_on_captions_written_after_the_rule():
     print(f"English lost: {lost} of {len(english)}; others let through with their own hashtags, none, generic ones:")
     print(f"{let_through} of {len(foreign)}")
     assert lost <= 0.02 * len(english)
-    assert [rate <= most * len(foreign) for rate, most in zip(let_through, (0.08, 0.2, 0.3), strict=True)] == [True] * 3
+    assert [rate <= most * len(foreign) for rate, most in zip(let_through, (0.05, 0.2, 0.3), strict=True)] == [True] * 3
 
 
 @pytest.mark.parametrize(
