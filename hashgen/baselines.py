@@ -46,7 +46,7 @@ def score_baselines(
     for name, rankings in rank_all(train, posts, features, section.neighbours).items():
         written = [in_written_order(ranking[:length], places) for ranking in rankings]
         result[name] = scores(written, targets, rankings=rankings, bootstrap=section.bootstrap, seed=section.seed)
-        result[name]["facets"] = facets(written, targets, seeds, captions, counts)
+        result[name]["facets"] = facets(written, targets, seeds, captions, counts, rankings=rankings)
         result[name]["diversity"] = diversity(written, counts)
     return result
 

@@ -183,6 +183,7 @@ def facets(
     captions: Sequence[str],
     counts: Mapping[str, int],
     *,
+    rankings: Sequence[Hashtags] | None = None,
     rare_below: int = RARE_BELOW,
 ) -> dict[str, dict[str, float]]:
     """Scores on the hashtags that are not given away: `not_seed`, `not_in_caption`, `rare`.
@@ -190,12 +191,13 @@ def facets(
     A facet keeps some hashtags of a post: those that it was not found under (seeds); those that are no word of the
     caption and no run of consecutive words written together (case, `_` and punctuation aside); those in fewer than
     `rare_below` training posts, unseen ones too (counts: training posts by hashtag). All others are taken out of
-    the prediction and of the targets alike. Then, for each facet: `share` of all targets that are kept; `posts` that
-    keep at least one target; and means over these posts alone: `p_at_1` (whether the first hashtag left in the
-    prediction is right; 0 if none is left), `precision` (0 if none is left), `recall`, `f1`. Without such posts the
-    means are absent. Raises ValueError when lengths differ.
+    predictions, rankings (as in `scores`) and targets alike. Then, for each facet: `share` of all targets that are
+    kept; `posts` that keep at least one target; and means over these posts alone: `p_at_1` (whether the first hashtag
+    left in the ranking is right; 0 if none is left), `precision` (0 if none is left), `recall`, `f1`. Without such
+    posts the means are absent. Raises ValueError when lengths differ.
     """
-    _check_lengths(predictions, targets, seeds, captions)
+    rankings = predictions if rankings is None else rankings
+    _check_lengths(predictions, rankings, targets, seeds, captions)
     longest = max((len(hashtag) for target in (*predictions, *targets) for hashtag in target), default=0)
     found_under = [set(seed) for seed in seeds]
     spelled = [_spelled(caption, longest) for caption in captions]
@@ -204,7 +206,7 @@ def facets(
         "not_in_caption": lambda post, hashtag: hashtag.lower().replace("_", "") not in spelled[post],
         "rare": lambda post, hashtag: counts.get(hashtag, 0) < rare_below,
     }
-    return {name: _facet(predictions, targets, keeps) for name, keeps in kept.items()}
+    return {name: _facet(predictions, rankings, targets, keeps) for name, keeps in kept.items()}
 
 
 def _spelled(caption: str, longest: int) -> set[str]:
@@ -222,16 +224,22 @@ def _spelled(caption: str, longest: int) -> set[str]:
 
 
 def _facet(
-    predictions: Sequence[Hashtags], targets: Sequence[Hashtags], keeps: Callable[[int, str], bool]
+    predictions: Sequence[Hashtags],
+    rankings: Sequence[Hashtags],
+    targets: Sequence[Hashtags],
+    keeps: Callable[[int, str], bool],
 ) -> dict[str, float]:
-    written = [[hashtag for hashtag in one if keeps(post, hashtag)] for post, one in enumerate(predictions)]
-    true = [[hashtag for hashtag in one if keeps(post, hashtag)] for post, one in enumerate(targets)]
+    written, ranked, true = (
+        [[hashtag for hashtag in one if keeps(post, hashtag)] for post, one in enumerate(all_posts)]
+        for all_posts in (predictions, rankings, targets)
+    )
     total = sum(map(len, targets))
     posts = [post for post, target in enumerate(true) if target]
     result: dict[str, float] = {"share": sum(map(len, true)) / total if total else 0.0, "posts": len(posts)}
     if posts:
-        left, wanted = [written[post] for post in posts], [true[post] for post in posts]
-        figures = _ranked_figures(left, wanted) | _written_figures(left, wanted)
+        wanted = [true[post] for post in posts]
+        figures = _ranked_figures([ranked[post] for post in posts], wanted)
+        figures |= _written_figures([written[post] for post in posts], wanted)
         result |= {name: float(figures[name].mean()) for name in ("p_at_1", "precision", "recall", "f1")}
     return result
 

@@ -70,7 +70,7 @@ def _with_facts(
     }
     hashes = {
         "manifests (posts, with the hash of each picture)": sha256_of_folder(manifest),
-        "weights of the backbone": found.model["features"].get("weights_sha256"),
+        "weights of the backbone (the tensors, not a file)": found.model["features"].get("weights_sha256"),
         "model.safetensors": sha256_of_file(require(model / "model.safetensors", "train")),
     }
     return dataclasses.replace(

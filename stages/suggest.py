@@ -1,5 +1,6 @@
 """Hashtags for one picture and caption from the trained model; run by hand, no stage of the pipeline."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,8 @@ def main(
     if not image.is_file():
         raise HashgenError(f"{image}: no such file; name a picture")
     suggester = Suggester.load(model, choose_device(device), input_path)
+    if suggester.trained.features["weights"] == "random":
+        print("warning: this model's backbone has random weights: it knows drawn pictures at best", file=sys.stderr)
     section = read_params(params).evaluate
     beam = section.beam if section.decoding == "beam" else 1
     try:

@@ -237,6 +237,13 @@ def test_first_hashtag_left_is_what_p_at_1_looks_at() -> None:
     assert got["not_seed"]["precision"] == 1 / 2
 
 
+def test_a_facet_that_takes_nothing_out_has_the_p_at_1_of_the_whole() -> None:
+    written, ranked, true = [["wrong", "right"]], [["right", "wrong"]], [["right"]]
+    got = facets(written, true, [[]], [""], {}, rankings=ranked)["not_seed"]
+    assert got["p_at_1"] == scores(written, true, rankings=ranked)["p_at_1"] == 1
+    assert got["precision"] == 1 / 2
+
+
 @pytest.mark.parametrize(
     ("caption", "hashtag", "stands"),
     [

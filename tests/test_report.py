@@ -71,7 +71,11 @@ def test_a_model_that_beats_its_baselines_and_one_that_does_not() -> None:
     strong["evaluate"]["test"]["both"]["f1_ci95"] = [0.4, 0.6]
     weak["baselines"]["test"]["knn_both"]["f1"] = 0.6
     assert "is clearly above the best baseline" in text_of(render_page(findings(metrics=strong)))
+    weak["baselines"]["test"]["knn_both"]["f1_ci95"] = [0.4, 0.7]
     assert "is not above the best baseline" in text_of(render_page(findings(metrics=weak)))
+    weak["baselines"]["test"]["knn_both"]["f1_ci95"] = [0.55, 0.7]
+    page = text_of(render_page(findings(metrics=weak)))
+    assert "is clearly below the best baseline" in page and "Clearly below the best baseline: F1" in page
 
 
 def test_captions_are_escaped_and_nothing_is_fetched() -> None:

@@ -20,7 +20,7 @@ HEAD = b"caption,image\nx,a.jpg\n"
     [
         ("p.csv", b"", "no rows"),
         ("p.csv", b"caption,image\n", "no rows"),
-        ("p.csv", b"caption;image\nx;a.jpg\n", r"no column caption, image; found \(parted by commas\) 'caption;image'"),
+        ("p.csv", b"caption;image\nx;a.jpg\n", "parted by semicolons; save it parted by commas"),
         ("p.tsv", HEAD, r"no column caption, image; found \(parted by tabs\) 'caption,image'"),
         ("p.csv", b"text,image\nx,a.jpg\n", "'text, image'; mend scrape.table.columns.caption$"),
         ("p.csv", b"caption,image,image\nx,a.jpg,b.jpg\n", "two columns are named 'image'"),

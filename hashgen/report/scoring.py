@@ -37,6 +37,7 @@ _CEILINGS = {
 _ORACLE = "seeds"
 
 Kind = Literal["model", "blind", "baseline", "ceiling"]
+Standing = Literal["above", "even", "below"]
 Interval = tuple[float, float]
 
 
@@ -85,7 +86,7 @@ def _row(name: str, kind: Kind, block: Mapping[str, Any]) -> Score:
 class Headline:
     """One score in short: the model's, that of the best baseline (its name beside), the ceiling where known.
 
-    beats: whether the model's interval lies above the baseline's; None without intervals.
+    standing: whether the model's interval lies above or below the baseline's, or they overlap; None without intervals.
     """
 
     key: str
@@ -94,7 +95,7 @@ class Headline:
     model: Figure
     baseline: Figure | None
     baseline_name: str | None
-    beats: bool | None
+    standing: Standing | None
     ceiling: float | None
 
 
@@ -109,12 +110,13 @@ def _headline(key: str, meaning: str, scores: Mapping[str, Any], baselines: Mapp
         raise KeyError(f"test.both.{key}")
     name = max((name for name in baselines if name != _ORACLE), key=lambda name: baselines[name][key], default=None)
     best = None if name is None else read_figure(baselines[name], key)
-    beats = None
+    standing: Standing | None = None
     if best is not None and best.interval is not None and model.interval is not None:
-        beats = model.interval[0] > best.interval[1]
+        above, below = model.interval[0] > best.interval[1], model.interval[1] < best.interval[0]
+        standing = "above" if above else "below" if below else "even"
     ceiling = (scores.get("ceiling") or {}).get("both", {}).get(key)
     return Headline(
-        key, COLUMNS[key], meaning, model, best, None if name is None else NAMES.get(name, name), beats, ceiling
+        key, COLUMNS[key], meaning, model, best, None if name is None else NAMES.get(name, name), standing, ceiling
     )
 
 
@@ -143,8 +145,8 @@ PAPER_TABLE_1: Mapping[str, tuple[float, float, float]] = {
 _TABLE_1 = {
     "train_loss": ("loss, training", "train_loss"),
     "val_loss": ("loss, validation", "val_loss"),
-    "train_bleu": ("BLEU, training", "train_bleu1"),
-    "val_bleu": ("BLEU, validation", "val_bleu1"),
+    "train_bleu": ("BLEU-1, training", "train_bleu1"),
+    "val_bleu": ("BLEU-1, validation", "val_bleu1"),
 }
 
 

@@ -140,6 +140,8 @@ class TableSource:
         roles = [role for role, name in self._columns.items() if name in missing]
         names = ", ".join(self._columns[role] for role in roles)
         keys = ", ".join(f"scrape.table.columns.{role}" for role in roles)
+        if len(found) == 1 and ";" in found[0]:
+            raise HashgenError(f"{file}: parted by semicolons; save it parted by commas, or by tabs as .tsv")
         delimiter = {",": "commas", "\t": "tabs"}.get(_DELIMITERS.get(_kind(file), ""))
         parted = f" (parted by {delimiter})" if delimiter else ""
         raise HashgenError(f"{file}: no column {names}; found{parted} {', '.join(found)[:200]!r}; mend {keys}")
