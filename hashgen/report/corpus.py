@@ -81,10 +81,10 @@ def breakdown(blocks: Mapping[str, Mapping[str, Any]], reasons: Sequence[str]) -
 
 
 def source_notes(scraped: Mapping[str, Any]) -> list[tuple[str, int]]:
-    """What the source says of itself: (in words, count) of each whole number but `posts` and `shards`."""
+    """What the source says of itself: (in words, count) of each whole number above 0 but `posts` and `shards`."""
     found = []
     for key, value in scraped.items():
-        if isinstance(value, int) and not isinstance(value, bool) and key not in ("posts", "shards"):
+        if isinstance(value, int) and not isinstance(value, bool) and value and key not in ("posts", "shards"):
             found.append((WARNINGS.get(key, key.replace("_", " ")), value))
     return found
 
@@ -100,9 +100,10 @@ def source_hashtags(scraped: Mapping[str, Any]) -> tuple[list[str], list[list[An
     return columns, [["" if row.get(column) is None else row[column] for column in columns] for row in table]
 
 
-def leak_rows(split: Mapping[str, Any]) -> list[tuple[str, int]]:
-    """(in words, how many stand in more than one split)."""
-    return [(LEAKS.get(key, key.replace("_", " ")), count) for key, count in split["leaks"].items()]
+def leak_rows(split: Mapping[str, Any], posts: pd.DataFrame) -> list[tuple[str, int | None]]:
+    """(in words, how many stand in more than one split); None for authors where no post's author is known."""
+    unknown = {} if posts["author"].notna().any() else {"authors": None}
+    return [(LEAKS.get(key, key.replace("_", " ")), unknown.get(key, count)) for key, count in split["leaks"].items()]
 
 
 def hashtag_counts(posts: pd.DataFrame) -> Counter[str]:
@@ -204,16 +205,20 @@ def hashtag_table(train: pd.DataFrame, test: pd.DataFrame) -> list[Hashtag]:
 
 @dataclasses.dataclass(frozen=True)
 class Extremes:
-    """The hashtags that are most frequent in training, most over- and most under-predicted (by number of posts)."""
+    """The hashtags that are most frequent in training, most over- and most under-predicted (by number of posts).
+
+    listed: a longer list of the most frequent.
+    """
 
     frequent: Sequence[Hashtag]
+    listed: Sequence[Hashtag]
     over: Sequence[Hashtag]
     under: Sequence[Hashtag]
 
 
-def extremes(table: Sequence[Hashtag], frequent: int = 15, most: int = 8) -> Extremes:
+def extremes(table: Sequence[Hashtag], frequent: int = 15, listed: int = 300, most: int = 8) -> Extremes:
     """The rows of the table that are worth showing; no more than `most` on either side."""
     off = sorted(table, key=lambda row: (row.test - row.written, row.name))
     over = [row for row in off[:most] if row.written > row.test]
     under = [row for row in reversed(off[-most:]) if row.written < row.test]
-    return Extremes(table[:frequent], over, under)
+    return Extremes(table[:frequent], table[:listed], over, under)

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from hashgen.manifest import SPLITS
-from hashgen.report.corpus import REASONS, cuts, funnel, hashtag_counts, leak_rows, source_notes
+from hashgen.report.corpus import cuts, funnel, hashtag_counts, leak_rows, source_notes
 from hashgen.report.findings import Findings
 from hashgen.report.layout import lacking, render
 from hashgen.report.provenance import licence_head, licences, period, size_category, yaml_head
@@ -16,7 +16,7 @@ def render_dataset_card(found: Findings) -> str:
     counts = hashtag_counts(posts)
     stated = licences(posts)
     try:
-        steps, leaks = funnel(found.metrics["filter"]), leak_rows(found.metrics["split"])
+        steps, leaks = funnel(found.metrics["filter"]), leak_rows(found.metrics["split"], posts)
     except KeyError as error:
         raise lacking(error) from error
     return render(
@@ -28,7 +28,6 @@ def render_dataset_card(found: Findings) -> str:
         authors=int(posts["author"].nunique()) if "author" in posts else 0,
         period=period(posts),
         steps=steps,
-        reasons=REASONS,
         leaks=leaks,
         notes=source_notes(found.metrics["scrape"]),
         frequent=sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:10],

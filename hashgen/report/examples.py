@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import hashlib
 import io
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -16,6 +17,7 @@ KINDS: tuple[Kind, ...] = ("best", "typical", "worst")
 
 _THUMBNAIL = 192  # pixels of the longer side
 _CAPTION = 200  # characters shown
+_ADDRESS = re.compile(r"[\w.+-]*@\w[\w.-]*")  # a mention or an e-mail address: a person, whom the page need not name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +167,7 @@ def _mark(with_picture: bool, with_caption: bool) -> str:
 def choose_examples(rejects: pd.DataFrame, count: int) -> dict[str, list[str]]:
     """For each reason, most frequent first, the raw captions of `count` dropped posts, drawn by a hash of their id.
 
-    A long caption is cut; a post without a caption gives its detail instead.
+    Mentions and e-mail addresses are covered, a long caption is cut; a post without a caption gives its detail instead.
     """
     drawn = rejects.assign(draw=[hashlib.sha256(str(post).encode()).hexdigest() for post in rejects["id"]])
     examples = {}
@@ -178,7 +180,7 @@ def choose_examples(rejects: pd.DataFrame, count: int) -> dict[str, list[str]]:
 
 def _text(caption: object, detail: object) -> str:
     # pandas gives nan for null.
-    text = shortened(caption) if isinstance(caption, str) else ""
+    text = shortened(_ADDRESS.sub("@…", caption)) if isinstance(caption, str) else ""
     return text or f"({detail if isinstance(detail, str) else 'no text'})"
 
 

@@ -50,16 +50,20 @@ def _curve(history: pd.DataFrame, kind: str, title: str) -> str:
 def score_figure(rows: Sequence[Score], key: str, split: str) -> str:
     """One score of a split for all rows that have it: points with 95 % intervals; the scale does not start at zero."""
     shown = [(row, found) for row in reversed(rows) if (found := row.figures[key]) is not None]
-    figure = Figure(figsize=(3.4, 0.32 * len(shown) + 0.8))
+    figure = Figure(figsize=(4.2, 0.42 * len(shown) + 0.8))
     axes = figure.subplots()
+    # A name stands over its point, so that the scale has the whole width, on a phone too.
+    over = axes.get_yaxis_transform()
     for height, (row, found) in enumerate(shown):
         marker, colour = _MARKS[row.kind]
         if found.interval is not None:
             axes.plot(found.interval, (height, height), color=colour, linewidth=2, zorder=1)
         face = "none" if row.kind == "blind" else colour
         axes.plot([found.value], [height], marker, color=colour, markerfacecolor=face, markersize=6)
-    axes.set_yticks(range(len(shown)), [row.name.replace("$", r"\$") for row, _ in shown])
-    axes.set_ylim(-0.6, len(shown) - 0.4)
+        name = row.name.replace("$", r"\$")
+        axes.text(0.01, height + 0.22, name, transform=over, va="bottom", fontsize=9, color=_INK)
+    axes.set_yticks(range(len(shown)), [])
+    axes.set_ylim(-0.5, len(shown) - 0.1)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     _title(axes, COLUMNS[key])
     axes.margins(x=0.08)

@@ -94,7 +94,7 @@ def _data(found: Findings) -> dict[str, Any]:
         "by_seed": breakdown(metrics["filter"].get("seeds", {}), reasons),
         "notes": source_notes(metrics["scrape"]),
         "asked": source_hashtags(metrics["scrape"]),
-        "leaks": leak_rows(metrics["split"]),
+        "leaks": leak_rows(metrics["split"], posts),
         "examples": choose_examples(found.rejects, found.section.examples),
         "cuts": cut,
         "distinct": len(counts),

@@ -121,7 +121,9 @@ def _headline(key: str, meaning: str, scores: Mapping[str, Any], baselines: Mapp
 
 
 def facet_rows(evaluate: Mapping[str, Any], baselines: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Scores on the test posts of hashtags that are not given away: one row a facet that has any such hashtag.
+    """Scores on the test posts of hashtags that are not given away: one row a facet.
+
+    A facet without any hashtag is left out, and one that takes none away.
 
     Keys: `name`, `share` (of all true hashtags), `posts`, and `model` and `baseline`: each a dict with `f1` and
     `p_at_1` of the model and of the nearest posts.
@@ -129,7 +131,7 @@ def facet_rows(evaluate: Mapping[str, Any], baselines: Mapping[str, Any]) -> lis
     rows = []
     nearest = baselines["test"].get("knn_both", {}).get("facets", {})
     for key, facet in evaluate["test"]["both"].get("facets", {}).items():
-        if facet["posts"]:
+        if facet["posts"] and facet["share"] < 1:
             row = {"name": FACETS.get(key, key), "share": facet["share"], "posts": facet["posts"]}
             rows.append(row | {"model": facet, "baseline": nearest.get(key, {})})
     return rows
