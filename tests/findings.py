@@ -45,7 +45,7 @@ def metrics() -> dict[str, dict[str, Any]]:
             "shares": {"train": 0.9, "val": 0.05, "test": 0.05},
             "groups": 990,
             "largest_group": 3,
-            "leaks": {"images": 0, "captions": 21, "something_new": 2},
+            "leaks": {"images": 0, "authors": 0, "captions": 21, "something_new": 2},
             "short_captions": 4,
             "targets_in_caption": 0.25,
             "unseen_hashtags": {"distinct": 0.5, "occurrences": 0.125},

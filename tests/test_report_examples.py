@@ -49,6 +49,12 @@ def test_a_thumbnail_is_small_and_keeps_its_shape() -> None:
     assert data_url(None) is None
 
 
+def test_people_in_captions_of_dropped_posts_are_covered() -> None:
+    captions = ["mit @jane.doe, mail jane+x@example.org!", "5 @ 3"]
+    rejects = pd.DataFrame({"id": ["a", "b"], "reason": "not_english", "caption": captions, "detail": None})
+    assert sorted(choose_examples(rejects, 2)["not_english"]) == ["5 @ 3", "mit @…, mail @…!"]
+
+
 def grid() -> pd.DataFrame:
     written = {"aa": ["s", "k", "z"], "ab": ["s", "n", "m"], "ba": ["k", "q"], "bb": ["s", "m"]}
     return pd.DataFrame(

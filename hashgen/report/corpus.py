@@ -102,7 +102,8 @@ def source_hashtags(scraped: Mapping[str, Any]) -> tuple[list[str], list[list[An
 
 def leak_rows(split: Mapping[str, Any], posts: pd.DataFrame) -> list[tuple[str, int | None]]:
     """(in words, how many stand in more than one split); None for authors where no post's author is known."""
-    unknown = {} if posts["author"].notna().any() else {"authors": None}
+    known = "author" in posts and posts["author"].notna().any()
+    unknown = {} if known else {"authors": None}
     return [(LEAKS.get(key, key.replace("_", " ")), unknown.get(key, count)) for key, count in split["leaks"].items()]
 
 
