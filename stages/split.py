@@ -18,6 +18,8 @@ from stages.command import PARAMS, ParamsOption, done, run
 
 # A group of more than this share of the posts makes the splits' sizes a matter of luck.
 LARGE_GROUP = 0.2
+# Of so few posts one more or less moves a score by more than what one looks for.
+FEW_POSTS = 30
 
 
 def main(
@@ -64,6 +66,9 @@ def _warn(summary: dict[str, Any], left_out: int) -> None:
             "so the splits may be far from split.shares",
             file=sys.stderr,
         )
+    few = [f"{name} {size:,}" for name, size in summary["sizes"].items() if name != "train" and size < FEW_POSTS]
+    if few:
+        print(f"warning: few posts to score by ({', '.join(few)}): figures of them say little", file=sys.stderr)
     if left_out:
         needed = NEEDED_TO_SPLIT_BY[summary["by"]]
         print(f"warning: {left_out:,} posts without {needed} are in no split (split.by)", file=sys.stderr)

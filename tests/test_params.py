@@ -108,6 +108,11 @@ def test_a_bad_value_names_its_key(tmp_path: Path, key: str, value: object) -> N
     assert lines and all(line.startswith((f"{path}: {key}:", f"{path}: {key}.")) for line in lines)
 
 
+def test_a_list_that_is_too_short_says_which_value_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(HashgenError, match=r": split\.shares: value 3 of the list is missing$"):
+        read_params(written(tmp_path, {"split.shares": [70, 10]}))
+
+
 def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
     last = dict(BAD)
     del last["scrape.sample"]

@@ -25,7 +25,7 @@ def paths(tmp_path: Path) -> dict[str, Path]:
 
 
 def test_the_stage_writes_manifests_and_metrics(paths: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    pq.write_table(lone_posts(60), paths["posts"])
+    pq.write_table(lone_posts(600), paths["posts"])
     main(**paths)
     assert sorted(path.name for path in paths["out"].iterdir()) == ["test.parquet", "train.parquet", "val.parquet"]
     summary = json.loads(paths["metrics"].read_text())
@@ -36,6 +36,14 @@ def test_the_stage_writes_manifests_and_metrics(paths: dict[str, Path], capsys: 
     first = {path.name: path.read_bytes() for path in paths["out"].iterdir()}
     main(**paths)
     assert {path.name: path.read_bytes() for path in paths["out"].iterdir()} == first
+
+
+def test_few_posts_to_score_by_are_warned_of(paths: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    pq.write_table(lone_posts(60), paths["posts"])
+    main(**paths)
+    sizes = json.loads(paths["metrics"].read_text())["sizes"]
+    few = f"val {sizes['val']}, test {sizes['test']}"
+    assert f"warning: few posts to score by ({few}): figures" in capsys.readouterr().err
 
 
 def test_a_group_that_rules_the_split_is_warned_of(paths: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
