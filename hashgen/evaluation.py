@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -152,6 +152,22 @@ def ceilings(truth: pd.DataFrame, manifest: pd.DataFrame, length: int) -> dict[K
         result[knows] = {key: value for key, value in ranked.items() if "_at_" in key or key == "f1"}
         result[knows] |= {key: written[key] for key in ("bleu4", "bleu1")}
     return result
+
+
+def shorten(result: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The few figures by which runs are compared, of all metrics by split: `result` has `val` and `test`.
+
+    On top those of the test posts (`f1_low` to `f1_high` is the 95 % interval); nested F1 and BLEU-4 of the validation
+    posts, of the model blind to picture or caption, and of the ceiling where it is known.
+    """
+    test = result["test"]
+    low, high = test["both"]["f1_ci95"]
+    short = {"f1": test["both"]["f1"], "f1_low": low, "f1_high": high}
+    short |= {key: test["both"][key] for key in ("bleu4", "p_at_1", "f1_at_5")}
+    others = {"val": result["val"]["both"]} | {name: test[name] for name in ("no_image", "no_caption")}
+    if test["ceiling"]:
+        others["ceiling"] = test["ceiling"]["both"]
+    return short | {name: {key: block[key] for key in ("f1", "bleu4")} for name, block in others.items()}
 
 
 def paper_protocol(

@@ -238,8 +238,8 @@ def _fault(path: Path, fault: ErrorDetails) -> str:
     if fault["type"] == "extra_forbidden":
         return f"{path}: {key}: no such parameter; remove it or mend its name"
     if fault["type"] == "missing" and isinstance(fault["loc"][-1], int):
-        *parent, index = fault["loc"]
-        return f"{path}: {'.'.join(map(str, parent))}: value {index + 1} of the list is missing"
+        parent = key.rpartition(".")[0]
+        return f"{path}: {parent}: value {fault['loc'][-1] + 1} of the list is missing"
     if fault["type"] == "missing":
         return f"{path}: {key}: missing; every parameter must stand in the file"
     return f"{path}: {key}: {fault['msg']}, found {fault['input']!r}"

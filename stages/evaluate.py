@@ -27,7 +27,8 @@ def main(
     manifest: Annotated[Path, typer.Option(help="Folder of the split's manifests (stage split).")],
     features: Annotated[Path, typer.Option(help="Folder of the picture features (stage featurize).")],
     model: Annotated[Path, typer.Option(help="Folder of the trained model (stage train).")],
-    metrics: Annotated[Path, typer.Option(help="JSON file to write the metrics to.")],
+    metrics: Annotated[Path, typer.Option(help="JSON file to write all metrics to.")],
+    scores: Annotated[Path, typer.Option(help="JSON file to write the few figures to that DVC compares.")],
     predictions: Annotated[Path, typer.Option(help="Parquet file to write each post's hashtags to.")],
     grid: Annotated[Path, typer.Option(help="Parquet file for a few test pictures, each with each other's caption.")],
     device: DeviceOption = "auto",
@@ -37,6 +38,7 @@ def main(
     import pandas as pd
 
     from hashgen.devices import choose_device
+    from hashgen.evaluation import shorten
     from hashgen.trained import Trained
 
     section = read_params(params).evaluate
@@ -53,6 +55,7 @@ def main(
         rows.to_parquet(partial, compression="zstd", index=False)
         crossed.to_parquet(partial_grid, compression="zstd", index=False)
     write_json(metrics, result | audited | _facts(trained, section))
+    write_json(scores, shorten(result))
     done("evaluate", _summary(result["test"]))
 
 

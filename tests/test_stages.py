@@ -78,7 +78,8 @@ class Project:
         evaluate.main(
             self.data / "posts.parquet", self.data / "rejects.parquet", self.data / "truth.parquet",
             self.data / "manifest", self.data / "features", self.root / "model", self.metrics / "evaluate.json",
-            self.data / "predictions.parquet", self.data / "grid.parquet", "cpu", self.params,
+            self.metrics / "scores.json", self.data / "predictions.parquet", self.data / "grid.parquet",
+            "cpu", self.params,
         )  # fmt: skip
 
     def report(self) -> None:
@@ -135,6 +136,17 @@ def test_evaluation_is_laid_out_as_documented(project: Project) -> None:
     assert scores["bleu_signature"].count("tok:none") == 1
     assert scores["audit"]["dirty_kept"] == scores["audit"]["clean_lost"] == scores["audit"]["wrong_reason"] == 0
     assert scores["audit"]["dirty"] == sum(scores["audit"]["by_reason"].values()) > 0
+
+
+def test_the_few_figures_that_dvc_compares_are_those_of_all_metrics(project: Project) -> None:
+    few, test = project.read("scores"), project.read("evaluate")["test"]
+    flat = [value for value in few.values() if not isinstance(value, dict)]
+    assert (few["f1"], [few["f1_low"], few["f1_high"]]) == (test["both"]["f1"], test["both"]["f1_ci95"])
+    assert few["ceiling"] == {"f1": test["ceiling"]["both"]["f1"], "bleu4": test["ceiling"]["both"]["bleu4"]}
+    assert few["no_image"]["f1"] == test["no_image"]["f1"] and few["val"]["f1"] != few["f1"]
+    assert len(flat) == 6 and few.keys() == {
+        "f1", "f1_low", "f1_high", "bleu4", "p_at_1", "f1_at_5", "val", "no_image", "no_caption", "ceiling",
+    }  # fmt: skip
 
 
 def test_predictions_agree_with_the_scores(project: Project) -> None:
