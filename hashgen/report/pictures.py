@@ -15,7 +15,7 @@ from hashgen.report.examples import Card, Grid, from_data_url
 
 # Dark enough on white, and told apart by their signs too.
 _COLOURS = {"hit": "#13693b", "extra": "#96302f", "miss": "#7a4f00", "picture": "#1f5fae", "caption": "#7a4f00"}
-_COLOURS |= {"both": "#595959", "new": "#13693b"}
+_COLOURS |= {"both": "#595959", "new": "#7b2d8e"}
 _SIGNS = {"hit": "✓", "extra": "✗", "miss": "○", "picture": "▣", "caption": "❝", "both": "▣❝", "new": "+"}
 _COLUMNS = 3
 
