@@ -27,6 +27,7 @@ def main(
     evaluate: Annotated[Path, typer.Option(help="Metrics of the stage evaluate, in each run.")] = Path(
         "metrics/evaluate.json"
     ),
+    history: Annotated[Path, typer.Option(help="Losses and scores by epoch, in each run.")] = Path("plots/history.csv"),
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("reports/comparison.html"),
     params: ParamsOption = PARAMS,
 ) -> None:
@@ -35,18 +36,21 @@ def main(
 
     if len(runs) < 2:
         raise HashgenError(f"{' '.join(runs)}: only one run; name two or more, as in: . HEAD")
-    page = render_comparison([_read(name, evaluate, params) for name in runs])
+    page = render_comparison([_read(name, evaluate, history, params) for name in runs])
     with atomic_file(out) as partial:
         partial.write_text(page, encoding="utf-8")
     done("compare", f"{out}: {len(runs)} runs; open it in a browser")
 
 
-def _read(name: str, evaluate: Path, params: Path) -> "Run":
+def _read(name: str, evaluate: Path, history: Path, params: Path) -> "Run":
     from hashgen.report.comparison import Run
+    from hashgen.report.findings import parse_history
 
     commit = None if name in HERE else _resolve(name)
     scores = _parse(name, evaluate, _text(name, commit, evaluate))
-    return Run("here" if commit is None else name, scores, _parse(name, params, _text(name, commit, params)))
+    settings = _parse(name, params, _text(name, commit, params))
+    learnt = parse_history(_text(name, commit, history), f"{name}: its {history}")
+    return Run("here" if commit is None else name, scores, settings, learnt)
 
 
 def _resolve(name: str) -> str:

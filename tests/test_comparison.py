@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
@@ -22,10 +23,21 @@ def scored(f1: float) -> dict[str, Any]:
     return known
 
 
+def history(last: float = 0.5) -> pd.DataFrame:
+    columns = ("train_loss", "val_loss", "train_bleu4", "val_bleu4", "train_bleu1", "val_bleu1", "val_f1")
+    return pd.DataFrame({"epoch": [1, 2], **{name: [0.25, last] for name in columns}})
+
+
+def a_run(name: str, evaluate: dict[str, Any], params: dict[str, Any], last: float = 0.5) -> Run:
+    return Run(name, evaluate, params, history(last))
+
+
 def test_scores_and_differing_parameters_stand_in_the_page() -> None:
     runs = [
-        Run("one", scored(0.431), {"train": {"lstm": {"hidden": 300}, "patience": None}, "split": {"seed": 1}}),
-        Run("<two> $x$", scored(0.287), {"train": {"lstm": {"hidden": 256}, "patience": 3}, "split": {"seed": 1}}),
+        a_run("one", scored(0.431), {"train": {"lstm": {"hidden": 300}, "patience": None}, "split": {"seed": 1}}),
+        a_run(
+            "<two> $x$", scored(0.287), {"train": {"lstm": {"hidden": 256}, "patience": 3}, "split": {"seed": 1}}, 0.6
+        ),
     ]
     page = render_comparison(runs)
     assert render_comparison(runs) == page and "<two>" not in page and "<script" not in page
@@ -33,25 +45,30 @@ def test_scores_and_differing_parameters_stand_in_the_page() -> None:
     assert "0.431" in text and "0.287" in text and "train.lstm.hidden 300 256" in text and "patience null 3" in text
     assert "split.seed" not in text and "Not the same posts" not in text
     outline = Outline(page)
-    assert len(outline.all("svg")) == 4 and all("one 0." in (svg["aria-label"] or "") for svg in outline.all("svg"))
+    labels = [svg["aria-label"] or "" for svg in outline.all("svg")]
+    assert len(labels) == 6 and all("one 0." in label for label in labels)
+    assert "F1, validation, by epoch; at the last one: one 0.500; <two> $x$ 0.600." in labels
 
 
 def test_runs_on_other_posts_are_warned_of() -> None:
     page = render_comparison(
-        [Run("a", scored(0.1), {"split": {"seed": 1}}), Run("b", scored(0.1), {"split": {"seed": 2}})]
+        [a_run("a", scored(0.1), {"split": {"seed": 1}}), a_run("b", scored(0.1), {"split": {"seed": 2}})]
     )
     assert "Not the same posts" in page
 
 
 def test_parameters_that_a_run_lacks_and_those_of_the_report() -> None:
-    runs = [Run("a", {}, {"x": {"y": True}, "report": {"cards": 1}}), Run("b", {}, {"x": {}, "report": {"cards": 2}})]
+    runs = [
+        a_run("a", {}, {"x": {"y": True}, "report": {"cards": 1}}),
+        a_run("b", {}, {"x": {}, "report": {"cards": 2}}),
+    ]
     assert differing_params(runs) == {"x.y": ["true", "–"]}
 
 
 @pytest.mark.parametrize("broken", [{}, {"val": {}}, {"val": {"both": {"f1": 0.5}}}, {"val": {"both": 3}}])
 def test_scores_of_another_version_name_the_run(broken: dict[str, Any]) -> None:
     with pytest.raises(HashgenError, match="old: its scores are not of this version"):
-        render_comparison([Run("new", scored(0.1), {}), Run("old", broken, {})])
+        render_comparison([a_run("new", scored(0.1), {}), a_run("old", broken, {})])
 
 
 @pytest.fixture
@@ -86,14 +103,16 @@ def commit_all(message: str) -> None:
 
 def write_run(root: Path, f1: float, hidden: int) -> None:
     (root / "metrics").mkdir(exist_ok=True)
+    (root / "plots").mkdir(exist_ok=True)
     (root / "metrics/evaluate.json").write_text(json.dumps(scored(f1)))
+    history(f1).to_csv(root / "plots/history.csv", index=False)
     with (root / "params.yaml").open("w") as stream:
         YAML().dump({"train": {"lstm": {"hidden": hidden}}}, stream)
 
 
 def run_compare(*runs: str) -> str:
     out = Path("comparison.html")
-    compare.main(list(runs), Path("metrics/evaluate.json"), out, Path("params.yaml"))
+    compare.main(list(runs), Path("metrics/evaluate.json"), Path("plots/history.csv"), out, Path("params.yaml"))
     return out.read_text()
 
 
@@ -127,6 +146,7 @@ def test_runs_that_are_not_there(repository: Path, runs: list[str], message: str
         ("metrics/evaluate.json", "{", "not readable"),
         ("metrics/evaluate.json", "[1]", "no mapping"),
         ("params.yaml", "a: [", "not readable"),
+        ("plots/history.csv", "epoch,val_f1\n1,2\n", "not readable"),
     ],
 )
 def test_broken_files_of_a_run(repository: Path, name: str, text: str, message: str) -> None:

@@ -4,13 +4,16 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from hashgen.errors import HashgenError
-from hashgen.report.figures import score_figure
+from hashgen.report.figures import curves_of_runs, score_figure
 from hashgen.report.layout import render
 from hashgen.report.scoring import COLUMNS, Score, read_figure
 
 SPLITS = {"val": "validation", "test": "test"}
 _DRAWN = ("f1", "bleu4")
+_CURVES = {"val_f1": "F1, validation", "val_loss": "Loss, validation, nats a token"}
 _WRITTEN = {None: "null", True: "true", False: "false"}
 # Sections that decide which posts are scored.
 _POSTS = ("scrape.", "filter.", "split.")
@@ -18,11 +21,12 @@ _POSTS = ("scrape.", "filter.", "split.")
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run: a name, its metrics of the stage evaluate, and its parameters as nested mappings."""
+    """One run: a name, metrics of the stage evaluate, parameters as nested mappings, losses and scores by epoch."""
 
     name: str
     evaluate: Mapping[str, Any]
     params: Mapping[str, Any]
+    history: pd.DataFrame
 
 
 def render_comparison(runs: Sequence[Run]) -> str:
@@ -36,6 +40,9 @@ def render_comparison(runs: Sequence[Run]) -> str:
         columns=COLUMNS,
         rows=rows,
         figures={split: [score_figure(rows[split], key, split) for key in _DRAWN] for split in SPLITS},
+        curves=[
+            curves_of_runs({run.name: run.history for run in runs}, column, title) for column, title in _CURVES.items()
+        ],
         params=differing,
         other_posts=[name for name in differing if name.startswith(_POSTS)],
         posts={split: [run.evaluate[split]["both"]["posts"] for run in runs] for split in SPLITS},

@@ -3,7 +3,7 @@
 import html
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -18,6 +18,9 @@ from hashgen.report.scoring import COLUMNS, Score
 # Drawn in place of the page's text colour, which is another in the dark.
 _INK = "#010203"
 _BLUE, _ORANGE, _GREY = "#2f7ed8", "#d9822b", "#8a8a8a"
+# Of runs side by side: told apart by line too, and seen on light and dark.
+_COLOURS = (_BLUE, _ORANGE, "#2a9d6f", "#b05fc4", "#c94f4f", _GREY)
+_STYLES = ("-", "--", ":", "-.")
 _MARKS = {"model": ("o", _BLUE), "blind": ("o", _BLUE), "baseline": ("s", _ORANGE), "ceiling": ("D", _GREY)}
 
 
@@ -45,6 +48,24 @@ def _curve(history: pd.DataFrame, kind: str, title: str) -> str:
     train, val = history[f"train_{kind}"], history[f"val_{kind}"]
     words = f"{title}, over {len(history)} epochs: training from {train.iloc[0]:.2f} to {train.iloc[-1]:.2f}"
     return to_svg(figure, f"curve-{kind}", f"{words}, validation from {val.iloc[0]:.2f} to {val.iloc[-1]:.2f}.")
+
+
+def curves_of_runs(histories: Mapping[str, pd.DataFrame], column: str, title: str) -> str:
+    """One column of the histories of several runs by epoch, a line each."""
+    figure = Figure(figsize=(4.6, 3.1))
+    axes = figure.subplots()
+    for number, (name, history) in enumerate(histories.items()):
+        style, colour = _STYLES[number % len(_STYLES)], _COLOURS[number % len(_COLOURS)]
+        marker = "o" if len(history) == 1 else None
+        label = name.replace("$", r"\$")
+        axes.plot(history["epoch"], history[column], style, color=colour, label=label, marker=marker)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _title(axes, title)
+    axes.legend(frameon=False, fontsize=9)
+    axes.grid(axis="y", alpha=0.25)
+    last = "; ".join(f"{name} {history[column].iloc[-1]:.3f}" for name, history in histories.items())
+    return to_svg(figure, f"runs-{column}", f"{title}, by epoch; at the last one: {last}.")
 
 
 def score_figure(rows: Sequence[Score], key: str, split: str) -> str:

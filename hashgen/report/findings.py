@@ -1,6 +1,7 @@
 """All that the report tells of one run, as the stages before it left it."""
 
 import dataclasses
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hashgen.files import read_json, require
 from hashgen.manifest import SPLITS, SplitName, read_manifest, read_table
 from hashgen.params import Report
 
-_HISTORY = ("epoch", "train_loss", "val_loss", "train_bleu4", "val_bleu4", "train_bleu1", "val_bleu1")
+_HISTORY = ("epoch", "train_loss", "val_loss", "train_bleu4", "val_bleu4", "train_bleu1", "val_bleu1", "val_f1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +88,13 @@ def read_findings(
 
 def read_history(path: Path) -> pd.DataFrame:
     """Losses and scores by epoch as the stage train writes them. Raises HashgenError when missing or broken."""
+    return parse_history(require(path, "train").read_text(encoding="utf-8", errors="replace"), str(path))
+
+
+def parse_history(text: str, where: str) -> pd.DataFrame:
+    """The same from the text of such a file. where: names it in the HashgenError that is raised when it is broken."""
     try:
-        return pd.read_csv(require(path, "train"))[list(_HISTORY)]
+        return pd.read_csv(io.StringIO(text))[list(_HISTORY)]
     except (ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
-        raise HashgenError(f"{path}: not readable ({reason}); run the stage train again") from error
+        raise HashgenError(f"{where}: not readable ({reason}); run the stage train again") from error
