@@ -64,7 +64,7 @@ def test_the_cookbook_in_its_order(clone: Clone) -> None:
         type_in(clone, line)
     assert experiments(clone) >= {"seed-1", "seed-2", "seed-3"}
     compared = [type_in(clone, line) for line in section("Compare")]
-    assert any("seed-2" in output and "val.both.f1" in output for output in compared)
+    assert any("seed-2" in output and "val.f1" in output for output in compared)
     assert (clone.root / "reports/comparison.html").read_text().count("seed-2") > 0
     for line in section("Keep"):
         type_in(clone, line)

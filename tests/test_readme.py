@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import json
 import re
 import shlex
@@ -93,7 +94,7 @@ def _check_module(module: str, arguments: list[str]) -> None:
 def _check_dvc(arguments: list[str], folder: Path) -> None:
     parsed = parse_args(arguments)
     for target in getattr(parsed, "targets", None) or []:
-        assert target in PIPELINE
+        assert target in PIPELINE or target in outputs()
     if changes := getattr(parsed, "set_param", None):
         for variant in get_hydra_sweeps({"params.yaml": changes}):
             path = folder / "params.yaml"
@@ -163,7 +164,7 @@ def outputs() -> set[str]:
         out for stage in PIPELINE.values() for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])
     ]
     written = {next(iter(out)) if isinstance(out, dict) else str(out) for out in entries}
-    return written | {str(compare.main.__defaults__[1])}  # type: ignore[index]
+    return written | {str(inspect.signature(compare.main).parameters["out"].default)}
 
 
 @each_document
