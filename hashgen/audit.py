@@ -26,8 +26,9 @@ def summarise(manifests: Manifests, section: Split) -> dict[str, Any]:
     """Metrics of manifests that one `section` made: sizes, groups, leaks, and what a score may owe to no model.
 
     shares_off: shares of posts minus those of `split.shares`.
-    leaks: see `leaks`. short_captions: distinct captions of fewer than `split.same_caption_words` words that stand in
-    more than one split, and may well be coincidence.
+    leaks: see `leaks`. caption_words: the number of words from which captions count there, null for any (is not
+    promised then). short_captions: distinct captions of fewer words that stand in more than one split, and may well be
+    coincidence. seen_captions: share of the test posts whose caption, of any length, stands in a training post too.
     unseen_hashtags: share of the test posts' hashtags, distinct and as they occur, that no training post has.
     targets_in_caption: share of all hashtags that stand literally as a word in their own post's caption.
     seeds (where test has any): precision and recall, means over the test posts found by a seed hashtag, of writing
@@ -47,6 +48,8 @@ def summarise(manifests: Manifests, section: Split) -> dict[str, Any]:
         "groups": len(groups),
         "largest_group": max(groups.values()),
         "leaks": leaks(manifests, section),
+        "caption_words": section.same_caption_words,
+        "seen_captions": _seen_captions(manifests),
         "short_captions": _shared([_captions(manifests[name], 1, words - 1) for name in SPLITS]),
         "unseen_hashtags": _unseen(manifests["train"]["hashtags"], manifests["test"]["hashtags"]),
         "targets_in_caption": _in_caption(pd.concat([manifests[name] for name in SPLITS])),
@@ -97,6 +100,12 @@ def _captions(posts: pd.DataFrame, least: int, most: int | None = None) -> list[
         if len(plain) >= least and (most is None or len(plain) <= most):
             found.append(" ".join(plain))
     return found
+
+
+def _seen_captions(manifests: Manifests) -> float:
+    known = set(_captions(manifests["train"], 1))
+    test = _captions(manifests["test"], 0)
+    return sum(caption in known for caption in test) / max(1, len(test))
 
 
 def _near_across(manifests: Manifests, bits: int) -> int:

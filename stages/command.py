@@ -60,7 +60,8 @@ def _command(main: Callable[..., None]) -> Callable[..., None]:
             os.environ[QUIET] = "1"
         start = time.monotonic()
         main(*arguments, **options)
-        _record_seconds(Path(sys.argv[0]).stem, time.monotonic() - start)
+        if stage := os.environ.get("DVC_STAGE"):  # DVC names the stage it runs; what runs by hand is no part of a run
+            _record_seconds(stage, time.monotonic() - start)
 
     signature = inspect.signature(main)
     option = inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_QuietOption)

@@ -11,7 +11,7 @@ from ruamel.yaml.error import YAMLError
 
 from hashgen.errors import HashgenError
 from hashgen.files import atomic_file
-from stages.command import PARAMS, ParamsOption, done, run
+from stages.command import done, run
 
 if TYPE_CHECKING:
     from hashgen.report.comparison import Run
@@ -29,28 +29,50 @@ def main(
     ),
     history: Annotated[Path, typer.Option(help="Losses and scores by epoch, in each run.")] = Path("plots/history.csv"),
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("reports/comparison.html"),
-    params: ParamsOption = PARAMS,
+    lock: Annotated[Path, typer.Option(help="DVC's note of what was run, in each run.")] = Path("dvc.lock"),
 ) -> None:
     """Lay the scores of runs side by side, with the parameters in which they differ."""
     from hashgen.report.comparison import render_comparison
 
     if len(runs) < 2:
         raise HashgenError(f"{' '.join(runs)}: only one run; name two or more, as in: . HEAD")
-    page = render_comparison([_read(name, evaluate, history, params) for name in runs])
+    if len(set(runs)) < len(runs):
+        raise HashgenError(f"{' '.join(runs)}: one run twice; name each once")
+    page = render_comparison([_read(name, evaluate, history, lock) for name in runs])
     with atomic_file(out) as partial:
         partial.write_text(page, encoding="utf-8")
     done("compare", f"{out}: {len(runs)} runs; open it in a browser")
 
 
-def _read(name: str, evaluate: Path, history: Path, params: Path) -> "Run":
+def _read(name: str, evaluate: Path, history: Path, lock: Path) -> "Run":
     from hashgen.report.comparison import Run
     from hashgen.report.findings import parse_history
 
     commit = None if name in HERE else _resolve(name)
     scores = _parse(name, evaluate, _text(name, commit, evaluate))
-    settings = _parse(name, params, _text(name, commit, params))
     learnt = parse_history(_text(name, commit, history), f"{name}: its {history}")
-    return Run("here" if commit is None else name, scores, settings, learnt)
+    ran = _parse(name, lock, _text(name, commit, lock))
+    return Run(_label(name, commit), scores, *_settings(name, ran), learnt)
+
+
+def _label(name: str, commit: str | None) -> str:
+    if commit is None:
+        return "here"
+    return commit[:7] if commit.startswith(name) else f"{name} ({commit[:7]})"
+
+
+def _settings(name: str, ran: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """What made the scores, as DVC noted it: parameters by section or dotted name, and a hash of the split's posts.
+
+    params.yaml may have been edited since.
+    """
+    try:
+        stages = ran["stages"]
+        params = [values for stage in stages.values() for values in stage.get("params", {}).values()]
+        posts = next(out["md5"] for out in stages["split"]["outs"] if out["path"] == "data/manifest")
+        return {key: value for values in params for key, value in values.items()}, posts
+    except (KeyError, TypeError, AttributeError, StopIteration) as error:
+        raise HashgenError(f"{name}: its dvc.lock tells of no whole run; run it again, or leave it out") from error
 
 
 def _resolve(name: str) -> str:

@@ -46,7 +46,9 @@ def metrics() -> dict[str, dict[str, Any]]:
             "groups": 990,
             "largest_group": 3,
             "leaks": {"images": 0, "authors": 0, "captions": 21, "something_new": 2},
+            "caption_words": 11,
             "short_captions": 4,
+            "seen_captions": 0.375,
             "targets_in_caption": 0.25,
             "unseen_hashtags": {"distinct": 0.5, "occurrences": 0.125},
             "seeds": {"posts": 50, "precision": 1.0, "recall": 0.2},
@@ -76,6 +78,7 @@ def real_metrics() -> dict[str, dict[str, Any]]:
     for name in ("sources", "seeds", "merged"):
         del known["filter"][name]
     known["filter"]["raw"] = 1234
+    known["split"]["caption_words"] = None
     for name in ("seeds", "short_captions", "left_out"):
         del known["split"][name]
     known["baselines"] = {"test": {"popularity": block(0.0625)}}

@@ -42,6 +42,7 @@ def test_the_audit_sees_what_leaks() -> None:
     # Three hashes: the first is near the second, the second near the third.
     expected = {"posts": 1, "images": 1, "near_duplicate_images": 3, "authors": 1, "captions": 1, "groups": 1}
     assert summary["leaks"] == expected and summary["short_captions"] == 1
+    assert summary["caption_words"] == 3 and summary["seen_captions"] == 1.0  # one long, one short
     assert broken_promises(expected, section()) == expected
     off = section(near_duplicate_bits=None, same_caption_words=None)
     assert leaks(leaky, off) == expected | {"near_duplicate_images": 0, "captions": 2}

@@ -73,7 +73,7 @@ def test_wall_times_are_noted_where_dvc_has_its_folder(tmp_path: Path, code: str
     script = tmp_path / "train.py"
     imports = "from hashgen.errors import HashgenError\nfrom stages.command import run\n"
     script.write_text(f"{imports}def main() -> None:\n    {code}\nrun(main)\n")
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    env = os.environ | {"PYTHONPATH": str(ROOT), "DVC_STAGE": "train"}
     subprocess.run([sys.executable, str(script)], cwd=tmp_path, env=env, capture_output=True)
     assert not (tmp_path / ".dvc").exists()
     notes = tmp_path / SECONDS
@@ -81,7 +81,10 @@ def test_wall_times_are_noted_where_dvc_has_its_folder(tmp_path: Path, code: str
     notes.write_text('{"split": 2.5, "train": 99}')
     for arguments in (["--help"], []):
         subprocess.run([sys.executable, str(script), *arguments], cwd=tmp_path, env=env, capture_output=True)
+    by_hand = {name: value for name, value in env.items() if name != "DVC_STAGE"}
     found = json.loads(notes.read_text())
+    subprocess.run([sys.executable, str(script)], cwd=tmp_path, env=by_hand, capture_output=True)
+    assert json.loads(notes.read_text()) == found
     assert found["split"] == 2.5 and (found["train"] < 99) == recorded
 
 

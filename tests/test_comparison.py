@@ -1,5 +1,6 @@
 """Runs side by side: scores, parameters that differ, and runs found in git."""
 
+import dataclasses
 import json
 import subprocess
 from pathlib import Path
@@ -29,7 +30,7 @@ def history(last: float = 0.5) -> pd.DataFrame:
 
 
 def a_run(name: str, evaluate: dict[str, Any], params: dict[str, Any], last: float = 0.5) -> Run:
-    return Run(name, evaluate, params, history(last))
+    return Run(name, evaluate, params, str(params.get("split")), history(last))
 
 
 def test_scores_and_differing_parameters_stand_in_the_page() -> None:
@@ -54,7 +55,10 @@ def test_runs_on_other_posts_are_warned_of() -> None:
     page = render_comparison(
         [a_run("a", scored(0.1), {"split": {"seed": 1}}), a_run("b", scored(0.1), {"split": {"seed": 2}})]
     )
-    assert "Not the same posts" in page
+    assert "Not the same posts" in page and "(<code>split.seed</code>)" in page
+    other = dataclasses.replace(a_run("c", scored(0.1), {}), posts="x")
+    page = render_comparison([a_run("a", scored(0.1), {}), other])
+    assert "the splits of these runs differ, so" in page
 
 
 def test_parameters_that_a_run_lacks_and_those_of_the_report() -> None:
@@ -106,19 +110,29 @@ def write_run(root: Path, f1: float, hidden: int) -> None:
     (root / "plots").mkdir(exist_ok=True)
     (root / "metrics/evaluate.json").write_text(json.dumps(scored(f1)))
     history(f1).to_csv(root / "plots/history.csv", index=False)
-    with (root / "params.yaml").open("w") as stream:
-        YAML().dump({"train": {"lstm": {"hidden": hidden}}}, stream)
+    stages = {
+        "split": {"outs": [{"path": "data/manifest", "md5": "ab"}], "params": {"params.yaml": {"split": {"seed": 1}}}},
+        "train": {"outs": [], "params": {"params.yaml": {"train.epochs": 3, "train.lstm": {"hidden": hidden}}}},
+        "report": {"outs": []},
+    }
+    with (root / "dvc.lock").open("w") as stream:
+        YAML().dump({"schema": "2.0", "stages": stages}, stream)
 
 
 def run_compare(*runs: str) -> str:
     out = Path("comparison.html")
-    compare.main(list(runs), Path("metrics/evaluate.json"), Path("plots/history.csv"), out, Path("params.yaml"))
+    compare.main(list(runs), Path("metrics/evaluate.json"), Path("plots/history.csv"), out, Path("dvc.lock"))
     return out.read_text()
 
 
 def test_commits_experiments_and_the_present_are_found(repository: Path) -> None:
     text = text_of(run_compare("base", "wide", "."))
-    assert "train.lstm.hidden 300 512 77" in text and "base · wide · here" in text
+    base, wide = (
+        subprocess.run(["git", "rev-parse", name], capture_output=True, text=True).stdout[:7]
+        for name in ("base", "refs/exps/ab/cdef/wide")
+    )
+    assert "train.lstm.hidden 300 512 77" in text and f"base ({base}) · wide ({wide}) · here" in text
+    assert "Not the same posts" not in text and f" {base} · here" in text_of(run_compare(base[:5], "."))
     assert "0.431" in text and "0.287" in text and "0.159" in text
 
 
@@ -126,6 +140,7 @@ def test_commits_experiments_and_the_present_are_found(repository: Path) -> None
     ("runs", "message"),
     [
         (["."], "only one run"),
+        (["base", "base"], "one run twice"),
         ([".", "nowhere"], "nowhere: no such commit"),
         ([".", "--all"], "--all: no such commit"),
         ([".", "empty"], "empty: has no metrics/evaluate.json"),
@@ -145,7 +160,8 @@ def test_runs_that_are_not_there(repository: Path, runs: list[str], message: str
     [
         ("metrics/evaluate.json", "{", "not readable"),
         ("metrics/evaluate.json", "[1]", "no mapping"),
-        ("params.yaml", "a: [", "not readable"),
+        ("dvc.lock", "a: [", "not readable"),
+        ("dvc.lock", "stages: {split: {outs: []}}", "tells of no whole run"),
         ("plots/history.csv", "epoch,val_f1\n1,2\n", "not readable"),
     ],
 )
@@ -156,6 +172,6 @@ def test_broken_files_of_a_run(repository: Path, name: str, text: str, message: 
 
 
 def test_a_place_without_a_run(repository: Path) -> None:
-    (repository / "params.yaml").unlink()
-    with pytest.raises(HashgenError, match=r"params\.yaml: cannot be read"):
+    (repository / "dvc.lock").unlink()
+    with pytest.raises(HashgenError, match=r"dvc\.lock: cannot be read"):
         run_compare("base", "workspace")

@@ -63,6 +63,7 @@ def test_figures_intervals_baseline_and_ceiling_stand_in_the_page() -> None:
     assert "of 7 dirty ones 1 got through, of 1,227 clean ones 2 were lost" in page
     assert "not clearly above the best baseline" in page  # 0.25 to 0.5 against 0.15 to 0.3
     assert "one and the same hashtag for every post 0.110" in page and "2.24" in page
+    assert "captions of 11 words or more, but for case and punctuation 21 shorter captions, which may" in page
     assert "broken rows left out: 17" in page and "something new" in page
 
 
@@ -78,6 +79,14 @@ def test_a_model_that_beats_its_baselines_and_one_that_does_not() -> None:
     assert "is clearly below the best baseline" in page and "Clearly below the best baseline too" not in page
     weak["baselines"]["test"]["knn_both"] |= {"p_at_1": 0.99, "p_at_1_ci95": [0.98, 1.0]}
     assert "Clearly below the best baseline too: P@1 ." in text_of(render_page(findings(metrics=weak)))
+
+
+def test_scores_that_an_input_does_not_help_are_named() -> None:
+    known = metrics()
+    assert "No better than blind" not in text_of(render_page(findings(metrics=known)))
+    known["evaluate"]["test"]["no_caption"]["p_at_1"] = known["evaluate"]["test"]["both"]["p_at_1"]
+    page = text_of(render_page(findings(metrics=known)))
+    assert "No better than blind to the caption: P@1." in page and "blind to the picture: P@1" not in page
 
 
 def test_captions_are_escaped_and_nothing_is_fetched() -> None:
@@ -123,6 +132,7 @@ def test_real_posts_of_which_little_is_known() -> None:
     assert "Drawn and invented" not in page and "No ceiling is known" in page and "dirty" not in page
     assert "net.pth" in page and "random weights" not in page and "oracle" not in page
     assert "found under" not in page and "ceiling of" not in page
+    assert "captions, but for case and punctuation 21" in page and "37.5 % of the test posts have a caption" in page
     assert "authors none known" in page and "authors none known" not in text_of(render_page(findings()))
     Outline(render_page(real_findings()))
 
@@ -194,7 +204,7 @@ def test_history_of_one_epoch() -> None:
     assert render_page(findings(history=findings().history.head(1))).count("<svg") == 7
 
 
-@pytest.mark.parametrize("text", ["", "epoch,train_loss\n1,2\n", "\x00"])
+@pytest.mark.parametrize("text", ["", "epoch,train_loss\n1,2\n", "\x00", ",".join(findings().history.columns)])
 def test_a_broken_history_names_the_stage(tmp_path: Any, text: str) -> None:
     path = tmp_path / "history.csv"
     path.write_text(text)

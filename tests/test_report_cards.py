@@ -77,11 +77,16 @@ def test_the_dataset_card_of_real_posts() -> None:
     ("values", "head"),
     [
         (["CC0-1.0"], {"license": "cc0-1.0"}),
-        (["CC BY-SA 2.0"], {"license": "cc-by-sa-2.0"}),
+        (["CC BY-SA 2.0"], {"license": "other", "license_name": "cc-by-sa-2.0"}),
+        (["CC BY-NC-ND 4.0"], {"license": "cc-by-nc-nd-4.0"}),
+        (["https://creativecommons.org/licenses/by-sa/4.0/"], {"license": "cc-by-sa-4.0"}),
+        (["http://creativecommons.org/publicdomain/zero/1.0/deed.de"], {"license": "cc0-1.0"}),
+        ([" "], {"license": "other", "license_name": "not-stated"}),
+        (["©"], {"license": "other", "license_name": "see-below"}),
         (["Public Domain"], {"license": "other", "license_name": "public-domain"}),
         (["CC0-1.0", "MIT"], {"license": "other", "license_name": "mixed-see-below"}),
         ([None], {"license": "other", "license_name": "not-stated"}),
-        ([": #\n'x"], {"license": "other", "license_name": ":-#-'x"}),
+        ([": #\n'x"], {"license": "other", "license_name": "x"}),
     ],
 )
 def test_licences(values: list[str | None], head: dict[str, str]) -> None:
@@ -91,6 +96,13 @@ def test_licences(values: list[str | None], head: dict[str, str]) -> None:
         manifests={split: posts(9, split[0]).assign(licence=values[0]) for split in ("train", "val", "test")}
     )
     head_of(render_dataset_card(known))
+
+
+def test_norwegian_is_no_truth_value_and_vectors_of_others_are_no_mit() -> None:
+    known = findings(languages=("no", "en"))
+    known.metrics["vocab"]["glove"] = {"file": "a|b.txt", "sha256": "ef" * 32}  # type: ignore[index]
+    text = render_model_card(known)
+    assert '- "no"\n- en\n' in text and head_of(text)["license"] == "other" and "`a\\|b.txt`" in text
 
 
 def test_sizes_and_periods() -> None:

@@ -21,11 +21,15 @@ _POSTS = ("scrape.", "filter.", "split.")
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run: a name, metrics of the stage evaluate, parameters as nested mappings, losses and scores by epoch."""
+    """One run: a name, metrics of the stage evaluate, parameters by section or dotted name, losses and scores by epoch.
+
+    posts: a hash of the manifests; runs of one hash are scored on the same posts.
+    """
 
     name: str
     evaluate: Mapping[str, Any]
     params: Mapping[str, Any]
+    posts: str
     history: pd.DataFrame
 
 
@@ -44,7 +48,8 @@ def render_comparison(runs: Sequence[Run]) -> str:
             curves_of_runs({run.name: run.history for run in runs}, column, title) for column, title in _CURVES.items()
         ],
         params=differing,
-        other_posts=[name for name in differing if name.startswith(_POSTS)],
+        other_posts=len({run.posts for run in runs}) > 1,
+        deciding=[name for name in differing if name.startswith(_POSTS)],
         posts={split: [run.evaluate[split]["both"]["posts"] for run in runs] for split in SPLITS},
     )
 

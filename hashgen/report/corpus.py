@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from hashgen.errors import HashgenError
 from hashgen.words import tokenise
 
 REASONS = {
@@ -52,7 +53,7 @@ class Step:
 def funnel(filtered: Mapping[str, Any]) -> list[Step]:
     """From raw rows to kept posts, each loss by its reason; the last row's `left` is the number kept.
 
-    Raises ValueError when the metrics of the filter do not add up.
+    Raises HashgenError when the metrics of the filter do not add up.
     """
     left = filtered["raw"]
     steps = [Step("raw rows", "as the source gave them", 0, left)]
@@ -62,7 +63,10 @@ def funnel(filtered: Mapping[str, Any]) -> list[Step]:
         left -= count
         steps.append(Step(name, detail, count, left))
     if left != filtered["kept"]:
-        raise ValueError(f"metrics of the filter do not add up: {left} posts are left, {filtered['kept']} kept")
+        raise HashgenError(
+            f"metrics of the filter do not add up: {left} posts are left, {filtered['kept']} kept; run it again:"
+            " dvc repro -f -s filter"
+        )
     return steps
 
 
@@ -101,10 +105,18 @@ def source_hashtags(scraped: Mapping[str, Any]) -> tuple[list[str], list[list[An
 
 
 def leak_rows(split: Mapping[str, Any], posts: pd.DataFrame) -> list[tuple[str, int | None]]:
-    """(in words, how many stand in more than one split); None for authors where no post's author is known."""
+    """(in words, how many stand in more than one split); None for authors where no post's author is known.
+
+    Captions are two rows, as the split only promises to keep long ones on one side.
+    """
     known = "author" in posts and posts["author"].notna().any()
-    unknown = {} if known else {"authors": None}
-    return [(LEAKS.get(key, key.replace("_", " ")), unknown.get(key, count)) for key, count in split["leaks"].items()]
+    rows = []
+    for key, count in split["leaks"].items():
+        rows.append((LEAKS.get(key, key.replace("_", " ")), None if key == "authors" and not known else count))
+        if key == "captions" and (words := split.get("caption_words")):
+            rows[-1] = (f"captions of {words} words or more, but for case and punctuation", count)
+            rows.append(("shorter captions, which may be the same by chance", split["short_captions"]))
+    return rows
 
 
 def hashtag_counts(posts: pd.DataFrame) -> Counter[str]:
@@ -218,8 +230,12 @@ class Extremes:
 
 
 def extremes(table: Sequence[Hashtag], frequent: int = 15, listed: int = 300, most: int = 8) -> Extremes:
-    """The rows of the table that are worth showing; no more than `most` on either side."""
-    off = sorted(table, key=lambda row: (row.test - row.written, row.name))
+    """The rows of the table that are worth showing; no more than `most` on either side.
+
+    A difference within the square root of `written + test` counts as chance: neither over nor under.
+    """
+    beyond = [row for row in table if (row.written - row.test) ** 2 > row.written + row.test]
+    off = sorted(beyond, key=lambda row: (row.test - row.written, row.name))
     over = [row for row in off[:most] if row.written > row.test]
     under = [row for row in reversed(off[-most:]) if row.written < row.test]
     return Extremes(table[:frequent], table[:listed], over, under)

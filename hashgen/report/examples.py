@@ -80,12 +80,9 @@ def choose_cards(test: pd.DataFrame, count: int) -> dict[Kind, list[str]]:
     ranked = test.assign(f1=[_f1(set(w), set(t)) for w, t in zip(test["both"], test["hashtags"], strict=True)])
     ids = [str(post) for post in ranked.sort_values(["f1", "id"], ascending=[False, True])["id"]]
     count = min(count, len(ids) // 3 or 1)
+    worst = max(count, len(ids) - count)
     middle = max(count, (len(ids) - count) // 2)
-    return {
-        "best": ids[:count],
-        "typical": ids[middle : middle + count],
-        "worst": ids[max(middle + count, len(ids) - count) :],
-    }
+    return {"best": ids[:count], "typical": ids[middle : min(middle + count, worst)], "worst": ids[worst:]}
 
 
 def _f1(written: set[str], true: set[str]) -> float:

@@ -14,10 +14,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from hashgen.report.corpus import Cut
 from hashgen.report.scoring import COLUMNS, Score
+from hashgen.report.scoring import Figure as Found
 
 # Drawn in place of the page's text colour, which is another in the dark.
 _INK = "#010203"
-_BLUE, _ORANGE, _GREY = "#2f7ed8", "#d9822b", "#8a8a8a"
+# At least 3:1 against the page, light and dark.
+_BLUE, _ORANGE, _GREY = "#2f7ed8", "#c56d15", "#858585"
 # Of runs side by side: told apart by line too, and seen on light and dark.
 _COLOURS = (_BLUE, _ORANGE, "#2a9d6f", "#b05fc4", "#c94f4f", _GREY)
 _STYLES = ("-", "--", ":", "-.")
@@ -46,8 +48,11 @@ def _curve(history: pd.DataFrame, kind: str, title: str) -> str:
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", alpha=0.25)
     train, val = history[f"train_{kind}"], history[f"val_{kind}"]
-    words = f"{title}, over {len(history)} epochs: training from {train.iloc[0]:.2f} to {train.iloc[-1]:.2f}"
-    return to_svg(figure, f"curve-{kind}", f"{words}, validation from {val.iloc[0]:.2f} to {val.iloc[-1]:.2f}.")
+    best = "lowest" if kind == "loss" else "highest"
+    at = history["epoch"].iloc[int((val if kind == "loss" else -val).argmin())]
+    words = f"{title}, by epoch from 1 to {len(history)}: training from {train.iloc[0]:.2f} to {train.iloc[-1]:.2f}"
+    words += f", validation from {val.iloc[0]:.2f} to {val.iloc[-1]:.2f}, {best} at epoch {at}."
+    return to_svg(figure, f"curve-{kind}", words)
 
 
 def curves_of_runs(histories: Mapping[str, pd.DataFrame], column: str, title: str) -> str:
@@ -89,8 +94,12 @@ def score_figure(rows: Sequence[Score], key: str, split: str) -> str:
     _title(axes, COLUMNS[key])
     axes.margins(x=0.08)
     axes.grid(axis="both", alpha=0.25)
-    words = "; ".join(f"{row.name} {found.value:.3f}" for row, found in reversed(shown))
-    return to_svg(figure, f"score-{split}-{key}", f"{COLUMNS[key]} ({split}) with intervals: {words}.")
+    words = "; ".join(f"{row.name} {_spoken(found)}" for row, found in reversed(shown))
+    return to_svg(figure, f"score-{split}-{key}", f"{COLUMNS[key]} ({split}) with 95 % intervals: {words}.")
+
+
+def _spoken(found: Found) -> str:
+    return f"{found.value:.3f}" + ("" if found.interval is None else " ({:.3f} to {:.3f})".format(*found.interval))
 
 
 def tail_figure(points: Sequence[tuple[int, int]], distinct: int) -> str:

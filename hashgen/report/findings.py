@@ -94,7 +94,10 @@ def read_history(path: Path) -> pd.DataFrame:
 def parse_history(text: str, where: str) -> pd.DataFrame:
     """The same from the text of such a file. where: names it in the HashgenError that is raised when it is broken."""
     try:
-        return pd.read_csv(io.StringIO(text))[list(_HISTORY)]
+        history = pd.read_csv(io.StringIO(text))[list(_HISTORY)]
+        if history.empty:
+            raise ValueError("no epoch")
+        return history
     except (ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise HashgenError(f"{where}: not readable ({reason}); run the stage train again") from error

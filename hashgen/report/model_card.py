@@ -51,7 +51,7 @@ def _head(found: Findings) -> dict[str, Any]:
         "metrics": metrics,
     }
     # Weights that learnt from invented posts and from nothing else are the project's own.
-    own = found.is_sample and found.random_weights
+    own = found.is_sample and found.random_weights and not found.metrics["vocab"].get("glove")
     return {
         "language": list(found.languages),
         **({"license": "mit"} if own else _learnt_licence(found)),

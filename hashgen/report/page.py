@@ -20,7 +20,7 @@ from hashgen.report.examples import choose_cards, choose_examples, make_cards, m
 from hashgen.report.figures import curves, lengths_figure, score_figure, tail_figure
 from hashgen.report.findings import Findings
 from hashgen.report.layout import lacking, render
-from hashgen.report.scoring import COLUMNS, facet_rows, headlines, score_rows, table_1
+from hashgen.report.scoring import COLUMNS, facet_rows, headlines, score_rows, table_1, unhelped
 
 # What the figures depend on.
 PACKAGES = (
@@ -74,6 +74,7 @@ def _scores(found: Findings) -> dict[str, Any]:
     return {
         "test": evaluate["test"],
         "headlines": headlines(evaluate, baselines),
+        "unhelped": unhelped(evaluate["test"]),
         "rows": rows,
         "score_figures": [score_figure(rows, key, "test") for key in ("f1", "bleu4")],
         "facets": facet_rows(evaluate, baselines),

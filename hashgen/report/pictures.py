@@ -33,7 +33,7 @@ def draw_cards(cards: Sequence[Card], title: str, path: Path) -> None:
         tags = {"hit": card.hits, "extra": card.extras, "miss": card.misses}
         lines = [(line, "black") for line in _wrapped(f"“{card.caption}”", 26)[:5]]
         lines += [(f"{_SIGNS[kind]} #{tag}", _COLOURS[kind]) for kind, names in tags.items() for tag in names]
-        _write(field, lines, left=0.45, size=9, height=0.068)
+        _write(field, lines, left=0.45, size=9, height=0.068, width=30)
     _save(figure, path)
 
 
@@ -53,7 +53,7 @@ def draw_grid(grid: Grid, path: Path) -> None:
             marked = zip(cell.marks, cell.written, strict=True)
             field = fields[number + 1, column + 1]
             lines = [(f"{_SIGNS[mark]} #{tag}", _COLOURS[mark]) for mark, tag in marked]
-            _write(field, lines, left=0.04, size=11, height=0.1)
+            _write(field, lines, left=0.04, size=11, height=0.1, width=30)
             field.set(xticks=[], yticks=[])
             field.spines[:].set(linewidth=2.5 if cell.own else 0.5, color="black" if cell.own else "#bbbbbb")
     legend = "framed: the post as it is (✓ true ✗ not true); else ▣ stays with the picture, ❝ comes with the caption,"
@@ -73,14 +73,18 @@ def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width)
 
 
-def _write(axes: Axes, lines: Sequence[tuple[str, str]], *, left: float, size: int, height: float) -> None:
-    """Write lines of text (text, colour) from the top; left and height of a line in shares of the field."""
+def _write(axes: Axes, lines: Sequence[tuple[str, str]], *, left: float, size: int, height: float, width: int) -> None:
+    """Write lines of text (text, colour) from the top; left and height of a line in shares of the field.
+
+    A line of more than `width` characters is cut.
+    """
     most = int(0.93 / height)
     if len(lines) > most:
         lines = [*lines[: most - 1], (f"… and {len(lines) - most + 1} more", "#595959")]
     for number, (line, colour) in enumerate(lines):
         top = 0.96 - number * height
-        axes.text(left, top, line, color=colour, va="top", fontsize=size, parse_math=False, transform=axes.transAxes)
+        text = line if len(line) <= width else line[: width - 1] + "…"
+        axes.text(left, top, text, color=colour, va="top", fontsize=size, parse_math=False, transform=axes.transAxes)
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -1,37 +1,54 @@
 """Where posts and weights come from, as the heads and texts of the cards tell it."""
 
 import io
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-# Identifiers of Hugging Face that are the SPDX ones in lower case.
-_KNOWN = {
-    f"cc-{kind}-{version}"
-    for kind in ("by", "by-sa", "by-nc", "by-nd", "by-nc-sa")
-    for version in ("2.0", "3.0", "4.0")
+# Hugging Face's identifiers of licences that posts may have.
+_VERSIONS = {
+    "by": "2.0 2.5 3.0 4.0",
+    "by-sa": "3.0 4.0",
+    "by-nc": "2.0 3.0 4.0",
+    "by-nd": "4.0",
+    "by-nc-nd": "3.0 4.0",
+    "by-nc-sa": "2.0 3.0 4.0",
 }
-_KNOWN |= {"cc0-1.0", "mit", "apache-2.0"}
+_KNOWN = {f"cc-{kind}-{version}" for kind, versions in _VERSIONS.items() for version in versions.split()}
+_KNOWN |= {"cc0-1.0", "pddl", "odbl", "odc-by", "mit", "apache-2.0"}
+_DEED = re.compile(r"https?://(?:www\.)?creativecommons\.org/(?:licenses/([a-z-]+)|publicdomain/(zero))/([\d.]+).*")
+# What YAML 1.1, which Hugging Face reads, takes for a truth value: "no" is Norwegian.
+_TRUTHS = {"y", "n", "yes", "no", "true", "false", "on", "off"}
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
 def licences(posts: pd.DataFrame) -> dict[str, int]:
     """Posts by licence as their source states it, most frequent first; `not stated` for none."""
     column = posts["licence"] if "licence" in posts else pd.Series([None] * len(posts), dtype=object)
-    counts = Counter("not stated" if pd.isna(value) else str(value) for value in column)
+    counts = Counter("not stated" if pd.isna(value) or not str(value).strip() else str(value) for value in column)
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def licence_head(found: Mapping[str, int]) -> dict[str, str]:
     """The entries of a card's head: one known licence, or `other` with a name."""
     (first, *others) = found
-    identifier = "-".join(first.lower().split())
-    if not others and identifier in _KNOWN:
-        return {"license": identifier}
-    return {"license": "other", "license_name": "mixed-see-below" if others else "-".join(first.lower().split())}
+    name = "-".join(re.findall(r"[a-z0-9.]+", _short(first.strip().lower())))[:60] or "see-below"
+    if not others and name in _KNOWN:
+        return {"license": name}
+    return {"license": "other", "license_name": "mixed-see-below" if others else name}
+
+
+def _short(licence: str) -> str:
+    """A licence by its name where it is given by its address at Creative Commons."""
+    if found := _DEED.fullmatch(licence):
+        kind, zero, version = found.groups()
+        return f"cc0-{version}" if zero else f"cc-{kind}-{version}"
+    return licence
 
 
 def size_category(posts: int) -> str:
@@ -51,5 +68,13 @@ def yaml_head(document: Mapping[str, Any]) -> str:
     yaml.default_flow_style = False
     yaml.width = 1000
     stream = io.StringIO()
-    yaml.dump(dict(document), stream)
+    yaml.dump(_quoted(document), stream)
     return stream.getvalue()
+
+
+def _quoted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _quoted(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_quoted(inner) for inner in value]
+    return DoubleQuotedScalarString(value) if isinstance(value, str) and value.lower() in _TRUTHS else value

@@ -120,6 +120,15 @@ def _headline(key: str, meaning: str, scores: Mapping[str, Any], baselines: Mapp
     )
 
 
+def unhelped(test: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The headline scores that are no better than those of the model blind to the `picture`, or to the `caption`."""
+    blind = {"picture": test["no_image"], "caption": test["no_caption"]}
+    return {
+        part: [COLUMNS[key] for key in HEADLINE if (block.get(key) or 0) >= test["both"][key]]
+        for part, block in blind.items()
+    }
+
+
 def facet_rows(evaluate: Mapping[str, Any], baselines: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Scores on the test posts of hashtags that are not given away: one row a facet.
 
