@@ -169,6 +169,14 @@ def test_sources_and_seeds_stand_in_tables() -> None:
     assert "other 8 4 50 % 4" in page and "food 40 30 75 % 10" in page
 
 
+def test_of_very_many_seeds_those_with_most_posts_stand() -> None:
+    known = metrics()
+    known["filter"]["seeds"] = {f"s{n}": {"posts": 1 + (n == 777), "kept": 1, "dropped": {}} for n in range(1234)}
+    page = text_of(render_page(findings(metrics=known)))
+    assert "By seed hashtag (the 200 with most posts, of 1,234)" in page and "s777 2 1 50 %" in page
+    assert len(page) < 50_000
+
+
 @pytest.mark.parametrize("path", [("evaluate", "test", "paper_protocol"), ("split", "leaks"), ("filter", "dropped")])
 def test_metrics_of_another_version_end_in_one_line(path: tuple[str, ...]) -> None:
     known = metrics()

@@ -70,10 +70,11 @@ def funnel(filtered: Mapping[str, Any]) -> list[Step]:
     return steps
 
 
-def breakdown(blocks: Mapping[str, Mapping[str, Any]], reasons: Sequence[str]) -> list[dict[str, Any]]:
+def breakdown(blocks: Mapping[str, Mapping[str, Any]], reasons: Sequence[str], most: int = 200) -> list[dict[str, Any]]:
     """Rows of a table by source or seed hashtag: `name`, `posts` (met again apart), `kept`, `share`, `dropped`.
 
-    `dropped` has one count for each of `reasons`, in that order.
+    `dropped` has one count for each of `reasons`, in that order. Of more than `most` rows those with most posts are
+    given, so that a page of posts found under very many hashtags stays small.
     """
     rows = []
     for name, block in blocks.items():
@@ -81,7 +82,7 @@ def breakdown(blocks: Mapping[str, Mapping[str, Any]], reasons: Sequence[str]) -
         share = block["kept"] / posts if posts else 0.0
         dropped = [block["dropped"].get(reason, 0) for reason in reasons]
         rows.append({"name": name, "posts": posts, "kept": block["kept"], "share": share, "dropped": dropped})
-    return rows
+    return rows if len(rows) <= most else sorted(rows, key=lambda row: (-row["posts"], row["name"]))[:most]
 
 
 def source_notes(scraped: Mapping[str, Any]) -> list[tuple[str, int]]:
