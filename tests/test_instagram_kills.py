@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,9 @@ def source(folder: Path, refresh: bool = False, **changes: Any) -> InstagramSour
     return InstagramSource(settings.model_copy(update=all_changes), tuple(HASHTAGS), folder, b"s" * 32, refresh=refresh)
 
 
-def killer(writes: int) -> Callable[[str], None]:
-    """Kills its process before write number `writes`, where it is told each statement."""
+def collect(folder: Path, environment: dict[str, str], writes: int, changes: dict[str, Any]) -> None:
+    """Collect in a process that is killed before its write number `writes`."""
+    os.environ.update(environment)
     left = writes
 
     def count(statement: str) -> None:
@@ -54,17 +55,10 @@ def killer(writes: int) -> Callable[[str], None]:
             if left < 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    return count
-
-
-def collect(folder: Path, environment: dict[str, str], writes: int, changes: dict[str, Any]) -> None:
-    """Collect in a process that is killed before its write number `writes`."""
-    os.environ.update(environment)
-
     class Traced(Quick):
         def want(self, hashtags: Any) -> None:
             super().want(hashtags)
-            self._db.set_trace_callback(killer(writes))
+            self._db.set_trace_callback(count)
 
     module.InstagramState = Traced  # type: ignore[misc]
     found = source(folder, **changes)
@@ -134,10 +128,18 @@ def test_a_kill_at_every_write(tmp_path: Path, double: TlsDouble, carousel: str,
 
 def erase(folder: Path, posts: list[str], writes: int) -> None:
     """Delete posts in a process that is killed before its write number `writes`."""
+    left = writes
+
+    def count(statement: str) -> None:
+        nonlocal left
+        if statement.startswith(WRITES):
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
 
     class Traced(Quick):
         def delete(self, posts: Any) -> None:
-            self._db.set_trace_callback(killer(writes))
+            self._db.set_trace_callback(count)
             super().delete(posts)
 
     module.InstagramState = Traced  # type: ignore[misc]
