@@ -37,16 +37,6 @@ HomeOption = Annotated[
     ),
 ]
 
-StateOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--state",
-        callback=lambda value: None if value is None else input_path(str(value)),
-        show_default="scrape in the folder --home",
-        help="Folder of what was collected from Instagram.",
-    ),
-]
-
 
 def run(main: Callable[..., None]) -> None:
     """Run a stage's `main` as a command: a HashgenError ends it with its message and exit code."""

@@ -14,7 +14,7 @@ import pytest
 import hashgen.sources.instagram as module
 from hashgen.params import read_params
 from hashgen.posts import Post
-from hashgen.sources.instagram import InstagramSource, delete_posts
+from hashgen.sources.instagram import InstagramSource
 from hashgen.sources.instagram_state import InstagramState
 from tests.instagram_double import Instagram, number_of
 from tests.tls_double import TlsDouble
@@ -124,43 +124,6 @@ def test_a_kill_at_every_write(tmp_path: Path, double: TlsDouble, carousel: str,
             break
         writes += step
     assert writes > 50
-
-
-def erase(folder: Path, posts: list[str], writes: int) -> None:
-    """Delete posts in a process that is killed before its write number `writes`."""
-    left = writes
-
-    def count(statement: str) -> None:
-        nonlocal left
-        if statement.startswith(WRITES):
-            left -= 1
-            if left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    class Traced(Quick):
-        def delete(self, posts: Any) -> None:
-            self._db.set_trace_callback(count)
-            super().delete(posts)
-
-    module.InstagramState = Traced  # type: ignore[misc]
-    delete_posts(folder, posts)
-
-
-def test_a_kill_at_every_write_of_a_deletion(tmp_path: Path, double: TlsDouble) -> None:
-    wanted = list(source(tmp_path / "whole").posts())
-    gone = [wanted[0].id, wanted[2].id]
-    left = [post for post in wanted if post.id not in gone]
-    found = []
-    while not found or found[-1] != left:
-        writes = len(found)
-        shutil.copytree(tmp_path / "whole", tmp_path / str(writes))
-        process = context.Process(target=erase, args=(tmp_path / str(writes), gone, writes))
-        process.start()
-        process.join()
-        assert process.exitcode in (0, -signal.SIGKILL) and writes < 20
-        found.append(list(source(tmp_path / str(writes)).posts()))
-        assert found[-1] in (wanted, left)
-    assert len(found) > 4
 
 
 @pytest.mark.slow

@@ -105,22 +105,6 @@ def test_norwegian_is_no_truth_value_and_vectors_of_others_are_no_mit() -> None:
     assert '- "no"\n- en\n' in text and head_of(text)["license"] == "other" and "`a\\|b.txt`" in text
 
 
-@pytest.mark.parametrize(
-    ("source", "how"),
-    [
-        ("folder", "Take its row out of the metadata file"),
-        ("table", "Take its row out of the table"),
-        ("instaloader", "Delete its files in the download folder"),
-        ("instagram", "`python -m stages.delete ID` (or several ids)"),
-    ],
-)
-@pytest.mark.parametrize("card", CARDS)
-def test_a_post_is_deleted_as_its_source_has_it(card: Any, source: str, how: str) -> None:
-    known = real_findings()
-    known.metrics["scrape"]["source"] = source  # type: ignore[index]
-    assert f"\n2. {how}" in card(known) and "\n3. `dvc repro -f -s scrape`" in card(known)
-
-
 def test_sizes_and_periods() -> None:
     assert [size_category(n) for n in (3, 1000, 99_999, 10**7)] == ["n<1K", "1K<n<10K", "10K<n<100K", "n>1M"]
     dates = pd.to_datetime(pd.Series(["2024-05-02", None, "2023-01-09"]), utc=True)

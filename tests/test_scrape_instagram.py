@@ -19,7 +19,6 @@ from hashgen.errors import HashgenError
 from hashgen.locks import locked
 from hashgen.posts import write_shards
 from hashgen.progress import progress
-from stages import delete
 from stages.scrape import main
 from tests.instagram_double import SECRETS, Instagram, json_answer
 from tests.test_instagram_kills import Quick
@@ -97,38 +96,6 @@ def test_secrets_are_in_no_file(tmp_path: Path, double: TlsDouble, instagram: In
 def test_the_state_may_lie_elsewhere(tmp_path: Path, double: TlsDouble, instagram: Instagram) -> None:
     main(**options(tmp_path, per_hashtag=5), state=tmp_path / "elsewhere")
     assert (tmp_path / "elsewhere/instagram.sqlite").exists() and not (tmp_path / "home/scrape").exists()
-
-
-def test_deleted_posts_are_gone_for_good(tmp_path: Path, double: TlsDouble, instagram: Instagram) -> None:
-    main(**options(tmp_path, carousel="first"))
-    before = pd.concat(map(pd.read_parquet, sorted((tmp_path / "data/raw").iterdir())))
-    gone = [before["id"].iloc[3], before["id"].iloc[25]]
-    lost = before[before["id"].isin(gone)]
-    asked = len(instagram.listings)
-    delete.main([f"{gone[0]}/1", gone[1], gone[1]], tmp_path / "home")
-    stored = (tmp_path / "home/scrape/instagram.sqlite").read_bytes()
-    for caption, image in zip(lost["caption"], lost["image"], strict=True):
-        assert caption.encode() not in stored and image["bytes"][-100:] not in stored
-    assert before["image"].iloc[0]["bytes"][-100:] in stored
-    main(**options(tmp_path, carousel="first"))
-    after = pd.concat(map(pd.read_parquet, sorted((tmp_path / "data/raw").iterdir())))
-    assert list(after["id"]) == [post for post in before["id"] if post not in gone]
-    assert len(instagram.listings) == asked
-    metrics = json.loads((tmp_path / "metrics/scrape.json").read_text())
-    assert metrics["rejected"] == {"deleted": 2} and metrics["hashtags"]["food"]["status"] == "complete"
-
-
-def test_what_is_not_there_cannot_be_deleted(tmp_path: Path, double: TlsDouble) -> None:
-    with pytest.raises(HashgenError, match="nothing was collected there"):
-        delete.main(["x"], tmp_path / "home")
-    assert not (tmp_path / "home").exists()
-    main(**options(tmp_path))
-    posts = pd.read_parquet(tmp_path / "data/raw")
-    with pytest.raises(HashgenError, match="nowhere: no such post was collected"):
-        delete.main([posts["id"].iloc[0], "nowhere"], tmp_path / "home")
-    raw = shards(tmp_path)
-    main(**options(tmp_path))
-    assert shards(tmp_path) == raw
 
 
 def test_a_file_of_hashtags_and_new_posts(tmp_path: Path, double: TlsDouble, instagram: Instagram) -> None:

@@ -27,7 +27,6 @@ from hashgen.sources.instagram_state import InstagramState
 from hashgen.sources.politeness import Limits, Politeness, Signals
 from hashgen.sources.stops import ExitCode, Refusal, Stop, disk_full
 
-_DATABASE = "instagram.sqlite"
 # Looser than any filter that one would set: what it would drop later is not worth the disk.
 _MIN_SIDE = 32
 _MAX_PIXELS = 100_000_000
@@ -61,21 +60,6 @@ def read_hashtags(named: Sequence[str] | Path) -> tuple[str, ...]:
     if not hashtags:
         raise HashgenError(f"{where}: {named} names no hashtag; add some, one a line")
     return tuple(dict.fromkeys(hashtags))
-
-
-def delete_posts(folder: Path, posts: Sequence[str]) -> list[str]:
-    """Delete posts from what was collected into the state `folder`; returns their ids.
-
-    posts: ids as the stage filter gives them; `id/2`, a picture of a carousel, stands for its post. Waits while a run
-    collects. Raises HashgenError, and deletes nothing, for an id that is not there or a folder without a state.
-    """
-    path = folder / _DATABASE
-    if not path.is_file():
-        raise HashgenError(f"{path}: no such file, so nothing was collected there; name another folder: --state")
-    ids = list(dict.fromkeys(post.partition("/")[0] for post in posts))
-    with locked(path, "delete"), contextlib.closing(InstagramState(path, "")) as state:
-        state.delete(ids)
-    return ids
 
 
 class InstagramSource:
@@ -116,7 +100,7 @@ class InstagramSource:
         One process at a time works on the state; another one waits. Raises HashgenError before any request without
         permission, and for a session file that cannot be used.
         """
-        path = self._folder / _DATABASE
+        path = self._folder / "instagram.sqlite"
         signals = Signals()
         with locked(path, "scrape"), contextlib.closing(InstagramState(path, self._policy())) as state:
             state.want(self._hashtags)

@@ -171,19 +171,19 @@ class InstagramState:
         return {row[0] for row in self._db.execute(query, (self._policy, hashtag, number))}
 
     def kept(self, hashtag: str) -> int:
-        """Distinct posts met under a hashtag that were kept; deleted ones too, or others would be asked for instead."""
+        """Distinct posts met under a hashtag that are kept."""
         return int(
             self._value(
                 "SELECT count(*) FROM sightings JOIN posts USING (policy, id)"
-                f" WHERE policy = ? AND hashtag = ? AND {_WAS_KEPT}",
+                " WHERE policy = ? AND hashtag = ? AND reason IS NULL",
                 self._policy,
                 hashtag,
             )
         )
 
     def is_kept(self, post: str) -> bool:
-        """Whether a post was decided and kept, even if it was deleted since."""
-        query = f"SELECT 1 FROM posts WHERE policy = ? AND id = ? AND {_WAS_KEPT}"
+        """Whether a post was decided and kept."""
+        query = "SELECT 1 FROM posts WHERE policy = ? AND id = ? AND reason IS NULL"
         return bool(self._value(query, self._policy, post))
 
     def sight(self, hashtag: str, post: str) -> None:
@@ -223,26 +223,6 @@ class InstagramState:
                 (self._policy, post.id, reason, post.caption, post.author, date),
             )
             self._sight(hashtag, post.id)
-
-    def delete(self, posts: Iterable[str]) -> None:
-        """Delete caption, author, date and pictures of posts, under all policies; what is deleted is overwritten.
-
-        Their ids stay, with the reason `deleted`, so that they are never asked for again. Raises HashgenError, and
-        deletes nothing, if one is not there.
-        """
-        self._db.execute("PRAGMA secure_delete = ON")
-        with self._db:
-            for post in posts:
-                query = "SELECT policy FROM posts WHERE id = ? UNION SELECT policy FROM pictures WHERE id = ?"
-                policies = self._db.execute(query, (post, post)).fetchall()
-                if not policies:
-                    raise HashgenError(f"{post}: no such post was collected; its id stands in data/posts.parquet")
-                self._db.executemany(
-                    "INSERT INTO posts (policy, id, reason) VALUES (?, ?, 'deleted') ON CONFLICT (policy, id)"
-                    " DO UPDATE SET reason = coalesce(reason, 'deleted'), caption = NULL, author = NULL, date = NULL",
-                    [(policy, post) for (policy,) in policies],
-                )
-                self._db.execute("DELETE FROM pictures WHERE id = ?", (post,))
 
     def want(self, hashtags: Iterable[str]) -> None:
         """Name the hashtags whose posts `posts`, `total` and `rejected` speak of."""
@@ -335,7 +315,6 @@ class InstagramState:
                 self._db.execute("UPDATE refusals SET over = 1")
 
 
-_WAS_KEPT = "(reason IS NULL OR reason = 'deleted')"
 _IS_WANTED = (
     "EXISTS (SELECT 1 FROM sightings JOIN wanted USING (hashtag)"
     " WHERE sightings.policy = posts.policy AND sightings.id = posts.id)"
