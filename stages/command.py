@@ -36,6 +36,15 @@ HomeOption = Annotated[
         help="Folder of what outlives a run: feature memo, checkpoints, state.",
     ),
 ]
+StateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state",
+        callback=lambda value: None if value is None else input_path(str(value)),
+        show_default="scrape in the folder --home",
+        help="Folder of what was collected from Instagram.",
+    ),
+]
 
 
 def run(main: Callable[..., None]) -> None:

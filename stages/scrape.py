@@ -20,17 +20,8 @@ from hashgen.sources.folder import FolderSource
 from hashgen.sources.sample import TRUTH_SCHEMA, SampleSource
 from hashgen.sources.stops import disk_full
 from hashgen.sources.table import TableSource
-from stages.command import PARAMS, HomeOption, ParamsOption, done, input_path, run
+from stages.command import PARAMS, HomeOption, ParamsOption, StateOption, done, input_path, run
 
-StateOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--state",
-        callback=lambda value: None if value is None else input_path(str(value)),
-        show_default="scrape in the folder --home",
-        help="Folder of what was collected from Instagram.",
-    ),
-]
 RefreshOption = Annotated[
     bool,
     typer.Option("--refresh", envvar="HASHGEN_REFRESH", help="Look for new posts under hashtags that are complete."),

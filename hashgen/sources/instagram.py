@@ -23,7 +23,7 @@ from hashgen.sources.fetching import PictureFetcher
 from hashgen.sources.instagram_client import InstagramClient
 from hashgen.sources.instagram_collector import Collector
 from hashgen.sources.instagram_login import Login, read_login
-from hashgen.sources.instagram_state import InstagramState
+from hashgen.sources.instagram_state import DATABASE, InstagramState
 from hashgen.sources.politeness import Limits, Politeness, Signals
 from hashgen.sources.stops import ExitCode, Refusal, Stop, disk_full
 
@@ -100,7 +100,7 @@ class InstagramSource:
         One process at a time works on the state; another one waits. Raises HashgenError before any request without
         permission, and for a session file that cannot be used.
         """
-        path = self._folder / "instagram.sqlite"
+        path = self._folder / DATABASE
         signals = Signals()
         with locked(path, "scrape"), contextlib.closing(InstagramState(path, self._policy())) as state:
             state.want(self._hashtags)
@@ -137,7 +137,7 @@ class InstagramSource:
         self._report_shortfall(statuses)
 
     def _is_missing(self, state: InstagramState, hashtag: str) -> bool:
-        return state.listing(hashtag).status == "open" and state.kept(hashtag) < self._settings.per_hashtag
+        return state.listing(hashtag).status == "open" and state.collected(hashtag) < self._settings.per_hashtag
 
     def _try(self, state: InstagramState, signals: Signals, hashtags: Sequence[str]) -> Stop | None:
         """Ask for the posts of the hashtags; returns what ended that early."""
@@ -183,7 +183,7 @@ class InstagramSource:
     def _status(self, state: InstagramState, hashtag: str, refused: bool) -> dict[str, Any]:
         wanted, got = self._settings.per_hashtag, state.kept(hashtag)
         status = state.listing(hashtag).status
-        if got >= wanted:
+        if state.collected(hashtag) >= wanted:
             status = "complete"
         elif status == "open":
             status = "refused" if refused else "waiting"

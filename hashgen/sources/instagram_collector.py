@@ -69,7 +69,7 @@ class Collector:
         refresh: first read from the top down to posts that are known, and ask again for a listing that had ended.
         Raises Stop when nothing more can be asked for now.
         """
-        self._kept = self._state.kept(hashtag)
+        self._kept = self._state.collected(hashtag)
         self._watcher.hashtag(hashtag, self._kept)
         if refresh:
             self._refresh(hashtag)
@@ -152,7 +152,7 @@ class Collector:
                 self._state.sight(hashtag, post.id)
             else:
                 self._decide(hashtag, post)
-            kept = self._state.is_kept(post.id)
+            kept = self._state.is_collected(post.id)
             self._kept += kept
             self._watcher.post(kept)
             new += 1

@@ -2,7 +2,8 @@
 
 A post is decided in one transaction: kept with its picture, or rejected with a reason. Addresses of pictures are never
 written: after a kill the page in work is asked for once more. Everything is kept apart by policy, which is what decides
-a post's content, so that other numbers, pauses or hashtags go on from what is there.
+a post's content, so that other numbers, pauses or hashtags go on from what is there. A deleted post keeps its row
+without content, so that no policy asks for it again.
 """
 
 import dataclasses
@@ -15,8 +16,10 @@ from typing import Any
 from hashgen.errors import HashgenError
 from hashgen.posts import Post
 
+DATABASE = "instagram.sqlite"
+DELETED = "deleted"  # the reason of a post that was deleted by hand
 _VERSION = 2
-_SCHEMA = """
+_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS posts (
     arrival INTEGER PRIMARY KEY AUTOINCREMENT,
     policy TEXT NOT NULL,
@@ -27,6 +30,7 @@ CREATE TABLE IF NOT EXISTS posts (
     date REAL,          -- epoch seconds
     UNIQUE (policy, id)
 );
+CREATE INDEX IF NOT EXISTS deleted_posts ON posts (id) WHERE reason = '{DELETED}';
 CREATE TABLE IF NOT EXISTS pictures (
     policy TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -153,8 +157,12 @@ class InstagramState:
             )
 
     def is_decided(self, post: str) -> bool:
-        """Whether a post was kept or rejected."""
-        return bool(self._value("SELECT 1 FROM posts WHERE policy = ? AND id = ?", self._policy, post))
+        """Whether a post was kept or rejected, or deleted under any policy."""
+        query = (
+            "SELECT 1 FROM posts WHERE policy = ? AND id = ?"
+            f" UNION ALL SELECT 1 FROM posts WHERE id = ? AND reason = '{DELETED}'"
+        )
+        return bool(self._value(query, self._policy, post, post))
 
     def is_sighted(self, hashtag: str, post: str) -> bool:
         """Whether a post was met in the listing of a hashtag."""
@@ -172,18 +180,15 @@ class InstagramState:
 
     def kept(self, hashtag: str) -> int:
         """Distinct posts met under a hashtag that are kept."""
-        return int(
-            self._value(
-                "SELECT count(*) FROM sightings JOIN posts USING (policy, id)"
-                " WHERE policy = ? AND hashtag = ? AND reason IS NULL",
-                self._policy,
-                hashtag,
-            )
-        )
+        return int(self._value(f"{_MET} AND reason IS NULL", self._policy, hashtag))
 
-    def is_kept(self, post: str) -> bool:
-        """Whether a post was decided and kept."""
-        query = "SELECT 1 FROM posts WHERE policy = ? AND id = ? AND reason IS NULL"
+    def collected(self, hashtag: str) -> int:
+        """Distinct posts met under a hashtag that are kept or were deleted: in their place no other is asked for."""
+        return int(self._value(f"{_MET} AND {_IS_COLLECTED}", self._policy, hashtag))
+
+    def is_collected(self, post: str) -> bool:
+        """Whether a post counts among the `collected` of the hashtags that it is met under."""
+        query = f"SELECT 1 FROM posts WHERE policy = ? AND id = ? AND {_IS_COLLECTED}"
         return bool(self._value(query, self._policy, post))
 
     def sight(self, hashtag: str, post: str) -> None:
@@ -264,7 +269,7 @@ class InstagramState:
         return int(self._value(query, self._policy))
 
     def rejected(self) -> dict[str, int]:
-        """How many posts of the wanted hashtags were rejected, by reason."""
+        """How many posts of the wanted hashtags were rejected or deleted, by reason."""
         query = (
             "SELECT reason, count(*) FROM posts WHERE policy = ? AND reason IS NOT NULL"
             f" AND {_IS_WANTED} GROUP BY reason ORDER BY reason"
@@ -315,6 +320,8 @@ class InstagramState:
                 self._db.execute("UPDATE refusals SET over = 1")
 
 
+_MET = "SELECT count(*) FROM sightings JOIN posts USING (policy, id) WHERE policy = ? AND hashtag = ?"
+_IS_COLLECTED = f"(reason IS NULL OR reason = '{DELETED}')"
 _IS_WANTED = (
     "EXISTS (SELECT 1 FROM sightings JOIN wanted USING (hashtag)"
     " WHERE sightings.policy = posts.policy AND sightings.id = posts.id)"
