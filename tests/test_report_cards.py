@@ -56,6 +56,25 @@ def test_the_model_card_of_real_posts() -> None:
     assert "glove.txt" in text and "PDDL" in text
 
 
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("sample", "nothing to delete"),
+        ("folder", "its row in the metadata file, and its picture"),
+        ("table", "remove its row"),
+        ("instaloader", "xzgrep"),
+        ("instagram", "`python -m stages.delete -- ID`"),
+    ],
+)
+def test_how_a_post_is_deleted_depends_on_its_source(source: str, told: str) -> None:
+    known = findings()
+    known.metrics["scrape"]["source"] = source  # type: ignore[index]
+    _, _, part = render_model_card(known).partition("To delete a post:\n\n")
+    steps = part.split("\n\n")[0].splitlines()
+    assert [step[:3] for step in steps] == ["1. ", "2. ", "3. ", "4. ", "5. "]
+    assert told in steps[1] and ("stages.delete" in part) == (source == "instagram")
+
+
 def test_the_dataset_card_of_the_sample() -> None:
     text = render_dataset_card(findings())
     head = head_of(text)
