@@ -36,9 +36,10 @@ def main(
 
     if len(runs) < 2:
         raise HashgenError(f"{' '.join(runs)}: only one run; name two or more, as in: . HEAD")
-    if len(set(runs)) < len(runs):
+    found = [_read(name, evaluate, history, lock) for name in runs]
+    if len({one.name for one in found}) < len(found):
         raise HashgenError(f"{' '.join(runs)}: one run twice; name each once")
-    page = render_comparison([_read(name, evaluate, history, lock) for name in runs])
+    page = render_comparison(found)
     with atomic_file(out) as partial:
         partial.write_text(page, encoding="utf-8")
     done("compare", f"{out}: {len(runs)} runs; open it in a browser")
@@ -52,7 +53,7 @@ def _read(name: str, evaluate: Path, history: Path, lock: Path) -> "Run":
     scores = _parse(name, evaluate, _text(name, commit, evaluate))
     learnt = parse_history(_text(name, commit, history), f"{name}: its {history}")
     ran = _parse(name, lock, _text(name, commit, lock))
-    return Run(_label(name, commit), scores, *_settings(name, ran), learnt)
+    return Run(_label(name, commit), scores, *_settings(f"{name}: its {lock}", ran), learnt)
 
 
 def _label(name: str, commit: str | None) -> str:
@@ -61,18 +62,24 @@ def _label(name: str, commit: str | None) -> str:
     return commit[:7] if commit.startswith(name) else f"{name} ({commit[:7]})"
 
 
-def _settings(name: str, ran: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _settings(where: str, ran: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """What made the scores, as DVC noted it: parameters by section or dotted name, and a hash of the split's posts.
 
-    params.yaml may have been edited since.
+    params.yaml may have been edited since. where: names the note in errors. Raises HashgenError for a run that was
+    broken off: DVC notes each stage as it ends, so that its parameters would be newer than its scores.
     """
     try:
         stages = ran["stages"]
         params = [values for stage in stages.values() for values in stage.get("params", {}).values()]
-        posts = next(out["md5"] for out in stages["split"]["outs"] if out["path"] == "data/manifest")
-        return {key: value for values in params for key, value in values.items()}, posts
-    except (KeyError, TypeError, AttributeError, StopIteration) as error:
-        raise HashgenError(f"{name}: its dvc.lock tells of no whole run; run it again, or leave it out") from error
+        made = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
+        read = {dep["path"]: dep["md5"] for dep in stages["evaluate"]["deps"]}
+        is_whole = all(read[path] == made[path] for path in read.keys() & made.keys())
+        found = {key: value for values in params for key, value in values.items()}, made["data/manifest"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise HashgenError(f"{where} tells of no whole run; run it again, or leave it out") from error
+    if not is_whole:
+        raise HashgenError(f"{where} tells of a run that did not end; run it again: dvc repro")
+    return found
 
 
 def _resolve(name: str) -> str:

@@ -112,8 +112,11 @@ def write_run(root: Path, f1: float, hidden: int) -> None:
     history(f1).to_csv(root / "plots/history.csv", index=False)
     stages = {
         "split": {"outs": [{"path": "data/manifest", "md5": "ab"}], "params": {"params.yaml": {"split": {"seed": 1}}}},
-        "train": {"outs": [], "params": {"params.yaml": {"train.epochs": 3, "train.lstm": {"hidden": hidden}}}},
-        "report": {"outs": []},
+        "train": {
+            "outs": [{"path": "model", "md5": f"{hidden:x}"}],
+            "params": {"params.yaml": {"train.epochs": 3, "train.lstm": {"hidden": hidden}}},
+        },
+        "evaluate": {"deps": [{"path": "model", "md5": f"{hidden:x}"}, {"path": "code.py", "md5": "c"}]},
     }
     with (root / "dvc.lock").open("w") as stream:
         YAML().dump({"schema": "2.0", "stages": stages}, stream)
@@ -141,6 +144,7 @@ def test_commits_experiments_and_the_present_are_found(repository: Path) -> None
     [
         (["."], "only one run"),
         (["base", "base"], "one run twice"),
+        ([".", "workspace"], "one run twice"),
         ([".", "nowhere"], "nowhere: no such commit"),
         ([".", "--all"], "--all: no such commit"),
         ([".", "empty"], "empty: has no metrics/evaluate.json"),
@@ -168,6 +172,13 @@ def test_runs_that_are_not_there(repository: Path, runs: list[str], message: str
 def test_broken_files_of_a_run(repository: Path, name: str, text: str, message: str) -> None:
     (repository / name).write_text(text)
     with pytest.raises(HashgenError, match=rf"{Path(name).name}.*{message}|{message}"):
+        run_compare("base", ".")
+
+
+def test_a_run_that_did_not_end(repository: Path) -> None:
+    lock = (repository / "dvc.lock").read_text()
+    (repository / "dvc.lock").write_text(lock.replace("md5: 4d", "md5: ff", 1))
+    with pytest.raises(HashgenError, match=r"\.: its dvc\.lock tells of a run that did not end"):
         run_compare("base", ".")
 
 

@@ -15,6 +15,7 @@ from hashgen.report.page import render_page, versions
 from tests.findings import findings, metrics, posts, real_findings
 
 SECTIONS = ("numbers", "headline", "grid", "curves", "scores", "data", "cards", "hashtags", "reproduce")
+COLUMNS = ",".join(findings().history.columns)
 VOID = {"meta", "link", "img", "br", "path", "use", "col", "hr"}
 
 
@@ -87,6 +88,9 @@ def test_scores_that_an_input_does_not_help_are_named() -> None:
     known["evaluate"]["test"]["no_caption"]["p_at_1"] = known["evaluate"]["test"]["both"]["p_at_1"]
     page = text_of(render_page(findings(metrics=known)))
     assert "No better than blind to the caption: P@1." in page and "blind to the picture: P@1" not in page
+    alone = findings(metrics=known)
+    alone.model["train"]["inputs"] = "image"  # type: ignore[index]
+    assert "No better than blind" not in text_of(render_page(alone))
 
 
 def test_captions_are_escaped_and_nothing_is_fetched() -> None:
@@ -212,7 +216,9 @@ def test_history_of_one_epoch() -> None:
     assert render_page(findings(history=findings().history.head(1))).count("<svg") == 7
 
 
-@pytest.mark.parametrize("text", ["", "epoch,train_loss\n1,2\n", "\x00", ",".join(findings().history.columns)])
+@pytest.mark.parametrize(
+    "text", ["", "epoch,train_loss\n1,2\n", "\x00", COLUMNS, f"{COLUMNS}\n1{',x' * 7}\n", f"{COLUMNS}\n1{',' * 7}\n"]
+)
 def test_a_broken_history_names_the_stage(tmp_path: Any, text: str) -> None:
     path = tmp_path / "history.csv"
     path.write_text(text)

@@ -101,6 +101,12 @@ def test_the_dataset_card_of_real_posts() -> None:
         (["https://creativecommons.org/licenses/by-sa/4.0/"], {"license": "cc-by-sa-4.0"}),
         (["http://creativecommons.org/publicdomain/zero/1.0/deed.de"], {"license": "cc0-1.0"}),
         ([" "], {"license": "other", "license_name": "not-stated"}),
+        (["ODbL-1.0"], {"license": "odbl"}),
+        (["CC BY 4.0", "cc-by-4.0 "], {"license": "cc-by-4.0"}),
+        (
+            ["http://creativecommons.org/licenses/by-nc-nd/3.0/de/"],
+            {"license": "other", "license_name": "http-creativecommons.org-licenses-by-nc-nd-3.0-de"},
+        ),
         (["©"], {"license": "other", "license_name": "see-below"}),
         (["Public Domain"], {"license": "other", "license_name": "public-domain"}),
         (["CC0-1.0", "MIT"], {"license": "other", "license_name": "mixed-see-below"}),
@@ -115,6 +121,13 @@ def test_licences(values: list[str | None], head: dict[str, str]) -> None:
         manifests={split: posts(9, split[0]).assign(licence=values[0]) for split in ("train", "val", "test")}
     )
     head_of(render_dataset_card(known))
+
+
+def test_a_model_that_over_predicts_nothing_beyond_chance() -> None:
+    known = findings()
+    known.predictions["both"] = known.predictions["hashtags"]
+    known.predictions.at[0, "both"] = ["new"]  # once, of no post that has it
+    assert "than have it, beyond what may be chance." in render_model_card(known)
 
 
 def test_norwegian_is_no_truth_value_and_vectors_of_others_are_no_mit() -> None:

@@ -53,6 +53,8 @@ def test_people_in_captions_of_dropped_posts_are_covered() -> None:
     captions = ["mit @jane.doe, mail jane+x@example.org!", "5 @ 3"]
     rejects = pd.DataFrame({"id": ["a", "b"], "reason": "not_english", "caption": captions, "detail": None})
     assert sorted(choose_examples(rejects, 2)["not_english"]) == ["5 @ 3", "mit @…, mail @…!"]
+    long = rejects.head(1).assign(caption="x" * 3_000_000)  # in linear time
+    assert choose_examples(long, 1)["not_english"] == ["x" * 199 + "…"]
 
 
 def grid() -> pd.DataFrame:

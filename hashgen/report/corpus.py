@@ -114,7 +114,7 @@ def leak_rows(split: Mapping[str, Any], posts: pd.DataFrame) -> list[tuple[str, 
     rows = []
     for key, count in split["leaks"].items():
         rows.append((LEAKS.get(key, key.replace("_", " ")), None if key == "authors" and not known else count))
-        if key == "captions" and (words := split.get("caption_words")):
+        if key == "captions" and (words := split.get("caption_words") or 1) > 1:
             rows[-1] = (f"captions of {words} words or more, but for case and punctuation", count)
             rows.append(("shorter captions, which may be the same by chance", split["short_captions"]))
     return rows

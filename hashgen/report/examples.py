@@ -17,7 +17,8 @@ KINDS: tuple[Kind, ...] = ("best", "typical", "worst")
 
 _THUMBNAIL = 192  # pixels of the longer side
 _CAPTION = 200  # characters shown
-_ADDRESS = re.compile(r"[\w.+-]*@\w[\w.-]*")  # a mention or an e-mail address: a person, whom the page need not name
+# A mention or an e-mail address: a person, whom the page need not name.
+_ADDRESS = re.compile(r"(?<![\w.+-])[\w.+-]*@\w[\w.-]*")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hashgen.errors import HashgenError
@@ -95,8 +96,8 @@ def parse_history(text: str, where: str) -> pd.DataFrame:
     """The same from the text of such a file. where: names it in the HashgenError that is raised when it is broken."""
     try:
         history = pd.read_csv(io.StringIO(text))[list(_HISTORY)]
-        if history.empty:
-            raise ValueError("no epoch")
+        if history.empty or not np.isfinite(history.astype(float)).all(axis=None):
+            raise ValueError("an epoch is missing, or a figure of it")
         return history
     except (ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]

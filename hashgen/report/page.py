@@ -74,7 +74,7 @@ def _scores(found: Findings) -> dict[str, Any]:
     return {
         "test": evaluate["test"],
         "headlines": headlines(evaluate, baselines),
-        "unhelped": unhelped(evaluate["test"]),
+        "unhelped": unhelped(evaluate["test"], found.model["train"]["inputs"]),
         "rows": rows,
         "score_figures": [score_figure(rows, key, "test") for key in ("f1", "bleu4")],
         "facets": facet_rows(evaluate, baselines),

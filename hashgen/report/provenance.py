@@ -21,7 +21,10 @@ _VERSIONS = {
 }
 _KNOWN = {f"cc-{kind}-{version}" for kind, versions in _VERSIONS.items() for version in versions.split()}
 _KNOWN |= {"cc0-1.0", "pddl", "odbl", "odc-by", "mit", "apache-2.0"}
-_DEED = re.compile(r"https?://(?:www\.)?creativecommons\.org/(?:licenses/([a-z-]+)|publicdomain/(zero))/([\d.]+).*")
+_SPDX = {"pddl-1.0": "pddl", "odbl-1.0": "odbl", "odc-by-1.0": "odc-by"}
+_DEED = re.compile(
+    r"https?://(?:www\.)?creativecommons\.org/(?:licenses/([a-z-]+)|publicdomain/(zero))/([\d.]+)/?(?:deed\S*|legalcode\S*)?"
+)
 # What YAML 1.1, which Hugging Face reads, takes for a truth value: "no" is Norwegian.
 _TRUTHS = {"y", "n", "yes", "no", "true", "false", "on", "off"}
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -30,25 +33,27 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 def licences(posts: pd.DataFrame) -> dict[str, int]:
     """Posts by licence as their source states it, most frequent first; `not stated` for none."""
     column = posts["licence"] if "licence" in posts else pd.Series([None] * len(posts), dtype=object)
-    counts = Counter("not stated" if pd.isna(value) or not str(value).strip() else str(value) for value in column)
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    counts = Counter("" if pd.isna(value) else str(value).strip() for value in column)
+    counts["not stated"] += counts.pop("", 0)
+    return dict(sorted((+counts).items(), key=lambda item: (-item[1], item[0])))
 
 
 def licence_head(found: Mapping[str, int]) -> dict[str, str]:
     """The entries of a card's head: one known licence, or `other` with a name."""
-    (first, *others) = found
-    name = "-".join(re.findall(r"[a-z0-9.]+", _short(first.strip().lower())))[:60] or "see-below"
+    (name, *others) = {_identifier(licence) for licence in found}
     if not others and name in _KNOWN:
         return {"license": name}
     return {"license": "other", "license_name": "mixed-see-below" if others else name}
 
 
-def _short(licence: str) -> str:
-    """A licence by its name where it is given by its address at Creative Commons."""
+def _identifier(licence: str) -> str:
+    """A licence as Hugging Face names those it knows: lower case, hyphens; also from an address at Creative Commons."""
+    licence = licence.lower()
     if found := _DEED.fullmatch(licence):
         kind, zero, version = found.groups()
-        return f"cc0-{version}" if zero else f"cc-{kind}-{version}"
-    return licence
+        licence = f"cc0-{version}" if zero else f"cc-{kind}-{version}"
+    name = "-".join(re.findall(r"[a-z0-9.]+", licence))[:60]
+    return _SPDX.get(name, name) or "see-below"
 
 
 def size_category(posts: int) -> str:

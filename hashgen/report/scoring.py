@@ -120,9 +120,13 @@ def _headline(key: str, meaning: str, scores: Mapping[str, Any], baselines: Mapp
     )
 
 
-def unhelped(test: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The headline scores that are no better than those of the model blind to the `picture`, or to the `caption`."""
-    blind = {"picture": test["no_image"], "caption": test["no_caption"]}
+def unhelped(test: Mapping[str, Any], inputs: str) -> dict[str, list[str]]:
+    """The headline scores that are no better than those of the model blind to the `picture`, or to the `caption`.
+
+    inputs: what the model reads (`train.inputs`); a part that it does not read is left out.
+    """
+    parts = {"image": ("picture", test["no_image"]), "caption": ("caption", test["no_caption"])}
+    blind = dict(part for read, part in parts.items() if inputs in ("both", read))
     return {
         part: [COLUMNS[key] for key in HEADLINE if (block.get(key) or 0) >= test["both"][key]]
         for part, block in blind.items()

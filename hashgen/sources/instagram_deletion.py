@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hashgen.errors import HashgenError
 from hashgen.locks import locked
-from hashgen.sources.instagram_state import DATABASE, DELETED, InstagramState
+from hashgen.sources.instagram_state import DATABASE, DELETED, DELETED_UNKEPT, InstagramState
 from hashgen.sources.stops import ExitCode, disk_full
 
 
@@ -15,9 +15,10 @@ def delete_posts(folder: Path, posts: Sequence[str]) -> int:
     """Delete posts under all policies; returns how many. Their ids, and the hashtags they were met under, stay.
 
     folder: of the state. posts: their ids; `id/1`, as the filter names further pictures of a post, means the whole
-    post. One transaction, under the lock that collecting holds; then the file is written anew, which takes up to twice
-    its size beside it. Deleting what is deleted does no harm. Raises HashgenError, and deletes nothing, where the
-    database is missing or lacks a post; and when the file cannot be written.
+    post. One transaction, under the lock that collecting holds; then the file is written anew, which takes its size
+    once more beside it and once in SQLite's folder for temporary files. Deleting what is deleted does no harm. Raises
+    HashgenError, and deletes nothing, where the database is missing or lacks a post; and when the file cannot be
+    written.
     """
     path = folder / DATABASE
     if not path.is_file():
@@ -45,11 +46,14 @@ def _delete(database: sqlite3.Connection, path: Path, ids: Sequence[str]) -> Non
         for post in ids:
             # A post may have pictures and be undecided yet.
             database.execute(
-                "INSERT OR IGNORE INTO posts (policy, id) SELECT DISTINCT policy, id FROM pictures WHERE id = ?",
+                "INSERT OR IGNORE INTO posts (policy, id, reason) SELECT DISTINCT policy, id, '' FROM pictures"
+                " WHERE id = ?",
                 (post,),
             )
             database.execute(
-                "UPDATE posts SET reason = ?, caption = NULL, author = NULL, date = NULL WHERE id = ?", (DELETED, post)
+                "UPDATE posts SET reason = CASE WHEN coalesce(reason, ?1) = ?1 THEN ?1 ELSE ?2 END,"
+                " caption = NULL, author = NULL, date = NULL WHERE id = ?3",
+                (DELETED, DELETED_UNKEPT, post),
             )
             database.execute("DELETE FROM pictures WHERE id = ?", (post,))
 

@@ -17,7 +17,8 @@ from hashgen.errors import HashgenError
 from hashgen.posts import Post
 
 DATABASE = "instagram.sqlite"
-DELETED = "deleted"  # the reason of a post that was deleted by hand
+DELETED, DELETED_UNKEPT = "deleted", "deleted_unkept"  # reasons of posts deleted by hand: kept before, or not
+_IS_DELETED = f"reason IN ('{DELETED}', '{DELETED_UNKEPT}')"
 _VERSION = 2
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS posts (
@@ -30,7 +31,7 @@ CREATE TABLE IF NOT EXISTS posts (
     date REAL,          -- epoch seconds
     UNIQUE (policy, id)
 );
-CREATE INDEX IF NOT EXISTS deleted_posts ON posts (id) WHERE reason = '{DELETED}';
+CREATE INDEX IF NOT EXISTS deleted_posts ON posts (id) WHERE {_IS_DELETED};
 CREATE TABLE IF NOT EXISTS pictures (
     policy TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -160,7 +161,7 @@ class InstagramState:
         """Whether a post was kept or rejected, or deleted under any policy."""
         query = (
             "SELECT 1 FROM posts WHERE policy = ? AND id = ?"
-            f" UNION ALL SELECT 1 FROM posts WHERE id = ? AND reason = '{DELETED}'"
+            f" UNION ALL SELECT 1 FROM posts WHERE id = ? AND {_IS_DELETED}"
         )
         return bool(self._value(query, self._policy, post, post))
 
