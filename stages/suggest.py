@@ -19,11 +19,12 @@ def main(
     params: ParamsOption = PARAMS,
 ) -> None:
     """Print hashtags for a picture and its caption, in the order that the model writes them."""
+    if not image.is_file():
+        raise HashgenError(f"{image}: {'no file' if image.exists() else 'no such file'}; name a picture")
+    # Only now, as torch takes seconds to import.
     from hashgen.devices import choose_device
     from hashgen.suggest import Suggester
 
-    if not image.is_file():
-        raise HashgenError(f"{image}: no such file; name a picture")
     suggester = Suggester.load(model, choose_device(device), input_path)
     if suggester.trained.features["weights"] == "random":
         print("warning: this model's backbone has random weights: it knows drawn pictures at best", file=sys.stderr)

@@ -60,9 +60,10 @@ def summarise(evaluate: Mapping[str, Any], baselines: Mapping[str, Any], report:
     elif best is not None:
         table["best baseline"] = rows[best]
     table |= {"without picture": rows[NAMES["no_image"]], "without caption": rows[NAMES["no_caption"]]}
+    drawn = " of the drawn sample" if "ceiling" in rows else ""
     note = [f"best baseline: {best}"] if "best baseline" in table else []
     return [
-        f"Scores on {evaluate['test']['both']['posts']:,} test posts, which chose nothing",
+        f"Scores on {evaluate['test']['both']['posts']:,} test posts{drawn}; no choice was made by them",
         "",
         f"{'':16}{_COLUMNS['f1']:24}{_COLUMNS['bleu4']}",
         *(_line(name, score) for name, score in table.items()),

@@ -123,7 +123,8 @@ def findings(**changes: Any) -> Findings:
         "section": SECTION,
         "metrics": metrics(),
         "model": {
-            "train": {"model": "lstm", "inputs": "both", "hashtag_length": 4, "caption_length": 3, "seed": 5},
+            "train": {"model": "lstm", "inputs": "both", "hashtag_length": 4, "caption_length": 3, "seed": 5}
+            | {"restart_epochs": 10, "restart_factor": 1},
             "features": {"backbone": "resnet50", "weights": "random", "weights_sha256": "ab" * 32},
         },
         "manifests": {"train": posts(30, "t", **columns), "val": posts(5, "v", **columns), "test": test},

@@ -264,6 +264,7 @@ def test_reading_twice_counts_once(tmp_path: Path) -> None:
     counts = source.counts
     assert list(source.posts()) == first and source.counts == counts
     assert (counts.rows, counts.broken_rows, counts.rows_without_file, counts.files_without_rows) == (2, 1, 1, 1)
+    assert f"1 rows without a readable file (the first: {tmp_path}" in " ".join(counts.warnings())
 
 
 def test_the_salt_is_made_once_and_kept_from_others(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hashgen.errors import HashgenError
 from hashgen.report.examples import thumbnail
 from hashgen.report.findings import read_history
 from hashgen.report.page import render_page, versions
+from hashgen.report.scoring import restarts
 from tests.findings import findings, metrics, posts, real_findings
 
 SECTIONS = ("numbers", "headline", "grid", "curves", "scores", "data", "cards", "hashtags", "reproduce")
@@ -93,6 +94,18 @@ def test_scores_that_an_input_does_not_help_are_named() -> None:
     assert "No better than blind" not in text_of(render_page(alone))
 
 
+def test_overfitting_and_restarts_are_told() -> None:
+    history = pd.DataFrame(
+        {name: [3.0 - epoch / 4 for epoch in range(8)] for name in findings().history.columns} | {"epoch": range(1, 9)}
+    )
+    assert "learns its posts by heart" not in text_of(render_page(findings(history=history)))
+    history["val_loss"] = [3.0, 2.5, 2.4, 2.3, 2.3, 2.4, 2.5, 2.6]
+    page = text_of(render_page(findings(history=history)))
+    assert "the model learns its posts by heart" in page and "warm restart" not in page
+    assert restarts({"restart_epochs": 2, "restart_factor": 2}, 15) == [2, 6, 14]
+    assert restarts({"restart_epochs": 10, "restart_factor": 1}, 10) == []
+
+
 def test_captions_are_escaped_and_nothing_is_fetched() -> None:
     page = render_page(findings(thumbnails={"p1": thumbnail(Image.new("RGB", (9, 9)))}))
     assert "<script" not in page and "&lt;script&gt;" in page and "so &lt;b&gt;happy" in page
@@ -124,7 +137,10 @@ def test_hits_extras_and_misses_are_told_by_sign_and_text() -> None:
     page = " ".join(text_of(render_page(findings())).replace("&nbsp;", " ").split())
     assert "✓ right ✓ #t0" in page and "✗ extra ✗ #t5" in page and "○ missed ○ #t" in page
     # Picture of p1 with the caption of p2: t0 is written for both, t2 with the caption only, x for neither.
-    assert "▣❝ from either: #t0 ❝ from the caption: #t2 + new: #x" in page and "#t0 ▣ from the picture: #t1" not in page
+    assert (
+        "▣❝ from either: #t0 ❝ from the caption: #t2 + from neither: #x" in page
+        and "#t0 ▣ from the picture: #t1" not in page
+    )
 
 
 def test_pictures_that_are_left_out_are_said_to_be() -> None:

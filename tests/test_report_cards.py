@@ -123,6 +123,14 @@ def test_licences(values: list[str | None], head: dict[str, str]) -> None:
     head_of(render_dataset_card(known))
 
 
+def test_a_model_that_loses_to_a_baseline_is_not_recommended() -> None:
+    known = real_findings()
+    known.metrics["baselines"]["test"]["popularity"] |= {"f1": 0.6, "f1_ci95": [0.55, 0.7]}  # type: ignore[index]
+    text = render_model_card(known)
+    assert "F1 of 0.500 is clearly below that of most frequent hashtags (0.600)" in text
+    assert "Not better than what is simple" not in render_model_card(real_findings())
+
+
 def test_a_model_that_over_predicts_nothing_beyond_chance() -> None:
     known = findings()
     known.predictions["both"] = known.predictions["hashtags"]

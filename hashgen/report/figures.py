@@ -133,9 +133,10 @@ def lengths_figure(cut: Cut, what: str) -> str:
     if cut.cap < top:
         axes.axvline(cut.cap + 0.5, color=_ORANGE, linestyle="--", linewidth=1.5)
         axes.text(cut.cap + 0.5, 0.95, " cap", transform=axes.get_xaxis_transform(), color=_INK, va="top", fontsize=9)
-    axes.set_xlabel(f"{what} a post")
+    per = f"{what} a {'caption' if what == 'words' else 'post'}"
+    axes.set_xlabel(per)
     _title(axes, "Posts")
-    words = f"Histogram of {what} a post: median {cut.median}, most {top}, cap {cut.cap}."
+    words = f"Histogram of {per}: median {cut.median}, most {top}, cap {cut.cap}."
     return to_svg(figure, f"lengths-{what}", words)
 
 

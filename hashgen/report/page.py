@@ -20,7 +20,7 @@ from hashgen.report.examples import choose_cards, choose_examples, make_cards, m
 from hashgen.report.figures import curves, lengths_figure, score_figure, tail_figure
 from hashgen.report.findings import Findings
 from hashgen.report.layout import lacking, render
-from hashgen.report.scoring import COLUMNS, facet_rows, headlines, score_rows, table_1, unhelped
+from hashgen.report.scoring import COLUMNS, facet_rows, headlines, overfits, restarts, score_rows, table_1, unhelped
 
 # What the figures depend on.
 PACKAGES = (
@@ -79,6 +79,8 @@ def _scores(found: Findings) -> dict[str, Any]:
         "score_figures": [score_figure(rows, key, "test") for key in ("f1", "bleu4")],
         "facets": facet_rows(evaluate, baselines),
         "curves": curves(found.history),
+        "overfits": overfits(found.history),
+        "restarts": restarts(found.model["train"], len(found.history)),
         "table_1": table_1(found.history),
     }
 

@@ -57,7 +57,7 @@ def draw_grid(grid: Grid, path: Path) -> None:
             field.set(xticks=[], yticks=[])
             field.spines[:].set(linewidth=2.5 if cell.own else 0.5, color="black" if cell.own else "#bbbbbb")
     legend = "framed: the post as it is (✓ true ✗ not true); else ▣ stays with the picture, ❝ comes with the caption,"
-    figure.text(0.5, 0.02, f"{legend} ▣❝ both posts have it, + new", ha="center", fontsize=9)
+    figure.text(0.5, 0.02, f"{legend} ▣❝ written for both, + for neither", ha="center", fontsize=9)
     _save(figure, path)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 COLUMNS = {"f1": "F1", "bleu4": "BLEU-4", "p_at_1": "P@1", "r_at_5": "R@5", "f1_at_5": "F1@5"}
 HEADLINE = {
     "f1": "all hashtags written against all true ones, misses and extras counted",
-    "p_at_1": "how often the first hashtag is true",
+    "p_at_1": "how often the first hashtag is true; the model puts first what people do, not what is surest",
     "f1_at_5": "F1 of the first five",
     "bleu4": "runs of up to four in the right order; small on real posts",
 }
@@ -148,6 +148,25 @@ def facet_rows(evaluate: Mapping[str, Any], baselines: Mapping[str, Any]) -> lis
             row = {"name": FACETS.get(key, key), "share": facet["share"], "posts": facet["posts"]}
             rows.append(row | {"model": facet, "baseline": nearest.get(key, {})})
     return rows
+
+
+def overfits(history: pd.DataFrame) -> bool:
+    """Whether the training loss ended below the validation loss, and that had its lowest value before the last epoch.
+
+    With dropout, which only training has, a sound fit ends with the training loss above.
+    """
+    last = history.iloc[-1]
+    return bool(last["train_loss"] < last["val_loss"] and last["val_loss"] > history["val_loss"].min())
+
+
+def restarts(train: Mapping[str, Any], epochs: int) -> list[int]:
+    """The epochs, of the first `epochs`, after which the learning rate jumps back up (`train.restart_epochs`)."""
+    period, found, at = train["restart_epochs"], [], train["restart_epochs"]
+    while at < epochs:
+        found.append(at)
+        period *= train["restart_factor"]
+        at += period
+    return found
 
 
 # Table 1 of the paper: highest, lowest and mean over its epochs. It has no test scores.

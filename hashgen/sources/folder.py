@@ -72,7 +72,8 @@ class FolderSource:
             raise BrokenRow("no text")
         is_video = path.suffix.lower() in VIDEOS
         image = None if is_video else read_picture(path)
-        self.counts.rows_without_file += image is None and not is_video
+        if image is None and not is_video:
+            self.counts.add_without_file(path)
         return Post(
             id=read_text(row, "id") or name,
             source="folder",

@@ -134,7 +134,8 @@ class InstaloaderSource:
             wanted = [*found, *wanted][:1]
         for place in wanted:
             post = self._post(folder, record, place, found.get(place))
-            self.counts.rows_without_file += post.image is None and files is not None and not unlike
+            if post.image is None and files is not None and not unlike:
+                self.counts.add_without_file()
             yield post
 
     def _wanted(self, media: Sequence[Medium]) -> list[int]:

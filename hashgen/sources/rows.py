@@ -23,8 +23,9 @@ class RowCounts:
     """What a source held besides good posts.
 
     rows: all, broken ones included. broken_rows: no post could be made of them; broken_names names the first few, each
-    with its reason. rows_without_file: posts without a readable picture. files_without_rows: pictures that no row
-    names. unread_dates: dates neither ISO 8601 nor seconds or milliseconds since 1970, taken as unknown.
+    with its reason. rows_without_file: posts without a readable picture; first_missing: where the first was looked for.
+    files_without_rows: pictures that no row names. unread_dates: dates neither ISO 8601 nor seconds or milliseconds
+    since 1970, taken as unknown.
     """
 
     rows: int = 0
@@ -33,12 +34,19 @@ class RowCounts:
     files_without_rows: int = 0
     unread_dates: int = 0
     broken_names: list[str] = dataclasses.field(default_factory=list)
+    first_missing: str | None = dataclasses.field(default=None, compare=False)
 
     def add_broken(self, name: str, reason: object) -> None:
         """Count a row of which no post could be made; name: where it stands."""
         self.broken_rows += 1
         if len(self.broken_names) < _NAMED_ROWS:
             self.broken_names.append(f"{name}: {reason}")
+
+    def add_without_file(self, looked_for: object = None) -> None:
+        """Count a post without a readable picture; looked_for: its path, None where it has none."""
+        self.rows_without_file += 1
+        if looked_for is not None and self.first_missing is None:
+            self.first_missing = str(looked_for)
 
     def metrics(self) -> dict[str, int]:
         """The counts, for `metrics/scrape.json`."""
@@ -51,9 +59,10 @@ class RowCounts:
 
     def warnings(self) -> list[str]:
         """One line for each kind of fault that occurred."""
+        place = f" (the first: {self.first_missing})" if self.first_missing else ""
         lines = {
             f"{self.broken_rows:,} broken rows left out ({'; '.join(self.broken_names)})": self.broken_rows,
-            f"{self.rows_without_file:,} rows without a readable file": self.rows_without_file,
+            f"{self.rows_without_file:,} rows without a readable file{place}": self.rows_without_file,
             f"{self.files_without_rows:,} files that no row names": self.files_without_rows,
             f"{self.unread_dates:,} dates neither ISO 8601 nor seconds or milliseconds since 1970": self.unread_dates,
         }

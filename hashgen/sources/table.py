@@ -168,7 +168,8 @@ class TableSource:
             # The last to be read, as it counts: a broken row is counted as nothing else.
             date=read_date(fields.get("date"), self.counts),
         )
-        self.counts.rows_without_file += data is None and kind == "image"
+        if data is None and kind == "image":
+            self.counts.add_without_file(self._folder / path if path else None)
         return post
 
 
