@@ -123,7 +123,7 @@ def test_dates(tmp_path: Path, value: object, expected: datetime | None) -> None
         ("[" * 100_000, "not valid JSON"),
         ("[1]", "not a JSON object"),
         ('"text"', "not a JSON object"),
-        ({"text": "x"}, "no file_name"),
+        ({"text": "x", "filename": "a.jpg"}, "no file_name among text, filename"),
         ({"file_name": "", "text": "x"}, "no file_name"),
         ({"file_name": "a.jpg"}, "no text"),
         ({"file_name": "a.jpg", "text": ["x"]}, "text is no text"),
