@@ -124,7 +124,7 @@ def _file_name(row: Row) -> PurePosixPath:
     name = read_text(row, "file_name")
     if name is None:
         # Most often it is there by another name.
-        found = "" if "file_name" in row else f" among {', '.join(row)}"[:80]
+        found = "" if "file_name" in row else f" among {' '.join(', '.join(row).split())}"[:80]
         raise BrokenRow(f"no file_name{found}")
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", name) or not path.name:
