@@ -26,7 +26,7 @@ from stages import delete, scrape
 from tests.instagram_bench import Bench, number, running
 from tests.instagram_double import Instagram, code_of
 from tests.test_instagram_kills import Quick
-from tests.test_scrape_instagram import options
+from tests.test_scrape_instagram import options, served
 from tests.tls_double import TlsDouble
 
 ROOT = Path(__file__).parent.parent
@@ -250,12 +250,7 @@ def instagram() -> Instagram:
 
 @pytest.fixture
 def double(instagram: Instagram, monkeypatch: pytest.MonkeyPatch) -> Iterator[TlsDouble]:
-    for name in ("INSTALOADER_SESSION", "INSTALOADER_USER", "HASHGEN_REFRESH", "HASHGEN_QUIET"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("hashgen.sources.instagram.InstagramState", Quick)
-    with TlsDouble(instagram) as double:
-        for name, value in double.environment.items():
-            monkeypatch.setenv(name, value)
+    with served(instagram, monkeypatch) as double:
         yield double
 
 

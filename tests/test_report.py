@@ -99,6 +99,8 @@ def test_overfitting_and_restarts_are_told() -> None:
         {name: [3.0 - epoch / 4 for epoch in range(8)] for name in findings().history.columns} | {"epoch": range(1, 9)}
     )
     assert "learns its posts by heart" not in text_of(render_page(findings(history=history)))
+    history["val_loss"] = [*history["train_loss"][:-2], 1.3, 1.31]  # hardly above the training loss, 1.25
+    assert "learns its posts by heart" not in text_of(render_page(findings(history=history)))
     history["val_loss"] = [3.0, 2.5, 2.4, 2.3, 2.3, 2.4, 2.5, 2.6]
     page = text_of(render_page(findings(history=history)))
     assert "the model learns its posts by heart" in page and "warm restart" not in page

@@ -1,5 +1,6 @@
 """The stage scrape with the source instagram: shards, exit codes, signals, and what stays out of every file."""
 
+import contextlib
 import functools
 import json
 import os
@@ -32,14 +33,21 @@ def instagram() -> Instagram:
     return Instagram({"food": list(range(40)), "cats": [*range(20, 30), *range(40, 80)]})
 
 
-@pytest.fixture
-def double(instagram: Instagram, monkeypatch: pytest.MonkeyPatch) -> Iterator[TlsDouble]:
-    for name in ("INSTALOADER_SESSION", "INSTALOADER_USER", "HASHGEN_REFRESH"):
+@contextlib.contextmanager
+def served(instagram: Instagram, monkeypatch: pytest.MonkeyPatch) -> Iterator[TlsDouble]:
+    """The double of Instagram, with an environment in which it is what is asked."""
+    for name in ("INSTALOADER_SESSION", "INSTALOADER_USER", "HASHGEN_REFRESH", "HASHGEN_QUIET"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("hashgen.sources.instagram.InstagramState", Quick)
     with TlsDouble(instagram) as double:
         for name, value in double.environment.items():
             monkeypatch.setenv(name, value)
+        yield double
+
+
+@pytest.fixture
+def double(instagram: Instagram, monkeypatch: pytest.MonkeyPatch) -> Iterator[TlsDouble]:
+    with served(instagram, monkeypatch) as double:
         yield double
 
 

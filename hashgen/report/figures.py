@@ -74,7 +74,7 @@ def curves_of_runs(histories: Mapping[str, pd.DataFrame], column: str, title: st
 
 
 def score_figure(rows: Sequence[Score], key: str, split: str) -> str:
-    """One score of a split for all rows that have it: points with 95 % intervals; the scale does not start at zero."""
+    """One score of a split for all rows that have it: points with 95 % intervals; the scale need not start at zero."""
     shown = [(row, found) for row in reversed(rows) if (found := row.figures[key]) is not None]
     figure = Figure(figsize=(4.2, 0.42 * len(shown) + 0.8))
     axes = figure.subplots()
