@@ -17,15 +17,15 @@ import numpy as np
 import typer
 from PIL import Image
 
-from hashgen.features import Pictures, Recipe, write_features
-from hashgen.params import Featurize
-from hashgen.posts import POSTS_PER_SHARD, Post, write_shards
+from hashgen.corpus.posts import POSTS_PER_SHARD, Post, write_shards
+from hashgen.features.store import Pictures, Recipe, write_features
+from hashgen.params.featurize import Featurize
 
 # As in the stage, torch is imported late: the decoding processes import this module and have no use for it.
 if TYPE_CHECKING:
     import torch
 
-    from hashgen.encoder import Encoder
+    from hashgen.features.backbone import Encoder
 
 
 def draw(count: int, side: int) -> list[bytes]:
@@ -74,7 +74,7 @@ def plain_loop(files: list[bytes], backbone: str, workers: int, device: "torch.d
 
 def stage_path(files: list[bytes], section: Featurize, encoder: "Encoder", workers: int) -> None:
     """What the stage does, from raw shards to the store, with an empty memo."""
-    from hashgen.encoder import ENCODER_VERSION
+    from hashgen.features.backbone import ENCODER_VERSION
 
     recipe = Recipe(
         **section.model_dump(exclude={"allow_random"}),
@@ -137,8 +137,8 @@ def main(
     workers: Annotated[int, typer.Option(min=0)] = 2,
 ) -> None:
     """Print the rates of the plain loop, the stage's path and the bare network, and their ratios."""
-    from hashgen.devices import choose_device
-    from hashgen.encoder import load_encoder
+    from hashgen.base.devices import choose_device
+    from hashgen.features.backbone import load_encoder
 
     values = {"backbone": backbone, "weights": "random", "allow_random": True, "image_size": 224, "views": 0, "seed": 1}
     section = Featurize.model_validate(values | {"precision": precision})

@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 import typer
 from PIL import Image
 
-from hashgen import params
-from hashgen.posts import write_shards
+from hashgen.corpus.posts import write_shards
+from hashgen.params import scrape
 from hashgen.sources import Source
-from hashgen.sources.instaloader_dump import InstaloaderSource
+from hashgen.sources.instaloader.dump import InstaloaderSource
 from hashgen.sources.table import TableSource
 
 T = TypeVar("T")
@@ -49,8 +49,8 @@ def draw(count: int, side: int) -> list[bytes]:
 def table_source(path: Path) -> TableSource:
     """The source of a table with an id, a caption and an image."""
     absent = dict.fromkeys(("hashtags", "author", "date"))
-    columns = params.TableColumns.model_validate({"id": "id", "caption": "caption", "image": "image"} | absent)
-    return TableSource(params.TableSource(path=str(path), columns=columns), path, _SALT)
+    columns = scrape.TableColumns.model_validate({"id": "id", "caption": "caption", "image": "image"} | absent)
+    return TableSource(scrape.Table(path=str(path), columns=columns), path, _SALT)
 
 
 def in_csv(files: list[bytes], folder: Path) -> tuple[Source, Callable[[], Iterable[bytes]]]:
@@ -101,7 +101,7 @@ def in_a_dump(files: list[bytes], folder: Path) -> tuple[Source, Callable[[], It
         }
         (target / f"{number}.jpg").write_bytes(data)
         instaloader.save_structure_to_file(instaloader.Post(context, node), str(target / f"{number}.json.xz"))
-    section = params.InstaloaderSource(path=str(folder), carousel="first", video="skip")
+    section = scrape.Instaloader(path=str(folder), carousel="first", video="skip")
     return InstaloaderSource(section, folder, _SALT), lambda: (path.read_bytes() for path in target.glob("*.jpg"))
 
 

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hashgen.captions import clean_caption, has_emoji, hashtags_of
-from hashgen.language import is_wanted
 from hashgen.params import read_params
-from hashgen.words import segment, tokenise, word_costs
+from hashgen.text.captions import clean_caption, has_emoji, hashtags_of
+from hashgen.text.language import is_wanted
+from hashgen.text.words import segment, tokenise, word_costs
 
 GOALS = {"parse": 5_000, "judge language": 8_000}
 

@@ -5,12 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from hashgen.baselines import score_baselines, written_length
-from hashgen.features import FeatureStore
-from hashgen.files import write_json
-from hashgen.manifest import read_manifest
-from hashgen.metrics import bleu_signature
-from hashgen.params import read_params
+from hashgen.base.files import write_json
+from hashgen.corpus.manifest import read_manifest
+from hashgen.features.store import FeatureStore
+from hashgen.params import read_section
+from hashgen.params.baselines import Baselines
+from hashgen.scoring.baselines import score_baselines, written_length
+from hashgen.scoring.figures import bleu_signature
 from stages.command import PARAMS, ParamsOption, done, run
 
 
@@ -21,7 +22,7 @@ def main(
     params: ParamsOption = PARAMS,
 ) -> None:
     """Score the baselines with the same metrics as the model."""
-    section = read_params(params).baselines
+    section = read_section(params, Baselines)
     store = FeatureStore(features)
     train = read_manifest(manifest, "train")
     val = score_baselines(train, read_manifest(manifest, "val"), store, section)

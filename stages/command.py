@@ -13,9 +13,9 @@ from typing import Annotated, Any
 import platformdirs
 import typer
 
-from hashgen.errors import HashgenError
-from hashgen.files import write_json
-from hashgen.progress import QUIET, is_quiet
+from hashgen.base.errors import HashgenError
+from hashgen.base.files import write_json
+from hashgen.base.progress import QUIET, is_quiet
 
 ParamsOption = Annotated[Path, typer.Option("--params", help="The parameter file.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where torch runs: auto, cpu or cuda.")]
@@ -55,7 +55,8 @@ def run(main: Callable[..., None]) -> None:
     try:
         typer.run(_command(main))
     except HashgenError as error:
-        for line in str(error).splitlines():
+        remedy = f": dvc repro {error.stage}" if error.stage else ""
+        for line in f"{error}{remedy}".splitlines():
             print(f"error: {line}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
 

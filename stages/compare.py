@@ -9,8 +9,8 @@ import typer
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from hashgen.errors import HashgenError
-from hashgen.files import atomic_file
+from hashgen.base.errors import HashgenError
+from hashgen.base.files import atomic_file
 from stages.command import done, run
 
 if TYPE_CHECKING:

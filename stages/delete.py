@@ -19,7 +19,7 @@ def main(
     state: StateOption = None,
 ) -> None:
     """Delete posts from what was collected from Instagram, for good; no run asks for them again."""
-    from hashgen.sources.instagram_deletion import delete_posts
+    from hashgen.sources.instagram.deletion import delete_posts
 
     number = delete_posts(state or home / "scrape", ids)
     done(

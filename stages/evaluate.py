@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hashgen.errors import HashgenError
-from hashgen.files import atomic_file, write_json
-from hashgen.params import Evaluate, read_params
+from hashgen.base.errors import HashgenError
+from hashgen.base.files import atomic_file, write_json
+from hashgen.params import read_section
+from hashgen.params.evaluate import Evaluate
 from stages.command import PARAMS, DeviceOption, ParamsOption, done, run
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hashgen.dataset import Examples
-    from hashgen.evaluation import Predictions
-    from hashgen.features import FeatureStore
-    from hashgen.trained import Trained
+    from hashgen.features.store import FeatureStore
+    from hashgen.scoring.evaluation import Predictions
+    from hashgen.training.dataset import Examples
+    from hashgen.training.trained import Trained
 
 
 def main(
@@ -37,11 +38,11 @@ def main(
     """Score the trained model on validation and test posts."""
     import pandas as pd
 
-    from hashgen.devices import choose_device
-    from hashgen.evaluation import shorten
-    from hashgen.trained import Trained
+    from hashgen.base.devices import choose_device
+    from hashgen.scoring.evaluation import shorten
+    from hashgen.training.trained import Trained
 
-    section = read_params(params).evaluate
+    section = read_section(params, Evaluate)
     audited, known = _audit(posts, rejects, truth)
     trained = Trained.load(model, choose_device(device))
     result: dict[str, Any] = {}
@@ -69,8 +70,8 @@ class _Data:
 
 
 def _audit(posts: Path, rejects: Path, truth: Path) -> tuple[dict[str, Any], "pd.DataFrame"]:
-    from hashgen.evaluation import audit_filter
-    from hashgen.manifest import read_table
+    from hashgen.corpus.tables import read_table
+    from hashgen.scoring.evaluation import audit_filter
 
     known = read_table(truth, "scrape")
     kept = read_table(posts, "filter", ["id"])["id"]
@@ -78,9 +79,9 @@ def _audit(posts: Path, rejects: Path, truth: Path) -> tuple[dict[str, Any], "pd
 
 
 def _open(split: Any, trained: "Trained", manifest: Path, features: Path) -> _Data:
-    from hashgen.dataset import make_examples
-    from hashgen.features import FeatureStore
-    from hashgen.manifest import read_manifest
+    from hashgen.corpus.manifest import read_manifest
+    from hashgen.features.store import FeatureStore
+    from hashgen.training.dataset import make_examples
 
     store, rules = FeatureStore(features), trained.section
     if store.meta != trained.features:
@@ -93,8 +94,8 @@ def _open(split: Any, trained: "Trained", manifest: Path, features: Path) -> _Da
 def _score(
     data: _Data, trained: "Trained", truth: "pd.DataFrame", section: Evaluate
 ) -> tuple[dict[str, Any], "pd.DataFrame"]:
-    from hashgen.evaluation import ceilings, paper_protocol, predict, score_predictions
-    from hashgen.vocabulary import SPECIALS
+    from hashgen.scoring.evaluation import ceilings, paper_protocol, predict, score_predictions
+    from hashgen.text.vocabulary import SPECIALS
 
     predictions = predict(trained, data.examples, data.store, section)
     result = score_predictions(predictions, data.posts, data.train, section)
@@ -105,14 +106,14 @@ def _score(
 
 
 def _cross(data: _Data, trained: "Trained", written: "pd.DataFrame", section: Evaluate) -> "pd.DataFrame":
-    from hashgen.evaluation import choose_grid, cross
+    from hashgen.scoring.evaluation import choose_grid, cross
 
     places = choose_grid(list(written["id"]), list(written["both"]), list(written["hashtags"]))
     return cross(trained, data.posts, data.examples, data.store, section, places)
 
 
 def _facts(trained: "Trained", section: Evaluate) -> dict[str, Any]:
-    from hashgen.metrics import bleu_signature
+    from hashgen.scoring.figures import bleu_signature
 
     return {"decoding": section.decoding, "bleu_signature": bleu_signature(), "best_epoch": trained.epoch}
 

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from hashgen.errors import HashgenError
-from hashgen.features import Pictures, Recipe, read_pictures, write_features
-from hashgen.params import Featurize, read_params
+from hashgen.base.errors import HashgenError
+from hashgen.features.store import Pictures, Recipe, read_pictures, write_features
+from hashgen.params import read_section
+from hashgen.params.featurize import Featurize
 from stages.command import PARAMS, DeviceOption, HomeOption, ParamsOption, done, input_path, run
 
 
@@ -25,12 +26,12 @@ def main(
     params: ParamsOption = PARAMS,
 ) -> None:
     """Encode each picture, plain and in featurize.views augmented views; pictures seen before are not encoded again."""
-    section = read_params(params).featurize
+    section = read_section(params, Featurize)
     pictures = read_pictures(posts)
     _refuse_random(section, pictures)
 
-    from hashgen.devices import choose_device
-    from hashgen.encoder import ENCODER_VERSION, NAMED_WEIGHTS, load_encoder
+    from hashgen.base.devices import choose_device
+    from hashgen.features.backbone import ENCODER_VERSION, NAMED_WEIGHTS, load_encoder
 
     weights = section.weights if section.weights in NAMED_WEIGHTS else input_path(section.weights)
     encoder = load_encoder(section, weights, choose_device(device))

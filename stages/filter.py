@@ -8,11 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from hashgen.files import atomic_file, require, write_json
-from hashgen.filtering import filter_posts, judge_all, require_kept, summarise
-from hashgen.params import read_params
-from hashgen.posts import row_groups
-from hashgen.progress import progress
+from hashgen.base.files import atomic_file, require, write_json
+from hashgen.base.progress import progress
+from hashgen.corpus.posts import row_groups
+from hashgen.filtering.gathering import filter_posts, require_kept, summarise
+from hashgen.filtering.judging import judge_all
+from hashgen.params import read_section
+from hashgen.params.filter import Filter
 from stages.command import PARAMS, ParamsOption, done, run
 
 # A process takes a second or two to start, in which another judges about so many posts.
@@ -30,7 +32,7 @@ def main(
     params: ParamsOption = PARAMS,
 ) -> None:
     """Judge every raw post; parse hashtags and caption of those kept."""
-    section = read_params(params).filter
+    section = read_section(params, Filter)
     groups = row_groups(require(raw, "scrape"))
     total = sum(group.rows for group in groups)
     judged = judge_all(groups, section, workers or min(os.cpu_count() or 1, 1 + total // POSTS_WORTH_A_PROCESS))

@@ -1,17 +1,30 @@
 """Stage report: one self-contained page, a model card, a dataset card, and small files for DVC's own plots."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hashgen.files import atomic_file, atomic_folder, require, sha256_of_file, sha256_of_folder
-from hashgen.params import Params, read_params
+from hashgen.base.files import atomic_file, atomic_folder, require, sha256_of_file, sha256_of_folder
+from hashgen.params import read_section, read_values
+from hashgen.params.report import Report
 from stages.command import PARAMS, ParamsOption, done, read_seconds, run
 
 if TYPE_CHECKING:
     from hashgen.report.findings import Findings
+
+
+# Parameters of other sections that the page shows.
+_SHOWN = (
+    "scrape.sample.seed",
+    "filter.languages",
+    "split.seed",
+    "vocab.seed",
+    "baselines.seed",
+    "evaluate.seed",
+)
 
 
 def main(
@@ -43,12 +56,11 @@ def main(
 
     named = {"scrape": scrape, "filter": filter, "split": split, "vocab": vocab}
     named |= {"baselines": baselines, "evaluate": evaluate}
-    read = read_params(params)
     found = read_findings(
-        read.report, named, model=model, manifest=manifest, predictions=predictions, grid=grid, rejects=rejects,
+        read_section(params, Report), named, model=model, manifest=manifest, predictions=predictions, grid=grid, rejects=rejects,
         history=history,
     )  # fmt: skip
-    found = _with_facts(found, read, manifest, model, read_seconds(times))
+    found = _with_facts(found, read_values(params, _SHOWN), manifest, model, read_seconds(times))
     found = dataclasses.replace(found, thumbnails=_thumbnails(found, raw))
     page = render_page(found)
     _write_texts(found, {out: page}, model_card, dataset_card)
@@ -57,16 +69,16 @@ def main(
 
 
 def _with_facts(
-    found: "Findings", params: Params, manifest: Path, model: Path, seconds: dict[str, float]
+    found: "Findings", shown: Mapping[str, Any], manifest: Path, model: Path, seconds: dict[str, float]
 ) -> "Findings":
     seeds = {
-        "scrape.sample.seed": params.scrape.sample.seed if found.is_sample else None,
-        "split.seed": params.split.seed,
-        "vocab.seed": params.vocab.seed,
+        "scrape.sample.seed": shown["scrape.sample.seed"] if found.is_sample else None,
+        "split.seed": shown["split.seed"],
+        "vocab.seed": shown["vocab.seed"],
         "featurize.seed": found.model["features"].get("seed"),
-        "baselines.seed": params.baselines.seed,
+        "baselines.seed": shown["baselines.seed"],
         "train.seed": found.model["train"]["seed"],
-        "evaluate.seed": params.evaluate.seed,
+        "evaluate.seed": shown["evaluate.seed"],
     }
     hashes = {
         "manifests (posts, with the hash of each picture)": sha256_of_folder(manifest),
@@ -77,14 +89,14 @@ def _with_facts(
         found,
         seeds={name: seed for name, seed in seeds.items() if seed is not None},
         hashes={name: value for name, value in hashes.items() if value},
-        languages=params.filter.languages,
+        languages=shown["filter.languages"],
         seconds=seconds,
     )
 
 
 def _thumbnails(found: "Findings", raw: Path) -> dict[str, bytes]:
-    from hashgen.images import read_image
-    from hashgen.posts import read_images
+    from hashgen.corpus.posts import read_images
+    from hashgen.pictures.decode import read_image
     from hashgen.report.examples import choose_cards, thumbnail
 
     if not found.section.pictures:
@@ -110,9 +122,9 @@ def _write_texts(found: "Findings", texts: dict[Path, str], model_card: Path, da
 
 
 def _write_plots(found: "Findings", filter_plot: Path, hashtags_plot: Path, cards: Path) -> None:
-    from hashgen.report.corpus import filter_csv, hashtag_counts, tail_csv
     from hashgen.report.examples import choose_cards, make_cards, make_grid
     from hashgen.report.pictures import draw_cards, draw_grid
+    from hashgen.report.post_tables import filter_csv, hashtag_counts, tail_csv
 
     tables = {filter_plot: filter_csv(found.metrics["filter"]), hashtags_plot: tail_csv(hashtag_counts(found.posts))}
     for path, text in tables.items():

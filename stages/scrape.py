@@ -9,16 +9,18 @@ from typing import Annotated
 import pyarrow.parquet as pq
 import typer
 
-from hashgen.errors import HashgenError
-from hashgen.files import atomic_file, atomic_folder, write_json
-from hashgen.params import Scrape, read_params
-from hashgen.posts import Post, shard_paths, write_shards
-from hashgen.progress import progress
+from hashgen.base.errors import HashgenError
+from hashgen.base.files import atomic_file, atomic_folder, write_json
+from hashgen.base.progress import progress
+from hashgen.corpus.posts import Post, shard_paths, write_shards
+from hashgen.corpus.tables import TRUTH_SCHEMA
+from hashgen.params import read_section
+from hashgen.params.scrape import Scrape
 from hashgen.sources import Source
 from hashgen.sources.authors import read_salt
 from hashgen.sources.folder import FolderSource
-from hashgen.sources.sample import TRUTH_SCHEMA, SampleSource
-from hashgen.sources.stops import disk_full
+from hashgen.sources.instagram.stops import disk_full
+from hashgen.sources.sample.source import SampleSource
 from hashgen.sources.table import TableSource
 from stages.command import PARAMS, HomeOption, ParamsOption, StateOption, done, input_path, run
 
@@ -38,7 +40,7 @@ def main(
     refresh: RefreshOption = False,
 ) -> None:
     """Collect the posts of the source that scrape.source names; good or not: the stage filter judges them."""
-    section = read_params(params).scrape
+    section = read_section(params, Scrape)
     source = _open_source(section, home, state or home / "scrape", refresh)
     seen: Counter[str] = Counter()
     shards, empty = 0, None
@@ -74,12 +76,12 @@ def _open_source(section: Scrape, home: Path, state: Path, refresh: bool) -> Sou
     if section.source == "folder":
         return FolderSource(input_path(section.folder.path), salt)
     if section.source == "instaloader":
-        from hashgen.sources.instaloader_dump import InstaloaderSource
+        from hashgen.sources.instaloader.dump import InstaloaderSource
 
         return InstaloaderSource(section.instaloader, input_path(section.instaloader.path), salt)
     if section.source == "table":
         return TableSource(section.table, input_path(section.table.path), salt)
-    from hashgen.sources.instagram import InstagramSource, read_hashtags
+    from hashgen.sources.instagram.source import InstagramSource, read_hashtags
 
     named = section.instagram.hashtags
     hashtags = read_hashtags(input_path(named) if isinstance(named, str) else named)

@@ -8,12 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from hashgen.audit import broken_promises, summarise
-from hashgen.errors import HashgenError
-from hashgen.files import atomic_folder, require, write_json
-from hashgen.manifest import SPLITS, read_manifest
-from hashgen.params import read_params
-from hashgen.splitting import GROUP_KEYS, NEEDED_TO_SPLIT_BY, split_posts
+from hashgen.base.errors import HashgenError
+from hashgen.base.files import atomic_folder, require, write_json
+from hashgen.corpus.manifest import SPLITS, read_manifest
+from hashgen.params import read_section
+from hashgen.params.split import Split
+from hashgen.splitting.groups import GROUP_KEYS, NEEDED_TO_SPLIT_BY, split_posts
+from hashgen.splitting.leaks import broken_promises, summarise
 from stages.command import PARAMS, ParamsOption, done, run
 
 # A group of more than this share of the posts makes the splits' sizes a matter of luck.
@@ -29,7 +30,7 @@ def main(
     params: ParamsOption = PARAMS,
 ) -> None:
     """Split the kept posts by their groups, so that nothing leaks, and audit what was written."""
-    section = read_params(params).split
+    section = read_section(params, Split)
     kept = _read_posts(posts)
     manifests = split_posts(kept, section)
     with atomic_folder(out) as folder:

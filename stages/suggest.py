@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from hashgen.errors import HashgenError
-from hashgen.params import read_params
+from hashgen.base.errors import HashgenError
+from hashgen.params import read_section
+from hashgen.params.evaluate import Evaluate
 from stages.command import PARAMS, DeviceOption, ParamsOption, input_path, run
 
 
@@ -22,13 +23,13 @@ def main(
     if not image.is_file():
         raise HashgenError(f"{image}: {'no file' if image.exists() else 'no such file'}; name a picture")
     # Only now, as torch takes seconds to import.
-    from hashgen.devices import choose_device
-    from hashgen.suggest import Suggester
+    from hashgen.base.devices import choose_device
+    from hashgen.suggester import Suggester
 
     suggester = Suggester.load(model, choose_device(device), input_path)
     if suggester.trained.features["weights"] == "random":
         print("warning: this model's backbone has random weights: it knows drawn pictures at best", file=sys.stderr)
-    section = read_params(params).evaluate
+    section = read_section(params, Evaluate)
     beam = section.beam if section.decoding == "beam" else 1
     try:
         hashtags = suggester.suggest(image.read_bytes(), caption, beam, section.length_penalty)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from hashgen.errors import HashgenError
-from hashgen.files import read_json
-from hashgen.progress import is_quiet
+from hashgen.base.errors import HashgenError
+from hashgen.base.files import read_json
+from hashgen.base.progress import is_quiet
 from stages.command import run
 
 if TYPE_CHECKING:
-    from hashgen.report.scoring import Score
+    from hashgen.report.score_tables import Score
 
 WIDTH = 80
 NEXT = (
@@ -50,7 +50,7 @@ def summarise(evaluate: Mapping[str, Any], baselines: Mapping[str, Any], report:
     Scores are those of the test posts, with 95 % intervals; beside them the ceiling or, where none is known (on real
     posts), the baseline that is best by F1. Raises KeyError if a figure is missing.
     """
-    from hashgen.report.scoring import NAMES, headlines, score_rows
+    from hashgen.report.score_tables import NAMES, headlines, score_rows
 
     rows = {score.name: score for score in score_rows(evaluate, baselines, "test")}
     best = next(line.baseline_name for line in headlines(evaluate, baselines) if line.key == "f1")

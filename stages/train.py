@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hashgen.errors import HashgenError
-from hashgen.files import atomic_folder, sha256_of_file, sha256_of_folder
-from hashgen.params import Train, read_params
+from hashgen.base.errors import HashgenError
+from hashgen.base.files import atomic_folder, sha256_of_file, sha256_of_folder
+from hashgen.params import read_section
+from hashgen.params.train import Train
 from stages.command import PARAMS, DeviceOption, HomeOption, ParamsOption, done, run
 
 if TYPE_CHECKING:
-    from hashgen.training import Data, Epoch
+    from hashgen.training.fit import Data, Epoch
 
 
 def main(
@@ -26,12 +27,12 @@ def main(
     params: ParamsOption = PARAMS,
 ) -> None:
     """Train the model that train.model names and keep its best epoch."""
-    from hashgen.devices import choose_device
-    from hashgen.locks import locked
-    from hashgen.trained import Trained
-    from hashgen.training import fit, write_history
+    from hashgen.base.devices import choose_device
+    from hashgen.base.locks import locked
+    from hashgen.training.fit import fit, write_history
+    from hashgen.training.trained import Trained
 
-    section = read_params(params).train
+    section = read_section(params, Train)
     place = choose_device(device)
     data = _open(manifest, vocab, features, section)
     checkpoint = home / "checkpoints" / f"{_key(section, place.type, manifest, vocab, features)}.pt"
@@ -46,11 +47,11 @@ def main(
 
 
 def _open(manifest: Path, vocab: Path, features: Path, section: Train) -> "Data":
-    from hashgen.dataset import make_examples
-    from hashgen.features import FeatureStore
-    from hashgen.manifest import read_manifest
-    from hashgen.training import Data
-    from hashgen.vocabulary import Vocabularies
+    from hashgen.corpus.manifest import read_manifest
+    from hashgen.features.store import FeatureStore
+    from hashgen.text.vocabulary import Vocabularies
+    from hashgen.training.dataset import make_examples
+    from hashgen.training.fit import Data
 
     vocabularies, store = Vocabularies.load(vocab), FeatureStore(features)
     train, val = (

@@ -5,12 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from hashgen.errors import HashgenError
-from hashgen.files import atomic_folder, sha256_of_file, write_json
-from hashgen.manifest import read_manifest
-from hashgen.params import Vocab, read_params
-from hashgen.vocabulary import SPECIALS, Glove, Vocabularies, Vocabulary, build_vocabulary, coverage, embed
-from hashgen.words import tokenise
+from hashgen.base.errors import HashgenError
+from hashgen.base.files import atomic_folder, sha256_of_file, write_json
+from hashgen.corpus.manifest import read_manifest
+from hashgen.params import read_section
+from hashgen.params.vocab import Vocab
+from hashgen.text.vocabulary import SPECIALS, Glove, Vocabularies, Vocabulary, build_vocabulary, coverage, embed
+from hashgen.text.words import tokenise
 from stages.command import PARAMS, ParamsOption, done, input_path, run
 
 
@@ -21,7 +22,7 @@ def main(
     params: ParamsOption = PARAMS,
 ) -> None:
     """Build the vocabularies of caption words and hashtags from the training posts."""
-    section = read_params(params).vocab
+    section = read_section(params, Vocab)
     train = read_manifest(manifest, "train")
     captions = [tokenise(caption) for caption in train["caption"]]
     words = build_vocabulary(captions, section.min_word_count)

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from hashgen.models import HashtagModel, Inputs, Sizes
-from hashgen.params import Lstm
-from hashgen.vocabulary import PAD_ID
+from hashgen.params.train import Lstm
+from hashgen.text.vocabulary import PAD_ID
 
 
 class LstmModel(HashtagModel):

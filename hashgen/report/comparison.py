@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from hashgen.errors import HashgenError
+from hashgen.base.errors import HashgenError
 from hashgen.report.figures import curves_of_runs, score_figure
 from hashgen.report.layout import render
-from hashgen.report.scoring import COLUMNS, Score, read_figure
+from hashgen.report.score_tables import COLUMNS, Score, read_figure
 
 SPLITS = {"val": "validation", "test": "test"}
 _DRAWN = ("f1", "bleu4")

@@ -3,10 +3,10 @@
 from collections import Counter
 from typing import Any
 
-from hashgen.manifest import SPLITS
-from hashgen.report.corpus import cuts, funnel, hashtag_counts, leak_rows, source_notes
+from hashgen.corpus.manifest import SPLITS
 from hashgen.report.findings import Findings
 from hashgen.report.layout import lacking, render
+from hashgen.report.post_tables import cuts, funnel, hashtag_counts, leak_rows, source_notes
 from hashgen.report.provenance import licence_head, licences, period, size_category, yaml_head
 
 

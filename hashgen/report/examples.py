@@ -136,7 +136,7 @@ def _card(post: str, written: list[str], true: list[str], caption: str, thumbnai
 
 
 def make_grid(grid: pd.DataFrame, test: pd.DataFrame, thumbnails: Mapping[str, bytes]) -> Grid:
-    """The grid as `hashgen.evaluation.cross` gives it, marked; `test` has the true hashtags of its posts."""
+    """The grid as `hashgen.scoring.evaluation.cross` gives it, marked; `test` has the true hashtags of its posts."""
     posts = [str(post) for post in dict.fromkeys(grid["picture"])]
     written = {(row["picture"], row["caption_of"]): list(row["written"]) for row in grid.to_dict("records")}
     captions = dict(zip(grid["caption_of"], grid["caption"], strict=True))

@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from hashgen.report.corpus import Cut
-from hashgen.report.scoring import COLUMNS, Score
-from hashgen.report.scoring import Figure as Found
+from hashgen.report.post_tables import Cut
+from hashgen.report.score_tables import COLUMNS, Score
+from hashgen.report.score_tables import Figure as Found
 
 # Drawn in place of the page's text colour, which is another in the dark.
 _INK = "#010203"

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hashgen.errors import HashgenError
-from hashgen.files import read_json, require
-from hashgen.manifest import SPLITS, SplitName, read_manifest, read_table
-from hashgen.params import Report
+from hashgen.base.errors import HashgenError
+from hashgen.base.files import read_json, require
+from hashgen.corpus.manifest import SPLITS, SplitName, read_manifest
+from hashgen.corpus.tables import read_table
+from hashgen.params.report import Report
 
 _HISTORY = ("epoch", "train_loss", "val_loss", "train_bleu4", "val_bleu4", "train_bleu1", "val_bleu1", "val_f1")
 

@@ -2,7 +2,7 @@
 
 import jinja2
 
-from hashgen.errors import HashgenError
+from hashgen.base.errors import HashgenError
 
 # What templates build on: the frame of a page, the part on privacy that both cards have.
 _SHARED = {"layout": "layout.html", "deletion": "deletion.md"}

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from hashgen.report.corpus import extremes, hashtag_table
 from hashgen.report.findings import Findings
 from hashgen.report.layout import lacking, render
 from hashgen.report.page import versions
+from hashgen.report.post_tables import extremes, hashtag_table
 from hashgen.report.provenance import licence_head, licences, yaml_head
-from hashgen.report.scoring import COLUMNS, headlines, score_rows
+from hashgen.report.score_tables import COLUMNS, headlines, score_rows
 
 # Types of metrics as Hugging Face names them.
 _TYPES = {"f1": "f1", "bleu4": "bleu", "p_at_1": "precision", "r_at_5": "recall", "f1_at_5": "f1"}

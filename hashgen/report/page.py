@@ -4,7 +4,11 @@ import importlib.metadata
 import platform
 from typing import Any
 
-from hashgen.report.corpus import (
+from hashgen.report.examples import choose_cards, choose_examples, make_cards, make_grid
+from hashgen.report.figures import curves, lengths_figure, score_figure, tail_figure
+from hashgen.report.findings import Findings
+from hashgen.report.layout import lacking, render
+from hashgen.report.post_tables import (
     breakdown,
     cuts,
     extremes,
@@ -16,11 +20,16 @@ from hashgen.report.corpus import (
     source_notes,
     tail,
 )
-from hashgen.report.examples import choose_cards, choose_examples, make_cards, make_grid
-from hashgen.report.figures import curves, lengths_figure, score_figure, tail_figure
-from hashgen.report.findings import Findings
-from hashgen.report.layout import lacking, render
-from hashgen.report.scoring import COLUMNS, facet_rows, headlines, overfits, restarts, score_rows, table_1, unhelped
+from hashgen.report.score_tables import (
+    COLUMNS,
+    facet_rows,
+    headlines,
+    overfits,
+    restarts,
+    score_rows,
+    table_1,
+    unhelped,
+)
 
 # What the figures depend on.
 PACKAGES = (

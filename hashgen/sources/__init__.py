@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from hashgen.errors import HashgenError
-from hashgen.posts import Post
+from hashgen.base.errors import HashgenError
+from hashgen.corpus.posts import Post
 
 
 class Source(Protocol):

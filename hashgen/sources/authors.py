@@ -6,8 +6,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from hashgen.errors import HashgenError
-from hashgen.files import atomic_file
+from hashgen.base.errors import HashgenError
+from hashgen.base.files import atomic_file
 
 _SALT_BYTES = 32
 

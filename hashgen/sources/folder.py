@@ -5,12 +5,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from hashgen.errors import HashgenError
-from hashgen.posts import Post
+from hashgen.base.errors import HashgenError
+from hashgen.corpus.posts import Post
 from hashgen.sources.authors import hash_author
-from hashgen.sources.picture_files import PICTURES, VIDEOS, read_picture
-from hashgen.sources.rows import BrokenRow, Row, RowCounts, read_date, read_hashtags, read_text
-from hashgen.sources.text_files import csv_rows, json_rows
+from hashgen.sources.rows.picture_files import PICTURES, VIDEOS, read_picture
+from hashgen.sources.rows.text_files import csv_rows, json_rows
+from hashgen.sources.rows.values import BrokenRow, Row, RowCounts, read_date, read_hashtags, read_text
 
 METADATA = ("metadata.jsonl", "metadata.csv")
 

@@ -11,14 +11,14 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
-from hashgen import params
-from hashgen.errors import HashgenError
-from hashgen.posts import Post
+from hashgen.base.errors import HashgenError
+from hashgen.corpus.posts import Post
+from hashgen.params import scrape
 from hashgen.sources.authors import hash_author
-from hashgen.sources.parquet_files import parquet_rows, read_footer
-from hashgen.sources.picture_files import VIDEOS, read_picture
-from hashgen.sources.rows import BrokenRow, Row, RowCounts, read_date, read_hashtags, read_text
-from hashgen.sources.text_files import csv_rows, json_rows
+from hashgen.sources.rows.parquet_files import parquet_rows, read_footer
+from hashgen.sources.rows.picture_files import VIDEOS, read_picture
+from hashgen.sources.rows.text_files import csv_rows, json_rows
+from hashgen.sources.rows.values import BrokenRow, Row, RowCounts, read_date, read_hashtags, read_text
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _JSON = (".jsonl", ".ndjson")
@@ -55,7 +55,7 @@ class TableSource:
 
     fault: HashgenError | None = None
 
-    def __init__(self, section: params.TableSource, path: Path, salt: bytes | None) -> None:
+    def __init__(self, section: scrape.Table, path: Path, salt: bytes | None) -> None:
         self.counts = RowCounts()
         self.total: int | None = None
         self._columns: dict[str, str] = {role: name for role, name in section.columns.model_dump().items() if name}

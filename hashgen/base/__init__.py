@@ -1,0 +1,1 @@
+"""What every room builds on: errors, atomic files, locks, progress, processes, devices."""

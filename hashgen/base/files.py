@@ -1,0 +1,131 @@
+"""Atomic writes, content hashes and the JSON of the metrics files."""
+
+import contextlib
+import glob
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hashgen.base.errors import HashgenError
+
+_PARTIAL = ".partial"
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` to write to; it replaces `path` when the block ends without an error.
+
+    A kill leaves either the old file or the new one, never half of one. Raises HashgenError if a folder is there.
+    """
+    if path.is_dir():
+        raise HashgenError(f"{path}: a folder, where a file would be written; name another path or remove it")
+    partial = _partial(path)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Like `atomic_file` for a folder: yields an empty folder that takes the place of `path` as a whole.
+
+    A kill leaves the old folder, the new one, or in the instant between two renames none; never half of one.
+    """
+    if path.exists() and not path.is_dir():
+        raise HashgenError(f"{path}: a file, where a folder would be written; name another path or remove it")
+    partial, old = _partial(path), _partial(path, ".old")
+    partial.mkdir()
+    try:
+        yield partial
+        if path.exists():
+            path.replace(old)
+        partial.replace(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _partial(path: Path, suffix: str = "") -> Path:
+    """A path beside `path` for this process, in an existing folder that is rid of orphans."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_orphans(path)
+    return path.with_name(f".{path.name}{suffix}.{os.getpid()}{_PARTIAL}")
+
+
+def _remove_orphans(path: Path) -> None:
+    """Remove the partial outputs of killed processes, one that had our own number too; living ones keep theirs."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.*{_PARTIAL}"):
+        pid = partial.name.removesuffix(_PARTIAL).rpartition(".")[2]
+        if pid.isdecimal() and (int(pid) == os.getpid() or not _is_running(int(pid))):
+            if partial.is_dir():
+                shutil.rmtree(partial, ignore_errors=True)
+            else:
+                partial.unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def write_json(path: Path, value: Any, *, exact: bool = False) -> None:
+    """Write metrics or metadata, indented. Floats are rounded to 4 decimals (metrics live in git) unless `exact`.
+
+    Raises ValueError for NaN and infinities: a metric that cannot be computed is left out or None.
+    """
+    text = json.dumps(value if exact else _rounded(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with atomic_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path, made_by: str) -> Any:
+    """Read a JSON file that the stage `made_by` writes. Raises HashgenError when missing or broken."""
+    require(path, made_by)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise HashgenError(f"{path}: not valid JSON ({error}); run the stage {made_by} again") from error
+
+
+def require(path: Path, made_by: str) -> Path:
+    """Return `path` if it exists; else raise a HashgenError that names the stage `made_by` which makes it."""
+    if not path.exists():
+        raise HashgenError(f"{path}: no such file; the stage {made_by} makes it", stage=made_by)
+    return path
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    if isinstance(value, float) and math.isfinite(value):
+        return round(value, 4)
+    return value
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes, read in chunks."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_of_folder(path: Path) -> str:
+    """Hex SHA-256 over the names and bytes of all files below a folder, in sorted order."""
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            digest.update(f"{file.relative_to(path).as_posix()}\0{sha256_of_file(file)}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,64 @@
+"""Work spread over processes, its results in the order of the jobs."""
+
+import collections
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from hashgen.base.errors import HashgenError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def map_in_order(
+    work: Callable[[Job], Result], jobs: Iterable[Job], *, workers: int, ahead: int, stage: str
+) -> Iterator[tuple[Job, Result]]:
+    """Yield (job, work(job)) in the order of `jobs`, done by `workers` processes; 0 works in this one.
+
+    At most `ahead` jobs wait for each worker: the bound on memory. `work` must be a function that pickles. Its own
+    errors are raised here; HashgenError, naming `stage`, when a worker dies.
+    """
+    if not workers:
+        for job in jobs:
+            yield job, work(job)
+        return
+    # "spawn", because a fork of a process with threads (torch has some) can hang.
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start)
+    waiting: collections.deque[tuple[Job, Future[Result]]] = collections.deque()
+    try:
+        for job in jobs:
+            waiting.append((job, pool.submit(work, job)))
+            if len(waiting) > ahead * workers:
+                yield _next(waiting)
+        while waiting:
+            yield _next(waiting)
+    except BrokenProcessPool as error:
+        raise HashgenError(
+            f"{stage}: a worker process died, most likely of memory; use fewer: --workers 1, or 0 for none"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _next(waiting: "collections.deque[tuple[Job, Future[Result]]]") -> tuple[Job, Result]:
+    job, future = waiting.popleft()
+    return job, future.result()
+
+
+def _start() -> None:
+    """In a worker: leave Ctrl-C to the stage, and end with it, or a killed stage would leave its workers waiting."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,1 @@
+"""Which posts are kept, and why others are dropped."""

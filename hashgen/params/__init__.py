@@ -1,0 +1,107 @@
+"""The typed mirror of params.yaml: one file a section here, what each key means there, beside its value."""
+
+import difflib
+import functools
+import importlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from hashgen.base.errors import HashgenError
+from hashgen.params.fields import Section
+
+# A section a stage, in the order of the pipeline. The class of `scrape` is `Scrape` in hashgen/params/scrape.py.
+SECTIONS = ("scrape", "filter", "split", "vocab", "featurize", "baselines", "train", "evaluate", "report")
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def read_section(path: Path, kind: type[SectionT]) -> SectionT:
+    """Read and check a whole parameter file; return the section of this kind, as in `read_section(path, Train)`.
+
+    The other sections are checked too, so that a typo anywhere stops the first stage. Raises HashgenError as
+    `read_params`.
+    """
+    section: SectionT = getattr(read_params(path), kind.__name__.lower())
+    return section
+
+
+def read_values(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    """Read and check a whole parameter file; return the values of some keys by their dotted names.
+
+    Raises HashgenError as `read_params`, AttributeError for a key that no section has.
+    """
+    params = read_params(path)
+    return {key: functools.reduce(getattr, key.split("."), params) for key in keys}
+
+
+def read_params(path: Path) -> Any:
+    """Read and check a whole parameter file; returns an object with a section under each name of `SECTIONS`.
+
+    YAML 1.2 is read with ruamel.yaml as DVC does: `1e-3` is a number and `no` a string. Raises HashgenError
+    that names every faulty key by its dotted path, all at once.
+    """
+    raw = _read_yaml(path)
+    if not isinstance(raw, dict):
+        raise HashgenError(f"{path}: must be a mapping of sections (scrape, filter, …), found {type(raw).__name__}")
+    try:
+        # The JSON mode of pydantic takes a list for a tuple and stays strict about everything else.
+        return _whole().model_validate_json(json.dumps(raw, default=str))
+    except pydantic.ValidationError as error:
+        raise HashgenError("\n".join(_fault(path, fault) for fault in error.errors())) from error
+    except (TypeError, ValueError, RecursionError) as error:
+        # YAML also knows keys that are lists and values that hold themselves.
+        raise HashgenError(f"{path}: not valid as parameters ({error}); use plain keys and values") from error
+
+
+@functools.cache
+def _whole() -> type[Section]:
+    """The class of a whole file. Sections are imported here by name: what one says decides nothing for another."""
+    kinds: dict[str, Any] = {}
+    for name in SECTIONS:
+        module = importlib.import_module(f"hashgen.params.{name}")
+        kinds[name] = (getattr(module, name.title()), ...)
+    return pydantic.create_model("Params", __base__=Section, **kinds)
+
+
+def _read_yaml(path: Path) -> object:
+    try:
+        with path.open(encoding="utf-8") as stream:
+            return YAML(typ="safe", pure=True).load(stream)
+    except FileNotFoundError as error:
+        raise HashgenError(f"{path}: no such file; run from the root of the repository or name it: --params") from error
+    except OSError as error:
+        raise HashgenError(f"{path}: cannot be read ({error.strerror}); name another file: --params") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" line {where.line + 1}" if where is not None else ""
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise HashgenError(f"{path}{line}: not valid YAML ({problem}); mend that line") from error
+
+
+def _fault(path: Path, fault: ErrorDetails) -> str:
+    key = ".".join(str(part) for part in fault["loc"]) or "the file"
+    if fault["type"] == "extra_forbidden":
+        return f"{path}: {key}: unknown parameter; {_near(fault['loc'])}"
+    if fault["type"] == "missing" and isinstance(fault["loc"][-1], int):
+        parent = key.rpartition(".")[0]
+        return f"{path}: {parent}: value {fault['loc'][-1] + 1} of the list is missing"
+    if fault["type"] == "missing":
+        return f"{path}: {key}: missing; every parameter must stand in the file"
+    return f"{path}: {key}: {fault['msg']}, found {fault['input']!r}"
+
+
+def _near(loc: tuple[int | str, ...]) -> str:
+    """What an unknown key may have been meant for, among those that stand beside it."""
+    *parents, name = loc
+    section: Any = _whole()
+    for parent in parents:
+        section = section.model_fields[str(parent)].annotation
+    near = difflib.get_close_matches(str(name), list(section.model_fields), n=1)
+    return f"did you mean {near[0]}?" if near else "remove it or correct its name"

@@ -1,0 +1,102 @@
+"""The crops of a picture that an encoder sees: the plain one, and augmented views."""
+
+import hashlib
+import math
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from hashgen.pictures.decode import PILLOW_LIMIT, guarded, jpeg_size, open_picture, read_image
+
+# Part of the key of every remembered feature: raise it whenever `crops` yields other pixels.
+TRANSFORM_VERSION = 1
+Box = tuple[int, int, int, int]
+
+
+def crops(data: bytes, size: int, views: Sequence[int], seed: int) -> npt.NDArray[np.uint8]:
+    """What an encoder sees of a picture: (len(views), size, size, 3) uint8 RGB.
+
+    View 0 is the plain one, torchvision's evaluation transform: the shorter side resized to round(size * 256 / 224),
+    the centre cropped. Views from 1 are augmented as in the paper (section 4): torchvision's random resized crop
+    (area 0.08..1, aspect 3/4..4/3) and a horizontal flip at 0.5. A view depends on the bytes, its number and `seed`
+    alone, so it can be remembered by them. JPEG files are decoded no larger than twice what a view needs.
+    Raises BadImage as `read_image`.
+    """
+    picture = _Scales(data)
+    identity = hashlib.sha256(data).hexdigest()
+    pixels = np.empty((len(views), size, size, 3), np.uint8)
+    for number, view in enumerate(views):
+        with guarded(data):
+            if view:
+                seen = _view(picture, size, random.Random(f"{identity}:{view}:{seed}"))
+            else:
+                seen = _plain(picture.with_side(min(picture.size), _resized(size)), size)
+            pixels[number] = np.asarray(seen)
+    return pixels
+
+
+class _Scales:
+    """A picture decoded at the scales that are asked for; `size` is its whole (width, height), upright."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._decoded: dict[int, Image.Image] = {}
+        with guarded(data):
+            size = jpeg_size(open_picture(data, PILLOW_LIMIT))
+        self._is_jpeg = size is not None
+        self.size = size or self._at(1).size
+
+    def with_side(self, side: float, target: int) -> Image.Image:
+        """The picture at the smallest scale that leaves a `side` of the whole at least twice the `target` pixels."""
+        fits = (reduction for reduction in (8, 4, 2) if self._is_jpeg and side / reduction >= 2 * target)
+        return self._at(next(fits, 1))
+
+    def _at(self, reduction: int) -> Image.Image:
+        if reduction not in self._decoded:
+            self._decoded[reduction] = read_image(self._data, PILLOW_LIMIT, reduction)
+        return self._decoded[reduction]
+
+
+def _resized(size: int) -> int:
+    return round(size * 256 / 224)
+
+
+def _plain(image: Image.Image, size: int) -> Image.Image:
+    short = min(image.size)
+    # Only the centre is used: a strip a million pixels wide is cut before it is enlarged.
+    width, height = (min(side, 4 * short) for side in image.size)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    if (width, height) != image.size:
+        image = image.crop((left, top, left + width, top + height))
+    target = _resized(size)
+    shape = (target * width // short, target * height // short)
+    image = image.resize(shape, Image.Resampling.BILINEAR)
+    left, top = (round((side - size) / 2) for side in shape)
+    return image.crop((left, top, left + size, top + size))
+
+
+def _random_box(width: int, height: int, chance: random.Random) -> Box:
+    """Box of torchvision's RandomResizedCrop, in pixels of the whole picture."""
+    for _ in range(10):
+        area = width * height * (0.08 + 0.92 * chance.random())
+        ratio = math.exp(math.log(3 / 4) + (math.log(4 / 3) - math.log(3 / 4)) * chance.random())
+        wide, high = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < wide <= width and 0 < high <= height:
+            left, top = int(chance.random() * (width - wide + 1)), int(chance.random() * (height - high + 1))
+            return (left, top, left + wide, top + high)
+    wide, high = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
+    left, top = (width - wide) // 2, (height - high) // 2
+    return (left, top, left + wide, top + high)
+
+
+def _view(picture: _Scales, size: int, chance: random.Random) -> Image.Image:
+    box = _random_box(*picture.size, chance)
+    image = picture.with_side(min(box[2] - box[0], box[3] - box[1]), size)
+    scale = image.width / picture.size[0]
+    left, top = int(box[0] * scale), int(box[1] * scale)
+    right, bottom = max(left + 1, round(box[2] * scale)), max(top + 1, round(box[3] * scale))
+    seen = image.crop((left, top, right, bottom)).resize((size, size), Image.Resampling.BILINEAR)
+    return seen.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if chance.random() < 0.5 else seen

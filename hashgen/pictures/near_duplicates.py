@@ -1,0 +1,125 @@
+"""Pictures that look alike: all pairs of perceptual hashes within a few bits, without comparing all with all."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hashgen.pictures.perceptual_hash import HASH_BITS, HASH_INSETS
+
+Hashes = npt.NDArray[np.uint64]
+Rows = npt.NDArray[np.int64]
+
+_WORD = 64
+# Members of larger buckets are compared all with all, which costs a tenth a pair.
+_BUCKET = 256
+# So few hashes are compared all with all, at once.
+_FEW = 4096
+# Pairs compared at once: the bound on memory.
+_PAIRS = 2**21
+
+
+def read_hashes(values: Iterable[str]) -> Hashes:
+    """Perceptual hashes from hex digits (see `hashgen.pictures.decode.Checked`), as words: (n, insets, HASH_BITS / 64)."""
+    found = np.frombuffer(bytes.fromhex("".join(values)), ">u8")
+    hashes: Hashes = found.astype(np.uint64).reshape(-1, len(HASH_INSETS), HASH_BITS // _WORD)
+    return hashes
+
+
+def first_alike(hashes: Hashes, bits: int) -> Rows:
+    """For each hash the row of the first one that a chain of near ones leads to, its own row if none is near: (n,).
+
+    hashes: (n, words). Near ones differ in at most `bits` bits (Hamming distance). Exact, by the pigeonhole
+    principle: of bits / 2 + 1 bands there is one in which two near hashes differ in at most one bit, so only those
+    that agree in a band but for one bit are compared. Where that leaves many together, all of those are compared.
+    """
+    if not len(hashes):
+        return np.zeros(0, np.int64)
+    distinct, first, place = np.unique(hashes, axis=0, return_index=True, return_inverse=True)
+    # Numbered by first appearance, so that the smallest number of a chain is its first row.
+    order = np.argsort(first)
+    labels: Rows = np.arange(len(distinct))
+    if bits:
+        _link(distinct[order], labels, bits)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return np.asarray(first[order][labels[rank[place.ravel()]]], np.int64)
+
+
+def _link(hashes: Hashes, labels: Rows, bits: int) -> None:
+    """Unite all near ones; the hashes are distinct."""
+    if len(hashes) <= _FEW:
+        _compare_all(hashes, labels, np.arange(len(hashes)), bits)
+        return
+    crowded = np.zeros(len(hashes), bool)
+    count = bits // 2 + 1
+    bands = (range(_WORD * hashes.shape[1])[start::count] for start in range(count))
+    for keys in (_keys(hashes, [bit for bit in band if bit != left_out]) for band in bands for left_out in band):
+        order = np.argsort(keys, kind="stable")
+        starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
+        sizes = np.diff(starts, append=len(order))
+        # The largest first: the buckets that still have pairs at some distance are then the first ones.
+        small = np.argsort(-sizes, kind="stable")[np.count_nonzero(sizes > _BUCKET) :]
+        _compare(hashes, labels, order, starts[small], sizes[small], bits)
+        crowded[order[np.repeat(sizes > _BUCKET, sizes)]] = True
+    _compare_all(hashes, labels, np.flatnonzero(crowded), bits)
+
+
+def _keys(hashes: Hashes, band: Sequence[int]) -> Rows:
+    """A number for each hash, equal for those that agree in the bits of the band: (n,)."""
+    found = np.zeros(len(hashes), np.int64)
+    for place, bit in enumerate(band):
+        word = (hashes[:, bit // _WORD] >> np.uint64(bit % _WORD)) & np.uint64(1)
+        # Bits beyond what a number holds are folded in: that may join buckets, never part one.
+        found ^= word.astype(np.int64) << (place % (_WORD - 1))
+    return found
+
+
+def _compare(hashes: Hashes, labels: Rows, rows: Rows, starts: Rows, sizes: Rows, bits: int) -> None:
+    """Unite the near ones of each bucket: rows[start : start + size], the buckets in descending order of size."""
+    for shift in range(1, int(sizes[0]) if len(sizes) else 0):
+        active = int(np.searchsorted(-sizes, -shift, side="left"))
+        lengths = sizes[:active] - shift
+        ends = np.cumsum(lengths)
+        for low, high in _portions(ends):
+            within = np.arange(lengths[low:high].sum()) - np.repeat(
+                ends[low:high] - lengths[low:high] - (ends[low] - lengths[low]), lengths[low:high]
+            )
+            left = np.repeat(starts[low:high], lengths[low:high]) + within
+            one, other = rows[left], rows[left + shift]
+            near = np.bitwise_count(hashes[one] ^ hashes[other]).sum(-1) <= bits
+            if near.any():
+                _unite(labels, one[near], other[near])
+
+
+def _compare_all(hashes: Hashes, labels: Rows, rows: Rows, bits: int) -> None:
+    """Unite the near ones among `rows`, all compared with all."""
+    signs = np.unpackbits(hashes[rows].view(np.uint8), axis=1).astype(np.float32) * 2 - 1  # (rows, bits of a hash)
+    step = int(_PAIRS**0.5)
+    for low in range(0, len(rows), step):
+        for high in range(low, len(rows), step):
+            # Of n signs that agree in all but d places the products sum to n - 2 d.
+            found = signs[low : low + step] @ signs[high : high + step].T >= signs.shape[1] - 2 * bits
+            one, other = np.nonzero(found)
+            _unite(labels, rows[low + one], rows[high + other])
+
+
+def _portions(ends: Rows) -> Iterable[tuple[int, int]]:
+    """Ranges of buckets with about _PAIRS pairs each, from the running sum of their pairs."""
+    low = 0
+    while low < len(ends):
+        done = ends[low - 1] if low else 0
+        high = max(low + 1, int(np.searchsorted(ends, done + _PAIRS)))
+        yield low, high
+        low = high
+
+
+def _unite(labels: Rows, one: Rows, other: Rows) -> None:
+    """Give the rows one[i] and other[i] the same label, the smallest of all that hang together."""
+    low, high = labels[one], labels[other]
+    while (differ := low != high).any():
+        low, high = low[differ], high[differ]
+        labels[np.maximum(low, high)] = np.minimum(low, high)
+        while (labels[labels] != labels).any():
+            labels[:] = labels[labels]
+        low, high = labels[low], labels[high]

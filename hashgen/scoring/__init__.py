@@ -1,0 +1,1 @@
+"""How good hashtags are: figures, intervals, baselines, ceilings."""

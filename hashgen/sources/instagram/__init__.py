@@ -1,0 +1,1 @@
+"""Instagram by instaloader, politely and resumably."""

@@ -1,0 +1,223 @@
+"""Source `instagram`: posts of hashtags, collected by instaloader into a state that outlives every run.
+
+Each run collects what is missing, then gives everything there is, in order of arrival: same state, same posts.
+How a run can end, and with which exit code, stands in `hashgen.sources.instagram.stops`.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from hashgen.base.errors import HashgenError
+from hashgen.base.locks import locked
+from hashgen.base.progress import Collecting
+from hashgen.corpus.posts import Post
+from hashgen.params.scrape import Instagram as Settings
+from hashgen.sources.instagram.client import InstagramClient
+from hashgen.sources.instagram.collector import Collector
+from hashgen.sources.instagram.fetching import PictureFetcher
+from hashgen.sources.instagram.login import Login, read_login
+from hashgen.sources.instagram.politeness import Limits, Politeness, Signals
+from hashgen.sources.instagram.state import DATABASE, InstagramState
+from hashgen.sources.instagram.stops import ExitCode, Refusal, Stop, disk_full
+from hashgen.text.captions import hashtags_of
+
+# Looser than any filter that one would set: what it would drop later is not worth the disk.
+_MIN_SIDE = 32
+_MAX_PIXELS = 100_000_000
+_PERMISSION = (
+    "scrape.instagram.i_have_permission: false, so nothing is asked of Instagram. Its terms of service forbid automated"
+    " collection without its permission, and posts are personal data of people (see README.md). Set it to true if you"
+    " have the right to collect these posts"
+)
+
+
+def read_hashtags(named: Sequence[str] | Path) -> tuple[str, ...]:
+    """The hashtags to collect: lower case, without `#`, each once, in the order given.
+
+    named: the hashtags, or a file of one a line; empty lines and lines that begin with // are passed over. Raises
+    HashgenError for a missing file, for what is no hashtag, and if there is none.
+    """
+    where = "scrape.instagram.hashtags"
+    lines: Sequence[str] = ()
+    if isinstance(named, Path):
+        try:
+            lines = named.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise HashgenError(f"{where}: {named} cannot be read ({error}); name a list or a text file") from error
+        lines = [line for line in lines if line.strip() and not line.startswith("//")]
+    else:
+        lines = named
+    hashtags = [line.strip().removeprefix("#").lower() for line in lines]
+    for hashtag in hashtags:
+        if hashtags_of(f"#{hashtag}") != [hashtag]:
+            raise HashgenError(f"{where}: {hashtag!r} is no hashtag; letters, digits and _ make one")
+    if not hashtags:
+        raise HashgenError(f"{where}: {named} names no hashtag; add some, one a line")
+    return tuple(dict.fromkeys(hashtags))
+
+
+class InstagramSource:
+    """Posts of hashtags from Instagram.
+
+    folder: of the state, made if need be. salt: keys the hashes of authors, None to keep none. refresh: look for posts
+    that are newer than those collected, and again for those that were missing. clock, sleep: of epoch seconds; other
+    ones in tests.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        hashtags: Sequence[str],
+        folder: Path,
+        salt: bytes | None,
+        *,
+        refresh: bool = False,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._settings = settings
+        self._hashtags = hashtags
+        self._folder = folder
+        self._salt = salt
+        self._refresh = refresh
+        self._clock = clock
+        self._sleep = sleep
+        self._metrics: dict[str, Any] = {}
+        self._warnings: list[str] = []
+        self._hashtag: str | None = None  # the one in hand
+        self.total: int | None = None
+        self.fault: HashgenError | None = None
+
+    def posts(self) -> Iterator[Post]:
+        """Collect what is missing, then yield all posts of the wanted hashtags in order of arrival.
+
+        One process at a time works on the state; another one waits. Raises HashgenError before any request without
+        permission, and for a session file that cannot be used.
+        """
+        path = self._folder / DATABASE
+        signals = Signals()
+        with locked(path, "scrape"), contextlib.closing(InstagramState(path, self._policy())) as state:
+            state.want(self._hashtags)
+            with signals.noted():
+                self._collect(state, signals)
+                if signals.number is not None:
+                    # What ended collecting must not end the export too.
+                    yield from state.posts(self._salt is not None)
+                    return
+            yield from state.posts(self._salt is not None)
+
+    def metrics(self) -> dict[str, Any]:
+        """Posts wanted and got of each hashtag and how its listing stands; rejected posts by reason; nodes of none."""
+        return self._metrics
+
+    def warnings(self) -> list[str]:
+        """What ended collecting, where that is no fault, and how many hashtags gave fewer posts than wanted."""
+        return self._warnings
+
+    def _policy(self) -> str:
+        """What decides a post's content: all that makes a collected post another one."""
+        side = self._settings.max_side
+        return f"carousel={self._settings.carousel} video={self._settings.video} max_side={side or 'any'}"
+
+    def _collect(self, state: InstagramState, signals: Signals) -> None:
+        missing = [hashtag for hashtag in self._hashtags if self._refresh or self._is_missing(state, hashtag)]
+        stop = self._try(state, signals, missing) if missing else None
+        statuses = self._statuses(state, self._hashtag if isinstance(stop, Refusal) else None)
+        counts = {"rejected": state.rejected(), "broken_nodes": state.broken_nodes()}
+        self._metrics = {"hashtags": statuses, **counts}
+        self.total = state.total()
+        if stop is not None:
+            self._end(stop)
+        self._report_shortfall(statuses)
+
+    def _is_missing(self, state: InstagramState, hashtag: str) -> bool:
+        return state.listing(hashtag).status == "open" and state.collected(hashtag) < self._settings.per_hashtag
+
+    def _try(self, state: InstagramState, signals: Signals, hashtags: Sequence[str]) -> Stop | None:
+        """Ask for the posts of the hashtags; returns what ended that early."""
+        if not self._settings.i_have_permission:
+            raise HashgenError(_PERMISSION, ExitCode.PARAMETERS)
+        login = read_login(os.environ)
+        try:
+            self._ask(state, signals, hashtags, login)
+        except Stop as stop:
+            return stop
+        except Exception as error:
+            if full := disk_full(error):
+                return full
+            raise
+        return None
+
+    def _ask(self, state: InstagramState, signals: Signals, hashtags: Sequence[str], login: Login | None) -> None:
+        settings = self._settings
+        limits = Limits(settings.pause_seconds, settings.requests_per_hour, settings.requests_per_day)
+        with contextlib.ExitStack() as open_things:
+            watcher = open_things.enter_context(Collecting("scrape", len(hashtags), settings.per_hashtag))
+            politeness = Politeness(limits, state, signals, watcher.waiting, self._clock, self._sleep)
+            watcher.left = politeness.requests_left
+            politeness.check_refusals()
+            client = InstagramClient(politeness, login, self._folder / "instagram.log")
+            open_things.callback(client.close)
+            fetcher = PictureFetcher(
+                open_things.enter_context(requests.Session()),
+                per_minute=settings.images_per_minute,
+                max_side=settings.max_side,
+                min_side=_MIN_SIDE,
+                max_pixels=_MAX_PIXELS,
+                sleep=politeness.wait,
+            )
+            open_things.callback(fetcher.close)
+            collector = Collector(state, client, fetcher, politeness, settings, self._salt, watcher)
+            for self._hashtag in hashtags:
+                collector.collect(self._hashtag, self._refresh)
+
+    def _statuses(self, state: InstagramState, refused: str | None) -> dict[str, dict[str, Any]]:
+        return {hashtag: self._status(state, hashtag, hashtag == refused) for hashtag in self._hashtags}
+
+    def _status(self, state: InstagramState, hashtag: str, refused: bool) -> dict[str, Any]:
+        wanted, got = self._settings.per_hashtag, state.kept(hashtag)
+        status = state.listing(hashtag).status
+        if state.collected(hashtag) >= wanted:
+            status = "complete"
+        elif status == "open":
+            status = "refused" if refused else "waiting"
+        return {"wanted": wanted, "got": got, "status": status}
+
+    def _end(self, stop: Stop) -> None:
+        """Turn what ended collecting into the fault, or into a warning where params say so."""
+        place = f" at #{self._hashtag}" if self._hashtag else ""
+        kept = f"after {self.total:,} posts; all kept" if self.total else "before any post was kept"
+        message = f"{stop.what}{place} {kept}; {stop.advice()}"
+        is_refusal = stop.exit_code in (ExitCode.WAIT, ExitCode.LOGIN, ExitCode.ATTENTION)
+        if is_refusal and self.total and self._settings.on_refusal == "use":
+            self._warnings.append(f"{message}; going on with what is there (scrape.instagram.on_refusal: use)")
+        else:
+            self.fault = HashgenError(message, stop.exit_code)
+
+    def _report_shortfall(self, statuses: dict[str, dict[str, Any]]) -> None:
+        short = [
+            f"#{hashtag} {one['got']:,} ({one['status'].replace('_', ' ')})"
+            for hashtag, one in statuses.items()
+            if one["status"] in ("ended_early", "repeating", "not_found")
+        ]
+        if not short:
+            return
+        named = ", ".join(short[:5]) + (", …" if len(short) > 5 else "")
+        message = (
+            f"{len(short):,} of {len(statuses):,} hashtags gave fewer than {self._settings.per_hashtag:,} posts:"
+            f" {named}; HASHGEN_REFRESH=1 asks for them again"
+        )
+        if rejected := self._metrics["rejected"]:
+            message += "; rejected: " + ", ".join(f"{reason} {number:,}" for reason, number in rejected.items())
+        if not self.total and self.fault is None:
+            self.fault = HashgenError(f"{message}; mend scrape.instagram.hashtags", ExitCode.PARAMETERS)
+        elif self._settings.on_shortfall == "fail" and self.fault is None:
+            self.fault = HashgenError(f"scrape.instagram.on_shortfall: {message}, accept goes on with what is there")
+        else:
+            self._warnings.append(message)

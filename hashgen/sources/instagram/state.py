@@ -1,0 +1,329 @@
+"""What was collected from Instagram, in SQLite: it outlives every kill and is exported from.
+
+A post is decided in one transaction: kept with its picture, or rejected with a reason. Addresses of pictures are never
+written: after a kill the page in work is asked for once more. Everything is kept apart by policy, which is what decides
+a post's content, so that other numbers, pauses or hashtags go on from what is there. A deleted post keeps its row
+without content, so that no policy asks for it again.
+"""
+
+import dataclasses
+import sqlite3
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hashgen.base.errors import HashgenError
+from hashgen.corpus.posts import Post
+
+DATABASE = "instagram.sqlite"
+DELETED, DELETED_UNKEPT = "deleted", "deleted_unkept"  # reasons of posts deleted by hand: kept before, or not
+_IS_DELETED = f"reason IN ('{DELETED}', '{DELETED_UNKEPT}')"
+_VERSION = 2
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS posts (
+    arrival INTEGER PRIMARY KEY AUTOINCREMENT,
+    policy TEXT NOT NULL,
+    id TEXT NOT NULL,
+    reason TEXT,        -- why it was rejected; NULL if it is kept
+    caption TEXT,
+    author TEXT,        -- a hash
+    date REAL,          -- epoch seconds
+    UNIQUE (policy, id)
+);
+CREATE INDEX IF NOT EXISTS deleted_posts ON posts (id) WHERE {_IS_DELETED};
+CREATE TABLE IF NOT EXISTS pictures (
+    policy TEXT NOT NULL,
+    id TEXT NOT NULL,
+    media_index INTEGER NOT NULL,
+    n_media INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    reason TEXT,        -- why there are no bytes; NULL if there are
+    bytes BLOB,
+    PRIMARY KEY (policy, id, media_index)
+);
+CREATE TABLE IF NOT EXISTS sightings (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    policy TEXT NOT NULL,
+    id TEXT NOT NULL,
+    hashtag TEXT NOT NULL,
+    UNIQUE (policy, id, hashtag)
+);
+CREATE INDEX IF NOT EXISTS sightings_of_hashtag ON sightings (policy, hashtag);
+CREATE TABLE IF NOT EXISTS listings (
+    policy TEXT NOT NULL,
+    hashtag TEXT NOT NULL,
+    status TEXT NOT NULL,
+    cursor TEXT,            -- of the page in work; NULL for the first
+    refresh_from INTEGER,   -- while new posts are looked for: the last sighting before that began
+    refresh_cursor TEXT,    -- of its page in work
+    PRIMARY KEY (policy, hashtag)
+);
+CREATE TABLE IF NOT EXISTS broken_nodes (
+    policy TEXT NOT NULL,
+    hashtag TEXT NOT NULL,
+    cursor TEXT NOT NULL,   -- of their page; empty for the first
+    number INTEGER NOT NULL,
+    PRIMARY KEY (policy, hashtag, cursor)
+);
+CREATE TABLE IF NOT EXISTS requests (at REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS requests_by_time ON requests (at);
+CREATE TABLE IF NOT EXISTS refusals (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    at REAL NOT NULL,
+    until REAL NOT NULL,
+    what TEXT NOT NULL,
+    exit_code INTEGER NOT NULL DEFAULT 3,
+    over INTEGER NOT NULL DEFAULT 0
+);
+CREATE TEMP TABLE wanted (hashtag TEXT PRIMARY KEY);
+"""
+_FROM_VERSION_1 = "ALTER TABLE refusals ADD COLUMN exit_code INTEGER NOT NULL DEFAULT 3;"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listing:
+    """How far a hashtag's listing was read.
+
+    status: "open", or how it ended ("ended_early", "repeating", "not_found"). cursor, refresh_cursor: of the page in
+    work, None for the first; the second while new posts are looked for. refresh_from: then the number of the last
+    sighting before that began, else None.
+    """
+
+    status: str = "open"
+    cursor: str | None = None
+    refresh_from: int | None = None
+    refresh_cursor: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of a post, whole and checked, or the reason why there is none.
+
+    media_index of n_media in its carousel. kind: "image" or "video".
+    """
+
+    media_index: int
+    n_media: int
+    kind: str
+    data: bytes | None
+    reason: str | None = None
+
+
+class InstagramState:
+    """The database of one state folder, seen under one policy. Each method is one transaction.
+
+    Raises HashgenError when the file cannot be opened or is no such database.
+    """
+
+    def __init__(self, path: Path, policy: str) -> None:
+        self._policy = policy
+        try:
+            path.touch(mode=0o600)  # for the eyes of its owner
+            self._db = sqlite3.connect(path, timeout=60)
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, 1, _VERSION):
+                raise HashgenError(f"{path}: of another version of hashgen; name another folder: --state")
+            self._db.execute("PRAGMA temp_store = MEMORY")
+            if version == 1:
+                self._db.executescript(f"BEGIN; {_FROM_VERSION_1} PRAGMA user_version = {_VERSION}; COMMIT;")
+            self._db.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
+        except (OSError, sqlite3.OperationalError) as error:
+            raise HashgenError(f"{path}: cannot be opened ({error}); name another folder: --state") from error
+        except sqlite3.DatabaseError as error:
+            raise HashgenError(f"{path}: damaged ({error}); restore it or name another folder: --state") from error
+
+    def close(self) -> None:
+        """Close the database; nothing can be read or written after."""
+        self._db.close()
+
+    def _value(self, query: str, *values: Any) -> Any:
+        row = self._db.execute(query, values).fetchone()
+        return None if row is None else row[0]
+
+    def listing(self, hashtag: str) -> Listing:
+        """How far the listing of a hashtag was read."""
+        row = self._db.execute(
+            "SELECT status, cursor, refresh_from, refresh_cursor FROM listings WHERE policy = ? AND hashtag = ?",
+            (self._policy, hashtag),
+        ).fetchone()
+        return Listing() if row is None else Listing(*row)
+
+    def set_listing(self, hashtag: str, listing: Listing) -> None:
+        """Remember how far the listing of a hashtag was read."""
+        values = (listing.status, listing.cursor, listing.refresh_from, listing.refresh_cursor)
+        with self._db:
+            self._db.execute(
+                "INSERT OR REPLACE INTO listings VALUES (?, ?, ?, ?, ?, ?)", (self._policy, hashtag, *values)
+            )
+
+    def is_decided(self, post: str) -> bool:
+        """Whether a post was kept or rejected, or deleted under any policy."""
+        query = (
+            "SELECT 1 FROM posts WHERE policy = ? AND id = ?"
+            f" UNION ALL SELECT 1 FROM posts WHERE id = ? AND {_IS_DELETED}"
+        )
+        return bool(self._value(query, self._policy, post, post))
+
+    def is_sighted(self, hashtag: str, post: str) -> bool:
+        """Whether a post was met in the listing of a hashtag."""
+        query = "SELECT 1 FROM sightings WHERE policy = ? AND id = ? AND hashtag = ?"
+        return bool(self._value(query, self._policy, post, hashtag))
+
+    def last_sighting(self) -> int:
+        """The number of the last sighting, 0 before the first."""
+        return int(self._value("SELECT coalesce(max(number), 0) FROM sightings"))
+
+    def sighted_before(self, hashtag: str, number: int) -> set[str]:
+        """The posts met under a hashtag by sighting `number`."""
+        query = "SELECT id FROM sightings WHERE policy = ? AND hashtag = ? AND number <= ?"
+        return {row[0] for row in self._db.execute(query, (self._policy, hashtag, number))}
+
+    def kept(self, hashtag: str) -> int:
+        """Distinct posts met under a hashtag that are kept."""
+        return int(self._value(f"{_MET} AND reason IS NULL", self._policy, hashtag))
+
+    def collected(self, hashtag: str) -> int:
+        """Distinct posts met under a hashtag that are kept or were deleted: in their place no other is asked for."""
+        return int(self._value(f"{_MET} AND {_IS_COLLECTED}", self._policy, hashtag))
+
+    def is_collected(self, post: str) -> bool:
+        """Whether a post counts among the `collected` of the hashtags that it is met under."""
+        query = f"SELECT 1 FROM posts WHERE policy = ? AND id = ? AND {_IS_COLLECTED}"
+        return bool(self._value(query, self._policy, post))
+
+    def sight(self, hashtag: str, post: str) -> None:
+        """Remember that a post, decided before, was met in the listing of a hashtag."""
+        with self._db:
+            self._sight(hashtag, post)
+
+    def _sight(self, hashtag: str, post: str) -> None:
+        values = (self._policy, post, hashtag)
+        self._db.execute("INSERT OR IGNORE INTO sightings (policy, id, hashtag) VALUES (?, ?, ?)", values)
+
+    def pictures(self, post: str) -> dict[int, str | None]:
+        """The pictures of an undecided post that are there already: media_index to the reason why one is not."""
+        query = "SELECT media_index, reason FROM pictures WHERE policy = ? AND id = ?"
+        return dict(self._db.execute(query, (self._policy, post)).fetchall())
+
+    def add_picture(self, post: str, picture: Picture) -> None:
+        """Keep one picture of several of a post; it counts once the post is decided."""
+        with self._db:
+            self._add_picture(post, picture)
+
+    def _add_picture(self, post: str, picture: Picture) -> None:
+        fields = (picture.media_index, picture.n_media, picture.kind, picture.reason, picture.data)
+        self._db.execute("INSERT INTO pictures VALUES (?, ?, ?, ?, ?, ?, ?)", (self._policy, post, *fields))
+
+    def decide(self, hashtag: str, post: Post, picture: Picture | None, reason: str | None) -> None:
+        """Keep a post, or reject it for `reason`, with its last picture and its sighting.
+
+        post: of which id, caption, author and date are taken.
+        """
+        date = None if post.date is None else post.date.timestamp()
+        with self._db:
+            if picture is not None:
+                self._add_picture(post.id, picture)
+            self._db.execute(
+                "INSERT INTO posts (policy, id, reason, caption, author, date) VALUES (?, ?, ?, ?, ?, ?)",
+                (self._policy, post.id, reason, post.caption, post.author, date),
+            )
+            self._sight(hashtag, post.id)
+
+    def want(self, hashtags: Iterable[str]) -> None:
+        """Name the hashtags whose posts `posts`, `total` and `rejected` speak of."""
+        with self._db:
+            self._db.execute("DELETE FROM wanted")
+            self._db.executemany("INSERT INTO wanted VALUES (?)", ((hashtag,) for hashtag in hashtags))
+
+    def posts(self, keep_author: bool) -> Iterator[Post]:
+        """The kept posts of the wanted hashtags in order of arrival, those of one carousel one after another."""
+        rows = self._db.execute(
+            "SELECT id, caption, author, date FROM posts WHERE policy = ? AND reason IS NULL"
+            f" AND {_IS_WANTED} ORDER BY arrival",
+            (self._policy,),
+        )
+        for post, caption, author, date in rows:
+            shared = {
+                "id": post,
+                "source": "instagram",
+                "caption": caption,
+                "seed_hashtags": self._seeds(post),
+                "author": author if keep_author else None,
+                "date": None if date is None else datetime.fromtimestamp(date, tz=UTC),
+            }
+            pictures = self._db.execute(
+                "SELECT media_index, n_media, kind, bytes FROM pictures"
+                " WHERE policy = ? AND id = ? AND reason IS NULL ORDER BY media_index",
+                (self._policy, post),
+            )
+            for media_index, n_media, kind, data in pictures:
+                yield Post(**shared, media_index=media_index, n_media=n_media, kind=kind, image=data)
+
+    def _seeds(self, post: str) -> list[str]:
+        query = "SELECT hashtag FROM sightings JOIN wanted USING (hashtag) WHERE policy = ? AND id = ? ORDER BY number"
+        return [row[0] for row in self._db.execute(query, (self._policy, post))]
+
+    def total(self) -> int:
+        """How many posts of the wanted hashtags are kept."""
+        query = f"SELECT count(*) FROM posts WHERE policy = ? AND reason IS NULL AND {_IS_WANTED}"
+        return int(self._value(query, self._policy))
+
+    def rejected(self) -> dict[str, int]:
+        """How many posts of the wanted hashtags were rejected or deleted, by reason."""
+        query = (
+            "SELECT reason, count(*) FROM posts WHERE policy = ? AND reason IS NOT NULL"
+            f" AND {_IS_WANTED} GROUP BY reason ORDER BY reason"
+        )
+        return dict(self._db.execute(query, (self._policy,)).fetchall())
+
+    def set_broken_nodes(self, hashtag: str, cursor: str | None, number: int) -> None:
+        """Remember how many nodes of a page hold no post. cursor: of the page, None for the first."""
+        with self._db:
+            values = (self._policy, hashtag, cursor or "", number)
+            self._db.execute("INSERT OR REPLACE INTO broken_nodes VALUES (?, ?, ?, ?)", values)
+
+    def broken_nodes(self) -> int:
+        """How many nodes of the wanted hashtags' pages hold no post."""
+        query = "SELECT coalesce(sum(number), 0) FROM broken_nodes JOIN wanted USING (hashtag) WHERE policy = ?"
+        return int(self._value(query, self._policy))
+
+    def add_request(self, at: float) -> None:
+        """Count a request that is about to be sent, at epoch seconds `at`; those of more than two days ago go."""
+        with self._db:
+            self._db.execute("DELETE FROM requests WHERE at < ?", (at - 2 * 86400,))
+            self._db.execute("INSERT INTO requests VALUES (?)", (at,))
+
+    def request_times(self, since: float) -> list[float]:
+        """Epoch seconds of the requests after `since`, ascending."""
+        return [row[0] for row in self._db.execute("SELECT at FROM requests WHERE at > ? ORDER BY at", (since,))]
+
+    def last_request(self) -> float | None:
+        """Epoch seconds of the latest request."""
+        value = self._value("SELECT max(at) FROM requests")
+        return None if value is None else float(value)
+
+    def add_refusal(self, at: float, until: float, what: str, exit_code: int) -> None:
+        """Remember a refusal at epoch seconds `at`, and the time before which no request may be made."""
+        values = (at, until, what, exit_code)
+        with self._db:
+            self._db.execute("INSERT INTO refusals (at, until, what, exit_code) VALUES (?, ?, ?, ?)", values)
+
+    def refusals(self) -> list[tuple[float, float, str, int]]:
+        """(at, until, what, exit code) of the refusals since the last post was got, ascending."""
+        query = "SELECT at, until, what, exit_code FROM refusals WHERE over = 0 ORDER BY number"
+        return self._db.execute(query).fetchall()
+
+    def end_refusals(self) -> None:
+        """Remember that a post was got."""
+        if self.refusals():
+            with self._db:
+                self._db.execute("UPDATE refusals SET over = 1")
+
+
+_MET = "SELECT count(*) FROM sightings JOIN posts USING (policy, id) WHERE policy = ? AND hashtag = ?"
+_IS_COLLECTED = f"(reason IS NULL OR reason = '{DELETED}')"
+_IS_WANTED = (
+    "EXISTS (SELECT 1 FROM sightings JOIN wanted USING (hashtag)"
+    " WHERE sightings.policy = posts.policy AND sightings.id = posts.id)"
+)

@@ -1,0 +1,1 @@
+"""A download folder of instaloader."""

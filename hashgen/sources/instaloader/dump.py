@@ -1,0 +1,188 @@
+"""Posts from an existing download folder of instaloader, offline."""
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hashgen.base.errors import HashgenError
+from hashgen.corpus.posts import Post
+from hashgen.params import scrape
+from hashgen.pictures.decode import BadImage
+from hashgen.pictures.stripping import strip_metadata
+from hashgen.sources.authors import hash_author
+from hashgen.sources.instaloader.files import (
+    Folder,
+    find_files,
+    find_seed,
+    has_shared_names,
+    is_alike,
+    list_folder,
+    printable,
+)
+from hashgen.sources.instaloader.records import Medium, Record, read_record
+from hashgen.sources.rows.picture_files import MAX_PIXELS, read_picture
+from hashgen.sources.rows.values import BrokenRow, RowCounts
+
+
+class InstaloaderSource:
+    """Posts of an instaloader download folder in the order of their paths; the names of one folder are in memory.
+
+    Each `.json` or `.json.xz` of a post makes one, its shortcode the id; a folder `#food` gives the seed hashtag food,
+    so that a post in two such folders is met twice. Stories, profiles and comments are passed over, as are linked
+    folders. Of the owner a hash is kept, keyed with `salt` (None: not even that); of names, places, tags and addresses
+    nothing. A post has a picture only if nothing says that it may be another's; `metrics()` counts those without.
+    section: `carousel`, the first still picture that is there, or all; `video`, whether videos' still pictures count.
+    """
+
+    total: int | None = None
+    fault: HashgenError | None = None
+
+    def __init__(self, section: scrape.Instaloader, path: Path, salt: bytes | None) -> None:
+        self.counts = RowCounts()
+        self._met: Counter[str] = Counter()
+        self._section = section
+        self._path = path
+        self._salt = salt
+
+    def posts(self) -> Iterator[Post]:
+        """Yield the posts. Raises HashgenError if there is no such folder, or no post in it that can be read."""
+        self.counts, self._met = RowCounts(), Counter()
+        for folder in self._folders():
+            unused = folder.pictures()
+            self._met["pictures"] += len(unused)
+            for base in sorted(folder.jsons):
+                unused.difference_update(name for _, name in folder.files_of(base))
+                yield from self._posts(folder, base, unused)
+            self.counts.files_without_rows += len(unused)
+        self._require_posts()
+
+    def metrics(self) -> dict[str, int]:
+        """The counts of RowCounts, of posts whose names others may share, of unlike pictures, of JSON of no post."""
+        return self.counts.metrics() | {
+            name: self._met[name] for name in ("shared_names", "unmatched_pictures", "other_json")
+        }
+
+    def warnings(self) -> list[str]:
+        """One line for each kind of fault that occurred."""
+        lines = {
+            "shared_names": "posts without picture, for the files of their names may be another post's "
+            "(instaloader --filename-pattern={shortcode} gives each its own)",
+            "unmatched_pictures": "pictures unlike what the JSON tells, left out with the rest of their posts",
+            "linked_folders": "folders that are links, not entered",
+        }
+        met = self._met
+        return self.counts.warnings() + [f"{met[name]:,} {line}" for name, line in lines.items() if met[name]]
+
+    def _folders(self) -> Iterator[Folder]:
+        if not self._path.is_dir():
+            problem = "not a folder" if self._path.exists() else "no such folder"
+            raise HashgenError(f"{self._path}: {problem}; mend scrape.instaloader.path")
+        for here, folders, names in os.walk(self._path, onerror=self._count_folder):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            self._met["linked_folders"] += sum(Path(here, name).is_symlink() for name in folders)
+            yield list_folder(Path(here), find_seed(self._path, Path(here)), names)
+
+    def _count_folder(self, error: OSError) -> None:
+        self._count_broken("a folder", error.strerror)
+
+    def _count_broken(self, name: str, reason: object) -> None:
+        self.counts.rows += 1
+        self.counts.add_broken(printable(name), reason)
+
+    def _posts(self, folder: Folder, base: str, unused: set[str]) -> Iterator[Post]:
+        """The posts of a name, which has one JSON, or two: packed and not. What they name leaves `unused`."""
+        records: dict[str, Record] = {}
+        is_alone = True
+        for name in folder.jsons[base]:
+            try:
+                record = read_record(folder.path / name, self.counts)
+            except BrokenRow as error:
+                # Without the folder, which may be an account's name. A second JSON may be the same post's.
+                self._count_broken(f"#{folder.seed}/{name}" if folder.seed else name, error)
+                is_alone = False
+                continue
+            if record is None:
+                self._met["other_json"] += 1
+            else:
+                records.setdefault(record.shortcode, record)
+        self.counts.rows += len(records)
+        is_alone = is_alone and len(records) == 1
+        for record in records.values():
+            if record.caption is None and is_alone and not folder.has_old_text(base):
+                record = dataclasses.replace(record, caption=folder.text(base))
+            files = find_files(folder, base, record)
+            unused.difference_update(files.values())
+            if not is_alone or has_shared_names(folder, base, record):
+                yield from self._media(folder, record, None)
+            else:
+                yield from self._media(folder, record, files)
+
+    def _media(self, folder: Folder, record: Record, files: dict[int, str] | None) -> Iterator[Post]:
+        """A post for each medium that is asked for. files: pictures by place; None if they may be another post's."""
+        wanted = self._wanted(record.media)
+        if not wanted:
+            yield self._post(folder, record, 0, None, kind="video")
+            return
+        found = {place: files[place] for place in wanted if place in files} if files else {}
+        unlike = sum(not is_alike(folder.path / name, record.media[place]) for place, name in found.items())
+        self._met["shared_names"] += files is None
+        self._met["unmatched_pictures"] += unlike
+        found = {} if unlike else found
+        if self._section.carousel == "first":
+            wanted = [*found, *wanted][:1]
+        for place in wanted:
+            post = self._post(folder, record, place, found.get(place))
+            if post.image is None and files is not None and not unlike:
+                self.counts.add_without_file()
+            yield post
+
+    def _wanted(self, media: Sequence[Medium]) -> list[int]:
+        """The places of the media whose pictures are asked for; if only one is, still ones come first."""
+        takes_videos = self._section.video == "thumbnail"
+        places = [place for place, medium in enumerate(media) if takes_videos or not medium.is_video]
+        return sorted(places, key=lambda place: self._section.carousel == "first" and media[place].is_video)
+
+    def _post(self, folder: Folder, record: Record, place: int, file: str | None, kind: str = "image") -> Post:
+        number = f"_{place + 1}" if record.is_carousel else ""
+        return Post(
+            id=record.shortcode,
+            source="instaloader",
+            caption=record.caption or None,
+            seed_hashtags=(folder.seed,) if folder.seed else (),
+            author=hash_author(record.owner, self._salt),
+            date=record.date,
+            kind=kind,
+            media_index=place,
+            n_media=len(record.media),
+            image=None if file is None else _read_bare(folder.path / file),
+            # Not the file's own name, which may hold the account's.
+            image_path=None if file is None else f"{record.shortcode}{number}{Path(file).suffix.lower()}",
+        )
+
+    def _require_posts(self) -> None:
+        counts, met = self.counts, self._met
+        if counts.rows and counts.rows == counts.broken_rows:
+            raise HashgenError(f"{self._path}: nothing in it can be read ({'; '.join(counts.broken_names)})")
+        if counts.rows:
+            return
+        if met["other_json"]:
+            found = f"none of {met['other_json']:,} JSON files is of a post (stories and profiles have no hashtags)"
+        elif met["pictures"]:
+            found = (
+                f"{met['pictures']:,} pictures, but no .json or .json.xz beside them; download without "
+                "--no-metadata-json, or write a metadata.csv and set scrape.source: folder"
+            )
+        else:
+            found = "no .json or .json.xz of a post, as instaloader writes them; mend scrape.instaloader.path"
+        raise HashgenError(f"{self._path}: {found}")
+
+
+def _read_bare(path: Path) -> bytes | None:
+    """A picture without EXIF and the like, which may say where its people live; a damaged one as it is."""
+    data = read_picture(path)
+    try:
+        return data and strip_metadata(data, MAX_PIXELS)
+    except BadImage:
+        return data

@@ -1,0 +1,215 @@
+"""The JSON files that instaloader writes beside pictures, read by its own loader and never by a request."""
+
+import dataclasses
+import json
+import lzma
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import instaloader
+
+from hashgen.sources.rows.picture_files import read_file
+from hashgen.sources.rows.values import BrokenRow, RowCounts, check_text, read_date
+
+# A post's JSON has ten to some hundred kilobytes; xz as instaloader writes it takes 9 MiB of memory to unpack.
+MAX_JSON = 2**24
+_XZ_MEMORY = 2**27
+_LONGEST_SIDE = 2**20
+
+Size = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Medium:
+    """A picture or video of a post, as the JSON tells it.
+
+    sizes: (width, height) in pixels that its picture may have. url_names: the names that its addresses end in.
+    """
+
+    is_video: bool
+    sizes: tuple[Size, ...]
+    url_names: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """What the JSON of a post tells.
+
+    caption: the raw text; empty where the JSON says that there is none, None where it says nothing. owner: the number
+    of the account, which outlives its names. date: UTC. media: at least one, in order. number: of the post.
+    url_names: the names that the addresses of the post's cover end in.
+    """
+
+    shortcode: str
+    number: str | None
+    caption: str | None
+    owner: str | None
+    date: datetime | None
+    is_carousel: bool
+    media: tuple[Medium, ...]
+    url_names: tuple[str, ...]
+
+
+class _Offline:
+    """Stands where instaloader has its connection: what would ask Instagram makes a broken row instead."""
+
+    is_logged_in = False
+    iphone_support = False
+
+    def __getattr__(self, name: str) -> Any:
+        raise BrokenRow("it lacks a part that only Instagram could tell")
+
+
+def read_record(path: Path, counts: RowCounts) -> Record | None:
+    """The post that a `.json` or `.json.xz` holds; None for a story, a profile or another kind that is no post.
+
+    At most MAX_JSON bytes are read and unpacked. Unreadable dates are counted in `counts`. Raises BrokenRow if the file
+    cannot be read, is damaged, no JSON of instaloader, or lacks what a post must have.
+    """
+    value = _load(path)
+    if at(value, "instaloader", "node_type") not in (None, "Post"):
+        return None
+    node = at(value, "node")
+    if isinstance(name := at(node, "__typename"), str):
+        # Instagram's newer queries name their types so, and some versions of instaloader saved them as they were.
+        node["__typename"] = name.removeprefix("XDT")
+    try:
+        post = instaloader.load_structure(cast(Any, _Offline()), value)
+        return _record(cast(instaloader.Post, post), value["node"], counts)
+    except instaloader.InvalidArgumentException as error:
+        raise BrokenRow("no JSON that instaloader wrote") from error
+    except (AssertionError, AttributeError, LookupError, TypeError) as error:
+        raise BrokenRow("it lacks a part that every post has") from error
+
+
+def _load(path: Path) -> Any:
+    data = read_file(path, MAX_JSON)
+    if data is None:
+        raise BrokenRow("it cannot be read, or is over 16 MiB")
+    try:
+        return json.loads(_unpack(data) if path.suffix == ".xz" else data)
+    except (ValueError, RecursionError) as error:
+        raise BrokenRow(str(error) if isinstance(error, BrokenRow) else "no valid JSON") from error
+
+
+def _unpack(data: bytes) -> bytes:
+    """Unpack xz of at most MAX_JSON bytes, however far it would unpack."""
+    try:
+        unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+        unpacked = unpacker.decompress(data, MAX_JSON + 1)
+    except lzma.LZMAError as error:
+        raise BrokenRow("damaged xz") from error
+    if len(unpacked) > MAX_JSON:
+        raise BrokenRow("it unpacks to over 16 MiB")
+    if not unpacker.eof:
+        raise BrokenRow("xz that is cut off")
+    return unpacked
+
+
+def _record(post: instaloader.Post, node: dict[str, Any], counts: RowCounts) -> Record:
+    if not isinstance(post.shortcode, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", post.shortcode):
+        raise BrokenRow("no shortcode")
+    if post.typename not in post.supported_graphql_types():
+        raise BrokenRow("an unknown type of post")
+    owner = _first(at(node, "owner", "id"), at(node, "iphone_struct", "user", "pk"), at(node, "user", "pk"))
+    number = at(node, "id")
+    sources = [node, node.get("iphone_struct")]
+    is_carousel = post.typename == "GraphSidecar"
+    return Record(
+        shortcode=post.shortcode,
+        number=str(number).partition("_")[0] if isinstance(number, str | int) else None,
+        caption=_caption(node),
+        owner=str(owner) if isinstance(owner, str | int) else None,
+        # Posts of 2010 have nine digits.
+        date=read_date(_first(*(node.get(key) for key in ("date", "taken_at_timestamp", "taken_at"))), counts),
+        is_carousel=is_carousel,
+        media=_children(post, node) if is_carousel else (_medium(bool(post.is_video), sources),),
+        url_names=_url_names(sources),
+    )
+
+
+def _caption(node: dict[str, Any]) -> str | None:
+    """The text as it stands, where instaloader's own property would normalise it."""
+    text = at(node, "edge_media_to_caption", "edges", 0, "node", "text")
+    if text is None:
+        caption = node.get("caption")
+        text = caption.get("text") if isinstance(caption, dict) else caption
+    if text is None:
+        return "" if "caption" in node or "edge_media_to_caption" in node else None
+    if not isinstance(text, str):
+        raise BrokenRow("its caption is no text")
+    check_text(text)
+    return text
+
+
+def _children(post: instaloader.Post, node: dict[str, Any]) -> tuple[Medium, ...]:
+    media = tuple(
+        _medium(
+            bool(is_video),
+            [
+                at(node, "edge_sidecar_to_children", "edges", place, "node"),
+                at(node, "carousel_media", place),
+                at(node, "iphone_struct", "carousel_media", place),
+            ],
+        )
+        for place, is_video in enumerate(post.get_is_videos())
+    )
+    if not media:
+        raise BrokenRow("a carousel of nothing")
+    return media
+
+
+def _medium(is_video: bool, sources: Sequence[Any]) -> Medium:
+    sizes = (size for source in sources for size in _sizes(source))
+    return Medium(is_video, tuple(dict.fromkeys(sizes)), _url_names(sources))
+
+
+def _sizes(source: Any) -> list[Size]:
+    """Sizes of GraphQL's and of the iPhone's kind; of its candidates, the one that instaloader fetches."""
+    candidate = at(source, "image_versions2", "candidates", 0)
+    pairs = (
+        (at(source, "dimensions", "width"), at(source, "dimensions", "height")),
+        (at(source, "original_width"), at(source, "original_height")),
+        (at(candidate, "width"), at(candidate, "height")),
+    )
+    return [
+        (pair[0], pair[1])
+        for pair in pairs
+        if all(isinstance(side, int) and 0 < side <= _LONGEST_SIDE for side in pair)
+    ]
+
+
+def _url_names(sources: Sequence[Any]) -> tuple[str, ...]:
+    urls = (
+        at(source, *keys)
+        for source in sources
+        for keys in (("display_url",), ("display_src",), ("image_versions2", "candidates", 0, "url"))
+    )
+    return tuple(dict.fromkeys(name for url in urls if isinstance(url, str) and (name := _url_name(url))))
+
+
+def _url_name(url: str) -> str:
+    try:
+        return PurePosixPath(urlsplit(url).path).stem
+    except ValueError:  # such as an unclosed bracket
+        return ""
+
+
+def at(value: Any, *keys: str | int) -> Any:
+    """What lies at the end of a way through dicts and lists; None where the way ends early."""
+    for key in keys:
+        if isinstance(value, dict):
+            value = value.get(key)
+        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
+            value = value[key]
+        else:
+            return None
+    return value
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)

@@ -1,0 +1,1 @@
+"""Rows of files as posts: values, and the formats that hold rows."""

@@ -1,0 +1,1 @@
+"""The drawn sample: its world, captions, pictures and ceiling."""

@@ -1,0 +1,1 @@
+"""Which posts train, validate and test, and what the split leaks."""

@@ -1,0 +1,168 @@
+"""What a split leaks and what it gives away, counted from the written manifests and not by the code that made them."""
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hashgen.corpus.manifest import SPLITS, SplitName
+from hashgen.params.split import Split
+from hashgen.pictures.perceptual_hash import HASH_BITS, HASH_INSETS
+
+Manifests = Mapping[SplitName, pd.DataFrame]
+
+_WORD = re.compile(r"\w+")
+# Pictures of a split that are compared with all of another, and how many of those at once: bounds on time and memory.
+PICTURES_COMPARED = 3_000
+_AT_ONCE = 500
+
+
+def summarise(manifests: Manifests, section: Split) -> dict[str, Any]:
+    """Metrics of manifests that one `section` made: sizes, groups, leaks, and what a score may owe to no model.
+
+    shares_off: shares of posts minus those of `split.shares`.
+    leaks: see `leaks`. caption_words: the number of words from which captions count there, null for any (is not
+    promised then). short_captions: distinct captions of fewer words that stand in more than one split, and may well be
+    coincidence. seen_captions: share of the test posts whose caption, of any length, stands in a training post too.
+    unseen_hashtags: share of the test posts' hashtags, distinct and as they occur, that no training post has.
+    targets_in_caption: share of all hashtags that stand literally as a word in their own post's caption.
+    seeds (where test has any): precision and recall, means over the test posts found by a seed hashtag, of writing
+    their seed hashtags and nothing else.
+    straddling (`by: time`): test posts no newer than the newest training post; a newer one shares their group.
+    """
+    groups = Counter(group for frame in manifests.values() for group in frame["group"])
+    posts = sum(len(frame) for frame in manifests.values())
+    shares = {name: len(manifests[name]) / posts for name in SPLITS}
+    wanted = dict(zip(SPLITS, section.shares, strict=True))
+    words = section.same_caption_words or 1
+    return {
+        "by": section.by,
+        "sizes": {name: len(manifests[name]) for name in SPLITS},
+        "shares": shares,
+        "shares_off": {name: shares[name] - wanted[name] / sum(section.shares) for name in SPLITS},
+        "groups": len(groups),
+        "largest_group": max(groups.values()),
+        "leaks": leaks(manifests, section),
+        "caption_words": section.same_caption_words,
+        "seen_captions": _seen_captions(manifests),
+        "short_captions": _shared([_captions(manifests[name], 1, words - 1) for name in SPLITS]),
+        "unseen_hashtags": _unseen(manifests["train"]["hashtags"], manifests["test"]["hashtags"]),
+        "targets_in_caption": _in_caption(pd.concat([manifests[name] for name in SPLITS])),
+        **_seeds(manifests["test"]),
+        **({"straddling": _straddling(manifests)} if section.by == "time" else {}),
+    }
+
+
+def leaks(manifests: Manifests, section: Split) -> dict[str, int]:
+    """How many distinct values stand in more than one split; all are 0 for manifests that `section` made.
+
+    near_duplicate_images: perceptual hashes with one within `split.near_duplicate_bits` in another split; of each pair
+    of splits at most PICTURES_COMPARED of the smaller, evenly chosen, are compared with all of the larger. captions:
+    those of at least `split.same_caption_words` words. Where these are null, nothing is promised: counted are equal
+    perceptual hashes and equal captions of any length (see `broken_promises`).
+    """
+    return {
+        "posts": shared(manifests, "post"),
+        "images": shared(manifests, "image_sha256"),
+        "near_duplicate_images": _near_across(manifests, section.near_duplicate_bits or 0),
+        "authors": shared(manifests, "author"),
+        "captions": _shared([_captions(manifests[name], section.same_caption_words or 1) for name in SPLITS]),
+        "groups": shared(manifests, "group"),
+    }
+
+
+def broken_promises(found: Mapping[str, int], section: Split) -> dict[str, int]:
+    """Those of the leaks that must not be, none if the split is sound."""
+    off = {"near_duplicate_images": section.near_duplicate_bits is None, "captions": section.same_caption_words is None}
+    return {name: count for name, count in found.items() if count and not off.get(name)}
+
+
+def shared(manifests: Manifests, column: str) -> int:
+    """How many distinct values of a column stand in more than one split; nulls apart."""
+    return _shared([frame[column].dropna() for frame in manifests.values()])
+
+
+def _shared(splits: Iterable[Iterable[str]]) -> int:
+    counts = Counter(value for values in splits for value in set(values))
+    return sum(count > 1 for count in counts.values())
+
+
+def _captions(posts: pd.DataFrame, least: int, most: int | None = None) -> list[str]:
+    """Captions of so many words, in lower case and without punctuation."""
+    found = []
+    for caption in posts["caption"]:
+        plain = "".join(sign for sign in caption.lower() if sign.isalnum() or sign.isspace()).split()
+        if len(plain) >= least and (most is None or len(plain) <= most):
+            found.append(" ".join(plain))
+    return found
+
+
+def _seen_captions(manifests: Manifests) -> float:
+    known = set(_captions(manifests["train"], 1))
+    test = _captions(manifests["test"], 0)
+    return sum(caption in known for caption in test) / max(1, len(test))
+
+
+def _near_across(manifests: Manifests, bits: int) -> int:
+    """Distinct perceptual hashes with one of another split within `bits` bits, all compared with all."""
+    hashes = {name: sorted(manifests[name]["image_phash"].dropna().unique()) for name in SPLITS}
+    near: set[str] = set()
+    for pair in itertools.combinations(SPLITS, 2):
+        few, many = sorted((hashes[name] for name in pair), key=len)
+        few = few[:: -(-len(few) // PICTURES_COMPARED) or 1]
+        others = _signs(many)
+        for start in range(0, len(few), _AT_ONCE):
+            part = few[start : start + _AT_ONCE]
+            ones = _signs(part)
+            # Of n signs that agree in all but d places the products sum to n - 2 d.
+            alike = np.zeros((len(part), len(many)), bool)
+            for one, other in itertools.product(range(ones.shape[1]), range(ones.shape[1])):
+                alike |= ones[:, one] @ others[:, other].T >= HASH_BITS - 2 * bits
+            near |= {part[row] for row in np.flatnonzero(alike.any(axis=1))}
+            near |= {many[row] for row in np.flatnonzero(alike.any(axis=0))}
+    return len(near)
+
+
+def _signs(hashes: Sequence[str]) -> npt.NDArray[np.float32]:
+    """The bits of hashes as -1 and 1: (n, insets, bits)."""
+    data = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(
+        len(hashes), len(HASH_INSETS), HASH_BITS // 8
+    )
+    return np.unpackbits(data, axis=2).astype(np.float32) * 2 - 1
+
+
+def _unseen(train: "pd.Series[Any]", test: "pd.Series[Any]") -> dict[str, float]:
+    known = {hashtag for hashtags in train for hashtag in hashtags}
+    counts = Counter(hashtag for hashtags in test for hashtag in hashtags)
+    unseen = {hashtag: count for hashtag, count in counts.items() if hashtag not in known}
+    return {"distinct": len(unseen) / len(counts), "occurrences": sum(unseen.values()) / counts.total()}
+
+
+def _in_caption(posts: pd.DataFrame) -> float:
+    hits = total = 0
+    for caption, hashtags in zip(posts["caption"], posts["hashtags"], strict=True):
+        words = set(_WORD.findall(caption.lower()))
+        hits += sum(hashtag in words for hashtag in hashtags)
+        total += len(hashtags)
+    return hits / total
+
+
+def _seeds(test: pd.DataFrame) -> dict[str, Any]:
+    pairs = zip(test["seed_hashtags"], test["hashtags"], strict=True)
+    found = [(set(seeds), set(hashtags)) for seeds, hashtags in pairs if len(seeds)]
+    if not found:
+        return {}
+    hits = [len(seeds & hashtags) for seeds, hashtags in found]
+    precision = [hit / len(seeds) for hit, (seeds, _) in zip(hits, found, strict=True)]
+    recall = [hit / len(hashtags) for hit, (_, hashtags) in zip(hits, found, strict=True)]
+    scores = {"precision": sum(precision) / len(found), "recall": sum(recall) / len(found)}
+    return {"seeds": {"posts": len(found), **scores}}
+
+
+def _straddling(manifests: Manifests) -> int:
+    return int((manifests["test"]["date"] <= manifests["train"]["date"].max()).sum())

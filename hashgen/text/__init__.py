@@ -1,0 +1,1 @@
+"""Captions and hashtags as text: cleaning, language, tokens, vocabularies."""

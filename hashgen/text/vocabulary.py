@@ -1,0 +1,237 @@
+"""Vocabularies of caption words and hashtags, and the vectors that their embeddings start from."""
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from hashgen.base.errors import HashgenError
+from hashgen.base.files import require
+from hashgen.text.words import make_tokenizer, segment
+
+PAD, BEGIN, END, UNKNOWN = "<pad>", "<begin>", "<end>", "<unknown>"
+SPECIALS = (PAD, BEGIN, END, UNKNOWN)
+PAD_ID, BEGIN_ID, END_ID, UNKNOWN_ID = range(4)
+
+# Values of GloVe's 6B vectors spread about this much; random vectors are drawn alike, so that the two can mix.
+VECTOR_STD = 0.4
+
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+    """Tokens and their numbers: the four specials first, then tokens by falling training count, then by name.
+
+    counts: in how many training posts each token occurs, 0 for the specials; as long as tokens.
+    """
+
+    tokens: tuple[str, ...]
+    counts: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_ids", {token: number for number, token in enumerate(self.tokens)})
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def ids(self) -> dict[str, int]:
+        """Number of each token."""
+        return self._ids  # type: ignore[attr-defined, no-any-return]
+
+    def encode(self, tokens: Iterable[str]) -> list[int]:
+        """Numbers of tokens; those not in the vocabulary become UNKNOWN_ID."""
+        return [self.ids.get(token, UNKNOWN_ID) for token in tokens]
+
+    def encode_known(self, tokens: Iterable[str]) -> list[int]:
+        """Numbers of the tokens that are in the vocabulary; others are left out."""
+        return [self.ids[token] for token in tokens if token in self.ids]
+
+    def decode(self, numbers: Iterable[int]) -> list[str]:
+        """Tokens up to the first END; specials are left out."""
+        tokens = []
+        for number in numbers:
+            if number == END_ID:
+                break
+            if number >= len(SPECIALS):
+                tokens.append(self.tokens[number])
+        return tokens
+
+    def save(self, path: Path) -> None:
+        """Write as JSON: `{"tokens": [...], "counts": [...]}`."""
+        document = {"tokens": list(self.tokens), "counts": list(self.counts)}
+        path.write_text(json.dumps(document, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> "Vocabulary":
+        """Read what `save` wrote. Raises HashgenError when the file is missing or broken."""
+        require(path, "vocab")
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            vocabulary = cls(tuple(document["tokens"]), tuple(document["counts"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise HashgenError(f"{path}: not a vocabulary ({error}); run the stage vocab again") from error
+        if vocabulary.tokens[: len(SPECIALS)] != SPECIALS:
+            raise HashgenError(f"{path}: does not begin with {', '.join(SPECIALS)}; run the stage vocab again")
+        return vocabulary
+
+
+def build_vocabulary(posts: Iterable[Sequence[str]], min_count: int) -> Vocabulary:
+    """The vocabulary of tokens that occur in at least `min_count` posts. A post counts once for each token."""
+    counts = Counter(token for tokens in posts for token in set(tokens))
+    kept = sorted((token for token, count in counts.items() if count >= min_count), key=lambda t: (-counts[t], t))
+    return Vocabulary(SPECIALS + tuple(kept), (0,) * len(SPECIALS) + tuple(counts[token] for token in kept))
+
+
+@dataclasses.dataclass(frozen=True)
+class Glove:
+    """A GloVe text file, indexed: where each word's line begins. Vectors are read when asked for.
+
+    One line a word: the word, then `dimension` numbers, separated by single blanks (Pennington et al. 2014).
+    """
+
+    path: Path
+    dimension: int
+    offsets: dict[str, int]
+
+    @classmethod
+    def open(cls, path: Path, dimension: int) -> "Glove":
+        """Index a file in one pass. Raises HashgenError if it is missing, broken or of another dimension."""
+        if not path.is_file():
+            raise HashgenError(f"vocab.glove: {path}: no such file; download GloVe vectors and unpack them there")
+        offsets: dict[str, int] = {}
+        position = 0
+        with path.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                # 840B has words with blanks inside, so the numbers are counted from the right.
+                word, *numbers = line.rstrip().rsplit(b" ", dimension)
+                if len(numbers) < dimension:
+                    if not (number == 1 and len(numbers) == 1):  # word2vec's files begin with "count dimension"
+                        raise _wrong_line(path, number, line, dimension)
+                elif b" " not in word:
+                    offsets.setdefault(word.decode("utf-8", errors="replace"), position)
+                elif number == 1:
+                    raise _wrong_line(path, number, line, dimension)
+                position += len(line)
+        if not offsets:
+            raise HashgenError(
+                f"vocab.glove: {path}: holds no vectors of {dimension} numbers; "
+                "set vocab.dimension to the file's, or name another file"
+            )
+        return cls(path, dimension, offsets)
+
+    def vectors(self, words: Collection[str]) -> dict[str, Vectors]:
+        """Vectors (dimension,) of those of `words` that the file has."""
+        wanted = sorted(word for word in words if word in self.offsets)
+        found: dict[str, Vectors] = {}
+        with self.path.open("rb") as stream:
+            for word in sorted(wanted, key=self.offsets.__getitem__):
+                stream.seek(self.offsets[word])
+                fields = stream.readline().rstrip().rsplit(b" ", self.dimension)[1:]
+                try:
+                    found[word] = np.array(fields, dtype=np.float32)
+                except ValueError as error:
+                    raise HashgenError(
+                        f"vocab.glove: {self.path}: the vector of {word!r} is not numbers; get the file again"
+                    ) from error
+        return found
+
+
+def _wrong_line(path: Path, number: int, line: bytes, dimension: int) -> HashgenError:
+    found = len(line.split()) - 1
+    return HashgenError(
+        f"vocab.glove: {path} line {number}: {found} numbers where vocab.dimension asks for {dimension}; "
+        f"set vocab.dimension to the file's, or name another file"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedded:
+    """Vectors for a vocabulary and how they came about.
+
+    vectors: (len(vocabulary), dimension) float32; found: tokens with a vector of their own in GloVe;
+    from_words: hashtags that got the mean of their words' vectors; the rest is random.
+    """
+
+    vectors: Vectors
+    found: int
+    from_words: int
+
+
+def embed(vocabulary: Vocabulary, dimension: int, glove: Glove | None, seed: int, *, split_words: bool) -> Embedded:
+    """Vectors for every token: GloVe's own, else the mean of the token's words (`split_words`), else random.
+
+    The row of PAD is zero. Random rows depend on `seed` and the token's number only.
+    """
+    vectors = np.random.default_rng(seed).normal(0.0, VECTOR_STD, (len(vocabulary), dimension)).astype(np.float32)
+    vectors[PAD_ID] = 0.0
+    if glove is None:
+        return Embedded(vectors, 0, 0)
+    tokens = vocabulary.tokens[len(SPECIALS) :]
+    pieces = {t: segment(t, glove.offsets) for t in tokens if split_words and t not in glove.offsets}
+    known = glove.vectors({*tokens, *(word for words in pieces.values() for word in words)})
+    found = from_words = 0
+    for token in tokens:
+        if token in known:
+            vectors[vocabulary.ids[token]] = known[token]
+            found += 1
+        elif words := [known[word] for word in pieces.get(token, ()) if word in known]:
+            vectors[vocabulary.ids[token]] = np.mean(words, axis=0)
+            from_words += 1
+    return Embedded(vectors, found, from_words)
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabularies:
+    """What the stage vocab hands to a model: words, hashtags, and the vectors that each starts from."""
+
+    words: Vocabulary
+    hashtags: Vocabulary
+    word_vectors: Vectors
+    hashtag_vectors: Vectors
+
+    def save(self, folder: Path) -> None:
+        """Write words.json, hashtags.json and vectors.safetensors into an existing folder.
+
+        tokenizer.json beside them turns a cleaned caption into the same numbers outside of this project
+        (`tokenizers.Tokenizer.from_file`).
+        """
+        self.words.save(folder / "words.json")
+        make_tokenizer(self.words.tokens, UNKNOWN).save(str(folder / "tokenizer.json"))
+        self.hashtags.save(folder / "hashtags.json")
+        save_file({"words": self.word_vectors, "hashtags": self.hashtag_vectors}, folder / "vectors.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Vocabularies":
+        """Read what `save` wrote. Raises HashgenError when a file is missing or they do not fit together."""
+        words, hashtags = Vocabulary.load(folder / "words.json"), Vocabulary.load(folder / "hashtags.json")
+        path = require(folder / "vectors.safetensors", "vocab")
+        try:
+            vectors = load_file(path)
+            found = vectors["words"], vectors["hashtags"]
+        except (SafetensorError, OSError, KeyError) as error:
+            raise HashgenError(f"{path}: not readable ({error}); run the stage vocab again") from error
+        if [len(part) for part in found] != [len(words), len(hashtags)]:
+            raise HashgenError(f"{path}: does not fit the vocabularies beside it; run the stage vocab again")
+        return cls(words, hashtags, *found)
+
+
+def coverage(posts: Iterable[Sequence[str]], vocabulary: Vocabulary) -> float:
+    """Share of the token occurrences in `posts` that the vocabulary knows; 0 when there are none."""
+    total = known = 0
+    for token in _occurrences(posts):
+        total += 1
+        known += token in vocabulary.ids
+    return known / total if total else 0.0
+
+
+def _occurrences(posts: Iterable[Sequence[str]]) -> Iterator[str]:
+    for tokens in posts:
+        yield from tokens

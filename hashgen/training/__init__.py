@@ -1,0 +1,1 @@
+"""How a network learns: data as batches, the training loop, checkpoints, decoding."""

@@ -1,0 +1,143 @@
+"""From a state to a sequence of hashtags: free-running greedy and beam search, and the paper's teacher forcing.
+
+A hashtag never repeats, PAD, BEGIN and UNKNOWN are never written, and at least one hashtag is.
+"""
+
+import torch
+from torch import Tensor
+
+from hashgen.features.store import FeatureStore
+from hashgen.models import Blind, HashtagModel, encode
+from hashgen.text.vocabulary import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
+from hashgen.training.dataset import Examples, batches
+
+_NEVER = [PAD_ID, BEGIN_ID, UNKNOWN_ID]
+
+
+@torch.inference_mode()
+def greedy(model: HashtagModel, state: tuple[Tensor, ...], length: int) -> list[list[int]]:
+    """The likeliest hashtag at each step, up to `length` of them; one list of numbers a post, without END."""
+    batch = len(state[0])
+    device = state[0].device
+    forbidden = torch.zeros(batch, model.hashtags, dtype=torch.bool, device=device)  # (batch, hashtags)
+    forbidden[:, [*_NEVER, END_ID]] = True
+    tokens = torch.full((batch,), BEGIN_ID, device=device)
+    ended = torch.zeros(batch, dtype=torch.bool, device=device)
+    written: list[Tensor] = []
+    for _ in range(min(length, model.hashtags - len(_NEVER) - 1)):
+        logits, state = model.step(state, tokens)  # (batch, hashtags)
+        tokens = logits.masked_fill(forbidden, -torch.inf).argmax(1).masked_fill(ended, END_ID)
+        written.append(tokens)
+        ended |= tokens == END_ID
+        if bool(ended.all()):
+            break
+        forbidden.scatter_(1, tokens.unsqueeze(1), True)
+        forbidden[:, END_ID] = False
+    return [_until_end(row) for row in torch.stack(written, 1).tolist()]
+
+
+def _until_end(tokens: list[int]) -> list[int]:
+    return tokens[: tokens.index(END_ID)] if END_ID in tokens else tokens
+
+
+@torch.inference_mode()
+def beam_search(
+    model: HashtagModel, state: tuple[Tensor, ...], length: int, beam: int, penalty: float = 0.0
+) -> list[list[int]]:
+    """The best sequence found with `beam` hypotheses a post. A beam of 1 gives what `greedy` gives.
+
+    Best by log-probability over the number of tokens (END counted) to the power `penalty`: 0 is the likeliest
+    sequence, 1 the mean a token, which prefers long ones (Wu et al. 2016, equation 14, without its offset).
+    """
+    if beam == 1:
+        return greedy(model, state, length)
+    batch, vocabulary, device = len(state[0]), model.hashtags, state[0].device
+    length = min(length, vocabulary - len(_NEVER) - 1)
+    state = tuple(part.repeat_interleave(beam, dim=0) for part in state)
+    tokens = torch.full((batch * beam,), BEGIN_ID, device=device)
+    forbidden = torch.zeros(batch, beam, vocabulary, dtype=torch.bool, device=device)
+    forbidden[:, :, _NEVER] = True
+    score = torch.full((batch, beam), -torch.inf, device=device)
+    score[:, 0] = 0.0  # all hypotheses are alike at first: one of them may branch
+    history = torch.empty(batch, beam, 0, dtype=torch.long, device=device)
+    best = [(-torch.inf, list[int]())] * batch
+    for step in range(1, length + 1):
+        logits, state = model.step(state, tokens)
+        log_p = logits.log_softmax(1).view(batch, beam, vocabulary).masked_fill(forbidden, -torch.inf)
+        if step > 1:
+            _finish(best, history, (score + log_p[:, :, END_ID]) / step**penalty)
+        log_p[:, :, END_ID] = -torch.inf
+        score, flat = (score.unsqueeze(2) + log_p).flatten(1).topk(min(beam, beam * vocabulary), dim=1)  # (batch, beam)
+        parent, token = flat // vocabulary, flat % vocabulary
+        history = torch.cat([_reorder(history, parent), token.unsqueeze(2)], dim=2)  # (batch, beam, step)
+        forbidden = _reorder(forbidden, parent).scatter(2, token.unsqueeze(2), True)
+        state = tuple(_reorder(part.view(batch, beam, *part.shape[1:]), parent).flatten(0, 1) for part in state)
+        tokens = token.flatten()
+    _finish(best, history, score / length**penalty)
+    return [sequence for _, sequence in best]
+
+
+def _reorder(part: Tensor, parent: Tensor) -> Tensor:
+    """Pick from `part` (batch, beam, …) the hypotheses that `parent` (batch, beam) names."""
+    return part[torch.arange(len(part), device=part.device).unsqueeze(1), parent]
+
+
+def _finish(best: list[tuple[float, list[int]]], history: Tensor, score: Tensor) -> None:
+    """Keep in `best` the better of itself and the hypotheses that end here with `score` (batch, beam)."""
+    highest, hypothesis = score.max(dim=1)  # (batch,)
+    for post, (value, number) in enumerate(zip(highest.tolist(), hypothesis.tolist(), strict=True)):
+        if value > best[post][0]:
+            best[post] = (value, history[post, number].tolist())
+
+
+def mixed_forcing(
+    model: HashtagModel, state: tuple[Tensor, ...], inputs: Tensor, ratio: float, generator: torch.Generator
+) -> Tensor:
+    """Logits (batch, steps, hashtags) where each step is fed the true token with chance `ratio`, else the model's own.
+
+    inputs: (batch, steps), BEGIN and the true hashtags. The coin falls for each post and step apart (scheduled
+    sampling, Bengio et al. 2015); the generator is a CPU one, so that devices draw alike. The model's own tokens
+    are its plain likeliest ones: the paper knows no blocking of repeats. They carry no gradient, so a first pass
+    finds them step by step without one, and a second reads the mixed sequence at once, several times faster.
+    """
+    if ratio < 1.0:
+        inputs = _mixed_inputs(model, state, inputs, torch.rand(inputs.shape, generator=generator) < ratio)
+    return model(state, inputs)  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def _mixed_inputs(model: HashtagModel, state: tuple[Tensor, ...], inputs: Tensor, true: Tensor) -> Tensor:
+    """Inputs (batch, steps) with the model's own tokens where `true` (batch, steps) is not set."""
+    true = true.to(inputs.device)
+    mixed = [inputs[:, 0]]
+    for step in range(1, inputs.shape[1]):
+        logits, state = model.step(state, mixed[-1])
+        mixed.append(torch.where(true[:, step], inputs[:, step], logits.argmax(1)))
+    return torch.stack(mixed, dim=1)
+
+
+_BATCH = 256
+
+
+def decode(
+    model: HashtagModel,
+    examples: Examples,
+    features: FeatureStore,
+    length: int,
+    *,
+    beam: int = 1,
+    penalty: float = 0.0,
+    blind: Blind | None = None,
+) -> list[list[int]]:
+    """Free-running hashtag numbers for every example, the model left in evaluation mode. Beam 1 is greedy.
+
+    Posts are decoded in batches of similar size whatever their number, so memory is bounded.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    written: list[list[int]] = []
+    for batch in batches(examples, features, max(1, _BATCH // beam), device):
+        with torch.inference_mode():
+            state = encode(model, batch.image, batch.words, batch.lengths, blind)
+        written += beam_search(model, state, length, beam, penalty)
+    return written

@@ -1,0 +1,113 @@
+"""What all stages share on the command line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hashgen.base.devices import choose_device
+from hashgen.base.errors import HashgenError
+from stages.command import SECONDS, input_path, read_seconds
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_relative_paths_start_at_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert input_path("../photos") == tmp_path / "../photos"
+    assert input_path("/data/photos") == Path("/data/photos")
+    assert input_path("~/photos") == Path.home() / "photos"
+
+
+@pytest.mark.parametrize("copy", [".dvc/tmp/exps/tmpx", ".dvc/tmp/exps/standalone/tmpx"])
+def test_in_a_copy_of_an_experiment_the_root_is_the_users_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copy: str
+) -> None:
+    (tmp_path / copy).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / copy)
+    assert input_path("../photos") == tmp_path / "../photos"
+
+
+def test_devices() -> None:
+    assert choose_device("cpu").type == "cpu"
+    with pytest.raises(HashgenError, match="choose auto, cpu or cuda"):
+        choose_device("tpu")
+
+
+STAGES = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem not in ("__init__", "command"))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_help_says_what_a_stage_does_without_loading_torch(stage: str) -> None:
+    code = f"import sys, runpy; sys.argv = ['x', '--help']; runpy.run_module('stages.{stage}', run_name='__main__')"
+    hook = f"import atexit, sys; atexit.register(lambda: print('TORCH' if 'torch' in sys.modules else 'light')); {code}"
+    done = subprocess.run([sys.executable, "-c", hook], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--quiet" in done.stdout and "light" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "v/words.json: no such file; the stage vocab makes it"),
+        (["--params", "none.yaml"], "none.yaml: no such file"),
+        (["--device", "tpu"], "choose auto, cpu or cuda"),
+    ],
+)
+def test_a_users_error_is_one_line_and_exit_code_1(tmp_path: Path, arguments: list[str], message: str) -> None:
+    env = os.environ | {"HASHGEN_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    paths = ["--manifest", "m", "--vocab", "v", "--features", "f", "--out", "o", "--history", "h"]
+    command = [sys.executable, "-m", "stages.train", *paths, *arguments]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: ") and message in line
+
+
+@pytest.mark.parametrize(("code", "recorded"), [("pass", True), ("raise HashgenError('x: y')", False)])
+def test_wall_times_are_noted_where_dvc_has_its_folder(tmp_path: Path, code: str, recorded: bool) -> None:
+    script = tmp_path / "train.py"
+    imports = "from hashgen.base.errors import HashgenError\nfrom stages.command import run\n"
+    script.write_text(f"{imports}def main() -> None:\n    {code}\nrun(main)\n")
+    env = os.environ | {"PYTHONPATH": str(ROOT), "DVC_STAGE": "train"}
+    subprocess.run([sys.executable, str(script)], cwd=tmp_path, env=env, capture_output=True)
+    assert not (tmp_path / ".dvc").exists()
+    notes = tmp_path / SECONDS
+    notes.parent.mkdir(parents=True)
+    notes.write_text('{"split": 2.5, "train": 99}')
+    for arguments in (["--help"], []):
+        subprocess.run([sys.executable, str(script), *arguments], cwd=tmp_path, env=env, capture_output=True)
+    by_hand = {name: value for name, value in env.items() if name != "DVC_STAGE"}
+    found = json.loads(notes.read_text())
+    subprocess.run([sys.executable, str(script)], cwd=tmp_path, env=by_hand, capture_output=True)
+    assert json.loads(notes.read_text()) == found
+    assert found["split"] == 2.5 and (found["train"] < 99) == recorded
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", "\x00"])
+def test_broken_notes_of_times_are_none(tmp_path: Path, text: str) -> None:
+    notes = tmp_path / "seconds.json"
+    assert read_seconds(notes) == {}
+    notes.write_text(text)
+    assert read_seconds(notes) == {}
+
+
+@pytest.mark.parametrize(("arguments", "setting"), [(["-q"], ""), ([], "1"), (["--quiet"], "0")])
+def test_quiet_says_nothing_but_errors(tmp_path: Path, arguments: list[str], setting: str) -> None:
+    params = (ROOT / "params.yaml").read_text().replace("posts: 3000", "posts: 12")
+    (tmp_path / "params.yaml").write_text(params)
+    env = os.environ | {"HASHGEN_HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "HASHGEN_QUIET": setting}
+    paths = ["--out", "raw", "--truth", "truth.parquet", "--metrics", "metrics.json"]
+    command = [sys.executable, "-m", "stages.scrape", *paths]
+    done = subprocess.run([*command, *arguments], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    loud = subprocess.run(command, cwd=tmp_path, env=env | {"HASHGEN_QUIET": "0"}, capture_output=True, text=True)
+    assert loud.stdout.startswith("scrape: 12 posts")
+    failed = subprocess.run(
+        [*command, *arguments, "--params", "none.yaml"], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert failed.returncode == 1 and failed.stderr.startswith("error: ")

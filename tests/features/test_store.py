@@ -1,0 +1,319 @@
+import contextlib
+import io
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from hashgen.base.errors import HashgenError
+from hashgen.base.files import sha256_of_folder
+from hashgen.corpus.posts import Post, read_shard, shard_paths, write_shards
+from hashgen.features import store as features
+from hashgen.features.memo import Memo
+from hashgen.features.store import Counts, FeatureStore, Pictures, Recipe, read_pictures, write_features
+
+DIM, SIZE = 6, 32
+RECIPE = Recipe("tiny", "random", "0" * 64, None, DIM, 2, SIZE, "float32", 1, 1)
+
+
+class FakeEncoder:
+    """Mean and deviation of each channel; counts what it is given."""
+
+    def __init__(self, dies_after: int | None = None) -> None:
+        self.batches: list[int] = []
+        self.dies_after = dies_after
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        if self.dies_after is not None and len(self.batches) >= self.dies_after:
+            raise KeyboardInterrupt
+        self.batches.append(len(pixels))
+        return np.concatenate([pixels.mean((1, 2)), pixels.std((1, 2))], axis=1).astype(np.float16)
+
+
+def picture(number: int) -> bytes:
+    colours = np.random.default_rng(number).integers(0, 256, (5, 5, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(colours).resize((50, 40)).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+def make_world(folder: Path, numbers: list[int]) -> tuple[Pictures, Path]:
+    """Raw shards of four posts; post i shows the picture `numbers[i]`."""
+    raw = folder / "raw"
+    raw.mkdir(parents=True)
+    write_shards((Post(id=f"p{i}", source="sample", image=picture(n)) for i, n in enumerate(numbers)), raw, 4)
+    rows = [(shard.name, row, record) for shard in shard_paths(raw) for row, record in read_shard(shard)]
+    ids, sha256 = ([str(record[name]) for _, _, record in rows] for name in ("id", "sha256"))
+    return Pictures(
+        ids, [shard for shard, _, _ in rows], [row for _, row, _ in rows], sha256, frozenset({"sample"})
+    ), raw
+
+
+def part(pictures: Pictures, keep: list[int]) -> Pictures:
+    lists = (pictures.ids, pictures.shards, pictures.rows, pictures.sha256)
+    ids, shards, rows, sha256 = ([values[i] for i in keep] for values in lists)
+    return Pictures(ids, shards, rows, sha256, pictures.sources)
+
+
+Run = Callable[..., Counts]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> tuple[Pictures, Run]:
+    pictures, raw = make_world(tmp_path, list(range(10)))
+
+    def run(
+        pictures: Pictures = pictures,
+        encode: features.Encode | None = None,
+        recipe: Recipe = RECIPE,
+        out: str = "out",
+        home: str = "home",
+        workers: int = 0,
+    ) -> Counts:
+        return write_features(
+            pictures,
+            raw,
+            tmp_path / out,
+            recipe,
+            encode or FakeEncoder(),
+            batch_size=4,
+            home=tmp_path / home,
+            workers=workers,
+        )
+
+    return pictures, run
+
+
+def test_the_store_gives_what_was_encoded(world: tuple[Pictures, Run], tmp_path: Path) -> None:
+    pictures, run = world
+    encoder = FakeEncoder()
+    counts = run(encode=encoder)
+    assert (counts.encoded, counts.remembered) == (30, 0)
+    assert encoder.batches == [4] * 8  # always whole batches, the last one filled up
+    store = FeatureStore(tmp_path / "out")
+    assert store.dim == DIM and store.plain.shape == (10, DIM) and store.views.shape == (10, 2, DIM)
+    assert store.plain.dtype == store.views.dtype == np.float16 and isinstance(store.plain, np.memmap)
+    assert store.ids == pictures.ids and store.rows(["p7", "p0"]).tolist() == [7, 0]
+    assert store.meta["backbone"] == "tiny" and store.meta["views"] == 2
+    from hashgen.pictures.crops import crops
+
+    expected = FakeEncoder()(crops(picture(7), SIZE, [0, 1, 2], 1))
+    assert np.array_equal(store.plain[7], expected[0]) and np.array_equal(store.views[7], expected[1:])
+
+
+def test_a_second_run_encodes_nothing(world: tuple[Pictures, Run], tmp_path: Path) -> None:
+    _, run = world
+    run()
+    first = sha256_of_folder(tmp_path / "out")
+    counts = run(encode=FakeEncoder(dies_after=0))
+    assert (counts.encoded, counts.remembered) == (0, 30)
+    assert sha256_of_folder(tmp_path / "out") == first
+
+
+def test_a_changed_filter_encodes_only_unseen_pictures(world: tuple[Pictures, Run], tmp_path: Path) -> None:
+    pictures, run = world
+    run(part(pictures, [0, 2, 5]))
+    counts = run(part(pictures, [0, 2, 3, 9]))
+    assert (counts.encoded, counts.remembered) == (6, 6)
+    run(part(pictures, [0, 2, 3, 9]), out="fresh", home="other")
+    assert sha256_of_folder(tmp_path / "out") == sha256_of_folder(tmp_path / "fresh")
+
+
+def test_more_views_encode_only_those_and_other_recipes_all(world: tuple[Pictures, Run]) -> None:
+    import dataclasses
+
+    _, run = world
+    assert run(recipe=dataclasses.replace(RECIPE, views=0)).encoded == 10
+    assert run(recipe=dataclasses.replace(RECIPE, views=1)).encoded == 10
+    assert run().encoded == 10
+    assert run(recipe=dataclasses.replace(RECIPE, views=0)).encoded == 0
+    assert run(recipe=dataclasses.replace(RECIPE, weights="./same-weights.pth", file_sha256="1")).encoded == 0
+    for change in ({"seed": 2}, {"image_size": 33}, {"precision": "bfloat16"}, {"weights_sha256": "1" * 64}):
+        assert run(recipe=dataclasses.replace(RECIPE, **change)).encoded == 30
+
+
+def test_no_views_leave_an_empty_array(world: tuple[Pictures, Run], tmp_path: Path) -> None:
+    import dataclasses
+
+    _, run = world
+    run(recipe=dataclasses.replace(RECIPE, views=0))
+    assert FeatureStore(tmp_path / "out").views.shape == (10, 0, DIM)
+
+
+def test_the_same_picture_under_two_posts_is_encoded_once(tmp_path: Path) -> None:
+    pictures, raw = make_world(tmp_path, [1, 2, 1, 3, 2, 1])
+    counts = write_features(
+        pictures, raw, tmp_path / "out", RECIPE, FakeEncoder(), batch_size=4, home=tmp_path / "home", workers=0
+    )
+    assert (counts.encoded, counts.remembered) == (9, 0)
+    plain = FeatureStore(tmp_path / "out").plain
+    assert np.array_equal(plain[0], plain[2]) and np.array_equal(plain[1], plain[4])
+    assert not np.array_equal(plain[0], plain[1])
+
+
+@pytest.mark.parametrize("batches", range(8))
+def test_an_interrupted_run_goes_on(world: tuple[Pictures, Run], tmp_path: Path, batches: int) -> None:
+    _, run = world
+    with pytest.raises(KeyboardInterrupt):
+        run(encode=FakeEncoder(dies_after=batches))
+    assert not (tmp_path / "out").exists()
+    counts = run()
+    assert counts.remembered == min(30, 4 * batches)
+    run(out="fresh", home="other")
+    assert sha256_of_folder(tmp_path / "out") == sha256_of_folder(tmp_path / "fresh")
+
+
+def test_a_kill_while_writing_out_leaves_no_half_output(
+    world: tuple[Pictures, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, run = world
+    run()
+    before = sha256_of_folder(tmp_path / "out")
+    for name in ("np.lib.format.open_memmap", "pq.write_table", "write_json"):
+
+        def die(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(f"hashgen.features.store.{name}", die)
+            run()
+        assert sha256_of_folder(tmp_path / "out") == before
+    assert not list(tmp_path.glob(".out*"))
+
+
+def memo_of(tmp_path: Path) -> Path:
+    (path,) = (tmp_path / "home" / "features").glob("*.sqlite")
+    return path
+
+
+@pytest.mark.parametrize("damage", ["garbage", "header", "cut", "page", "value"])
+def test_a_damaged_memo_is_set_aside_and_built_anew(
+    world: tuple[Pictures, Run], tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    _, run = world
+    run()
+    before = sha256_of_folder(tmp_path / "out")
+    path = memo_of(tmp_path)
+    content = path.read_bytes()
+    if damage == "garbage":
+        path.write_bytes(b"no database at all" * 100)
+    elif damage == "header":
+        path.write_bytes(b"X" * 50 + content[50:])
+    elif damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "page":
+        path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    else:
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute("UPDATE features SET feature = x'00'")
+    assert run().encoded == 30
+    assert "set aside" in capsys.readouterr().err
+    assert path.with_suffix(".damaged").exists()
+    assert sha256_of_folder(tmp_path / "out") == before
+    assert run().encoded == 0
+
+
+def test_a_memo_that_cannot_be_written_is_named(world: tuple[Pictures, Run], tmp_path: Path) -> None:
+    _, run = world
+    (tmp_path / "home").write_text("a file where a folder should be")
+    with pytest.raises(HashgenError, match="--home"):
+        run()
+    (tmp_path / "home").unlink()
+    run()
+    path = memo_of(tmp_path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(HashgenError, match="--home"):
+        run()
+
+
+def test_two_runs_at_once_encode_each_picture_once(world: tuple[Pictures, Run], tmp_path: Path) -> None:
+    _, run = world
+    encoders = [FakeEncoder(), FakeEncoder()]
+    threads = [
+        threading.Thread(target=run, kwargs={"encode": encoder, "out": f"out{number}"})
+        for number, encoder in enumerate(encoders)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(len(encoder.batches) for encoder in encoders) == [0, 8]
+    assert sha256_of_folder(tmp_path / "out0") == sha256_of_folder(tmp_path / "out1")
+
+
+@pytest.mark.slow
+def test_worker_processes_change_no_byte(world: tuple[Pictures, Run], tmp_path: Path) -> None:
+    _, run = world
+    run()
+    run(out="parallel", home="other", workers=2)
+    assert sha256_of_folder(tmp_path / "out") == sha256_of_folder(tmp_path / "parallel")
+
+
+def test_raw_that_changed_behind_the_filter_is_named(world: tuple[Pictures, Run], tmp_path: Path) -> None:
+    pictures, run = world
+    swapped = Pictures(pictures.ids, pictures.shards, pictures.rows, pictures.sha256[::-1], pictures.sources)
+    with pytest.raises(HashgenError, match=r"posts-00000.parquet row 0.*run the stage filter again"):
+        run(swapped)
+    longer = Pictures(["p"], ["posts-00000.parquet"], [99], ["0" * 64], pictures.sources)
+    with pytest.raises(HashgenError, match="run the stage filter again"):
+        run(longer)
+    with pytest.raises(HashgenError, match="scrape"):
+        run(Pictures(["p"], ["posts-00077.parquet"], [0], ["0" * 64], pictures.sources))
+
+
+def test_a_damaged_store_is_named(world: tuple[Pictures, Run], tmp_path: Path) -> None:
+    _, run = world
+    run()
+    with pytest.raises(HashgenError, match=r"p77; run the stage featurize again"):
+        FeatureStore(tmp_path / "out").rows(["p1", "p77"])
+    with pytest.raises(HashgenError, match="featurize"):
+        FeatureStore(tmp_path / "absent")
+    for name in ("plain.npy", "views.npy", "ids.parquet", "features.json"):
+        path = tmp_path / "out" / name
+        content = path.read_bytes()
+        for damaged in (b"", b"rubbish", content[: len(content) // 2]):
+            path.write_bytes(damaged)
+            with pytest.raises(HashgenError, match="featurize"):
+                FeatureStore(tmp_path / "out")
+        path.unlink()
+        with pytest.raises(HashgenError, match="featurize"):
+            FeatureStore(tmp_path / "out")
+        path.write_bytes(content)
+    np.save(tmp_path / "out" / "plain.npy", np.zeros((3, DIM), np.float16))
+    with pytest.raises(HashgenError, match="differ in length"):
+        FeatureStore(tmp_path / "out")
+
+
+def test_posts_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "posts.parquet"
+    with pytest.raises(HashgenError, match="filter"):
+        read_pictures(path)
+    path.write_bytes(b"rubbish")
+    with pytest.raises(HashgenError, match="filter"):
+        read_pictures(path)
+    names = ["id", "shard", "image_sha256", "source"]
+    pq.write_table(pa.table({name: pa.array([], pa.string()) for name in names}), path)
+    with pytest.raises(HashgenError, match="filter"):
+        read_pictures(path)
+    schema = pa.schema([(name, pa.string()) for name in names] + [("row", pa.int32())])
+    pq.write_table(schema.empty_table(), path)
+    with pytest.raises(HashgenError, match="no posts"):
+        read_pictures(path)
+
+
+def test_the_memo_replaces_and_reads_back(tmp_path: Path) -> None:
+    with contextlib.closing(Memo(tmp_path / "memo.sqlite", 2)) as memo:
+        values = np.array([[1, 2], [3, 4]], np.float16)
+        memo.put([("aa", 0), ("aa", 1)], values)
+        memo.put([("aa", 1)], values[:1])
+        assert memo.views("aa") == {0, 1} and memo.views("bb") == set()
+        assert memo.get("aa", 1).tolist() == [[1, 2], [1, 2]]
+        with pytest.raises(sqlite3.DatabaseError, match="incomplete"):
+            memo.get("aa", 2)

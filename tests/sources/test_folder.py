@@ -1,0 +1,318 @@
+"""Folders as people have them: good rows, broken rows, and what must end in one clear line."""
+
+import csv
+import io
+import json
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hashgen.base.errors import HashgenError
+from hashgen.corpus.posts import Post, write_shards
+from hashgen.sources.authors import hash_author, read_salt
+from hashgen.sources.folder import FolderSource
+from hashgen.sources.rows.text_files import MAX_LINE
+from hashgen.sources.rows.values import RowCounts
+
+SALT = bytes(range(32))
+
+
+def jsonl(*rows: object) -> str:
+    return "".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows)
+
+
+def make_folder(
+    path: Path, metadata: str | bytes, name: str = "metadata.jsonl", files: tuple[str, ...] = ("a.jpg",)
+) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    (path / name).write_bytes(metadata if isinstance(metadata, bytes) else metadata.encode())
+    for file in files:
+        (path / file).parent.mkdir(parents=True, exist_ok=True)
+        (path / file).write_bytes(f"picture {file}".encode())
+    return path
+
+
+def read(path: Path) -> tuple[list[Post], RowCounts]:
+    source = FolderSource(path, SALT)
+    return list(source.posts()), source.counts
+
+
+def test_all_fields_of_a_row(tmp_path: Path) -> None:
+    row = {
+        "file_name": "images/a.jpg",
+        "text": "soup #food",
+        "id": 17,
+        "author": "ann",
+        "date": "2019-04-30T12:00:00+02:00",
+        "hashtags": ["Lunch", 5],
+        "seed_hashtags": "food, #love",
+        "license": "CC0",
+    }
+    posts, counts = read(make_folder(tmp_path / "f", jsonl(row), files=("images/a.jpg",)))
+    assert counts == RowCounts(rows=1)
+    assert posts == [
+        Post(
+            id="17",
+            source="folder",
+            caption="soup #food",
+            hashtags=["Lunch", "5"],
+            seed_hashtags=["food", "love"],
+            author=hash_author("ann", SALT),
+            date=datetime(2019, 4, 30, 10, tzinfo=UTC),
+            image=b"picture images/a.jpg",
+            image_path="images/a.jpg",
+            licence="CC0",
+        )
+    ]
+
+
+def test_csv_gives_the_same_posts_as_jsonl(tmp_path: Path) -> None:
+    rows = [
+        {
+            "file_name": "a.jpg",
+            "text": 'two\nlines, "quoted" #a',
+            "hashtags": "x y",
+            "author": "ann",
+            "date": "1556625600",
+        },
+        {"file_name": "b.jpg", "text": None, "hashtags": None, "author": None, "date": None},
+    ]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    lines, _ = read(make_folder(tmp_path / "jsonl", jsonl(*rows), files=("a.jpg", "b.jpg")))
+    table, _ = read(
+        make_folder(tmp_path / "csv", b"\xef\xbb\xbf" + out.getvalue().encode(), "metadata.csv", ("a.jpg", "b.jpg"))
+    )
+    assert table == lines
+    assert lines[0].date == datetime(2019, 4, 30, 12, tzinfo=UTC)
+    assert lines[1].caption is None and lines[1].hashtags is None and lines[1].author is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2019-04-30", datetime(2019, 4, 30, tzinfo=UTC)),
+        ("2019-04-30T12:00:00Z", datetime(2019, 4, 30, 12, tzinfo=UTC)),
+        (1556625600, datetime(2019, 4, 30, 12, tzinfo=UTC)),
+        (1556625600000, datetime(2019, 4, 30, 12, tzinfo=UTC)),
+        (1556625600.5, datetime(2019, 4, 30, 12, 0, 0, 500000, tzinfo=UTC)),
+        (2019, None),
+        ("yesterday", None),
+        (1e300, None),
+        (9e15, None),
+        (True, None),
+        ([], None),
+    ],
+)
+def test_dates(tmp_path: Path, value: object, expected: datetime | None) -> None:
+    posts, counts = read(make_folder(tmp_path / "f", jsonl({"file_name": "a.jpg", "text": "x", "date": value})))
+    assert posts[0].date == expected
+    assert counts.unread_dates == (expected is None)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("{", "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
+        ("[1]", "not a JSON object"),
+        ('"text"', "not a JSON object"),
+        ({"text": "x", "filename": "a.jpg"}, "no file_name among text, filename"),
+        ({"file_name": "", "text": "x"}, "no file_name"),
+        ({"file_name": "a.jpg"}, "no text"),
+        ({"file_name": "a.jpg", "text": ["x"]}, "text is no text"),
+        ({"file_name": "a.jpg", "text": "x", "hashtags": 3}, "hashtags is neither a list nor text"),
+        ({"file_name": "a.jpg", "text": "x", "hashtags": [["y"]]}, "hashtags is no text"),
+        ({"file_name": "a.jpg", "text": "x", "id": {"a": 1}}, "id is no text"),
+        ({"file_name": "/etc/passwd", "text": "x"}, "leads out of the folder"),
+        ({"file_name": "../a.jpg", "text": "x"}, "leads out of the folder"),
+        ({"file_name": "..\\a.jpg", "text": "x"}, "leads out of the folder"),
+        ({"file_name": "C:\\a.jpg", "text": "x"}, "leads out of the folder"),
+        ({"file_name": ".", "text": "x"}, "leads out of the folder"),
+        ({"file_name": "a.jpg", "text": "a\0b"}, "NUL"),
+        ({"file_name": "a\0.jpg", "text": "x"}, "NUL"),
+        ({"file_name": "a.jpg", "text": "half a face \ud83d"}, "not UTF-8"),
+        ("\0", "NUL"),
+        (json.dumps({"file_name": "a.jpg", "text": "x" * 2 * MAX_LINE}), "1 MiB"),
+    ],
+)
+def test_a_broken_row_is_counted_and_named_and_the_rest_goes_on(tmp_path: Path, row: object, reason: str) -> None:
+    good = {"file_name": "a.jpg", "text": "x"}
+    posts, counts = read(make_folder(tmp_path / "f", jsonl(good, row, good)))
+    assert [post.id for post in posts] == ["a.jpg", "a.jpg"]
+    assert (counts.rows, counts.broken_rows) == (3, 1)
+    assert counts.broken_names[0].startswith("metadata.jsonl line 2: ") and reason in counts.broken_names[0]
+
+
+def test_a_line_that_is_not_utf8_is_a_broken_row(tmp_path: Path) -> None:
+    lines = jsonl({"file_name": "a.jpg", "text": "x"}).encode() + '{"file_name": "b.jpg", "text": "café"}\n'.encode(
+        "latin-1"
+    )
+    posts, counts = read(make_folder(tmp_path / "f", lines))
+    assert len(posts) == counts.broken_rows == 1
+    assert "not UTF-8" in counts.broken_names[0]
+
+
+def test_broken_csv_rows(tmp_path: Path) -> None:
+    text = "file_name,text\na.jpg,x\nb.jpg\nc.jpg,one, two\n\na\0.jpg,x\n" + 'd.jpg,"' + "y" * 200_000 + '"\na.jpg,z\n'
+    posts, counts = read(make_folder(tmp_path / "f", text, "metadata.csv"))
+    assert [post.caption for post in posts] == ["x", "z"]
+    assert (counts.rows, counts.broken_rows) == (6, 4)
+    assert [line.split(":")[0] for line in counts.broken_names] == [f"metadata.csv line {n}" for n in (3, 4, 6, 7)]
+
+
+def test_only_the_first_broken_names_are_named(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "f", jsonl({"file_name": "a.jpg", "text": "x"}, *["{"] * 50))
+    _, counts = read(folder)
+    assert counts.broken_rows == 50 and len(counts.broken_names) == 5
+
+
+def test_files_and_rows_that_miss_each_other(tmp_path: Path) -> None:
+    rows = [{"file_name": name, "text": "x"} for name in ("a.jpg", "gone.jpg", "x" * 300 + ".jpg", "images")]
+    folder = make_folder(
+        tmp_path / "f", jsonl(*rows), files=("a.jpg", "extra.PNG", "images/more.webp", "notes.txt", ".hidden.jpg")
+    )
+    posts, counts = read(folder)
+    assert [post.image for post in posts] == [b"picture a.jpg", None, None, None]
+    assert (counts.rows_without_file, counts.files_without_rows) == (3, 2)
+
+
+def test_names_from_other_systems(tmp_path: Path) -> None:
+    rows = [{"file_name": name, "text": "x"} for name in ("images\\a.jpg", "./images//a.jpg")]
+    posts, counts = read(make_folder(tmp_path / "f", jsonl(*rows), files=("images/a.jpg",)))
+    assert [(post.id, post.image) for post in posts] == [("images/a.jpg", b"picture images/a.jpg")] * 2
+    assert counts.files_without_rows == 0
+
+
+def test_a_video_has_no_picture_and_is_no_missing_file(tmp_path: Path) -> None:
+    posts, counts = read(make_folder(tmp_path / "f", jsonl({"file_name": "a.MP4", "text": "x"}), files=("a.MP4",)))
+    assert (posts[0].kind, posts[0].image, counts) == ("video", None, RowCounts(rows=1))
+
+
+def test_mixed_types(tmp_path: Path) -> None:
+    rows = [
+        '{"file_name": 7, "text": 12, "id": 12.0, "author": 5}',
+        '{"file_name": "b", "caption": "y", "text": null, "id": NaN, "author": ""}',
+    ]
+    posts, _ = read(make_folder(tmp_path / "f", jsonl(*rows)))
+    assert [(post.id, post.caption) for post in posts] == [("12", "12"), ("b", "y")]
+    assert posts[0].author == hash_author("5", SALT) and posts[1].author is None
+
+
+@pytest.mark.parametrize("value", ["['a', 'b']", '["a", "b"]', "a, b", "a b", "a;b", ["a", None, "b"]])
+def test_hashtags_given_apart(tmp_path: Path, value: object) -> None:
+    posts, _ = read(make_folder(tmp_path / "f", jsonl({"file_name": "a.jpg", "text": "x", "hashtags": value})))
+    assert posts[0].hashtags == ["a", "b"]
+
+
+def test_subfolders_with_metadata_of_their_own(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        make_folder(tmp_path / "f" / split, jsonl({"file_name": "a.jpg", "text": split}))
+    posts, counts = read(tmp_path / "f")
+    assert [(post.id, post.caption) for post in posts] == [("test/a.jpg", "test"), ("train/a.jpg", "train")]
+    assert counts.files_without_rows == 0 and all(post.image for post in posts)
+
+
+@pytest.mark.parametrize(
+    ("name", "metadata", "message"),
+    [
+        ("metadata.jsonl", "", "no rows"),
+        ("metadata.jsonl", "\n\n", "no rows"),
+        ("metadata.csv", "", "no rows"),
+        ("metadata.csv", "file_name,text\n", "no rows"),
+        ("metadata.csv", "file_name;text\na.jpg;x\n", "found file_name;text"),
+        ("metadata.csv", "image,text\na.jpg,x\n", "needs the columns file_name and text"),
+        ("metadata.csv", "file_name,title\na.jpg,x\n", "needs the columns file_name and text"),
+        ("metadata.csv", "file_name,text\rx\n", "no header"),
+        ("metadata.jsonl", "[\n{},\n", "all 2 rows are broken"),
+        ("metadata.jsonl", jsonl({"file_name": "a.jpg", "text": "x"}).encode("utf-16"), "UTF-16"),
+        ("metadata.txt", "", "no metadata.jsonl and no metadata.csv"),
+    ],
+)
+def test_a_folder_without_usable_metadata_is_one_line(
+    tmp_path: Path, name: str, metadata: str | bytes, message: str
+) -> None:
+    with pytest.raises(HashgenError, match=message) as caught:
+        read(make_folder(tmp_path / "f", metadata, name))
+    assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
+
+
+def test_a_folder_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(HashgenError, match="no such folder; mend"):
+        read(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(HashgenError, match="not a folder"):
+        read(tmp_path / "file")
+
+
+def test_two_kinds_of_metadata_are_refused(tmp_path: Path) -> None:
+    make_folder(tmp_path / "f", jsonl({"file_name": "a.jpg", "text": "x"}))
+    make_folder(tmp_path / "f", "file_name,text\n", "metadata.csv")
+    with pytest.raises(HashgenError, match="both metadata"):
+        read(tmp_path / "f")
+
+
+def test_reading_twice_counts_once(tmp_path: Path) -> None:
+    source = FolderSource(make_folder(tmp_path / "f", jsonl({"file_name": "b.jpg", "text": "x"}, "{")), SALT)
+    first = list(source.posts())
+    counts = source.counts
+    assert list(source.posts()) == first and source.counts == counts
+    assert (counts.rows, counts.broken_rows, counts.rows_without_file, counts.files_without_rows) == (2, 1, 1, 1)
+    assert f"1 rows without a readable file (the first: {tmp_path}" in " ".join(counts.warnings())
+
+
+def test_the_salt_is_made_once_and_kept_from_others(tmp_path: Path) -> None:
+    salt = read_salt(tmp_path / "home")
+    assert len(salt) == 32 and read_salt(tmp_path / "home") == salt != read_salt(tmp_path / "other")
+    assert stat.S_IMODE((tmp_path / "home/salt").stat().st_mode) == 0o600
+
+
+def test_a_damaged_salt_is_not_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "salt").write_bytes(b"short")
+    with pytest.raises(HashgenError, match="damaged"):
+        read_salt(tmp_path)
+    assert (tmp_path / "salt").read_bytes() == b"short"
+
+
+def test_a_home_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "home").touch()
+    with pytest.raises(HashgenError, match="--home"):
+        read_salt(tmp_path / "home")
+
+
+def test_authors_are_told_apart_only_with_the_salt() -> None:
+    assert hash_author("ann", SALT) == hash_author("ann", SALT) != hash_author("bob", SALT)
+    assert hash_author("ann", SALT) != hash_author("ann", bytes(32)) and "ann" not in hash_author("ann", SALT)
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=[]))
+keys = st.sampled_from(["file_name", "text", "caption", "id", "hashtags", "seed_hashtags", "author", "date", "licence"])
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    row=st.dictionaries(keys, scalars | st.lists(scalars, max_size=3) | st.dictionaries(st.text(), scalars, max_size=1))
+)
+def test_any_json_row_makes_a_post_that_can_be_written_or_is_broken(
+    tmp_path_factory: pytest.TempPathFactory, row: dict[str, object]
+) -> None:
+    folder = make_folder(tmp_path_factory.mktemp("any"), jsonl({"file_name": "a.jpg", "text": "x"}, row))
+    posts, counts = read(folder)
+    assert len(posts) + counts.broken_rows == 2
+    assert write_shards(posts, folder) == len(posts)
+
+
+@settings(deadline=None, max_examples=200)
+@given(data=st.binary(max_size=200), name=st.sampled_from(["metadata.jsonl", "metadata.csv"]))
+def test_any_bytes_end_in_posts_or_in_one_error(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, name: str
+) -> None:
+    start = b"file_name,text\na.jpg,x\n" if name == "metadata.csv" else b'{"file_name": "a.jpg", "text": "x"}\n'
+    posts, counts = read(make_folder(tmp_path_factory.mktemp("bytes"), start + data, name))
+    assert posts[0].id == "a.jpg" and len(posts) + counts.broken_rows == counts.rows

@@ -1,0 +1,145 @@
+"""Tables as files of text: what must end in one clear line, and what any rows or bytes come to."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hashgen.base.errors import HashgenError
+from hashgen.corpus.posts import write_shards
+from hashgen.sources.rows.values import RowCounts
+from tests.doubles.tables import KINDS, NOTHING, ROLES, read, saved, table, written
+
+HEAD = b"caption,image\nx,a.jpg\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("p.csv", b"", "no rows"),
+        ("p.csv", b"caption,image\n", "no rows"),
+        ("p.csv", b"caption;image\nx;a.jpg\n", "parted by semicolons; save it parted by commas"),
+        ("p.tsv", HEAD, r"no column caption, image; found \(parted by tabs\) 'caption,image'"),
+        ("p.csv", b"text,image\nx,a.jpg\n", "'text, image'; mend scrape.table.columns.caption$"),
+        ("p.csv", b"caption,image,image\nx,a.jpg,b.jpg\n", "two columns are named 'image'"),
+        ("p.csv", b"caption,\xe9,\xe9\n", r"two columns are named '\\udce9'"),
+        ("p.csv", HEAD.decode().encode("utf-16"), "UTF-16"),
+        ("p.csv", HEAD.decode().encode("utf-16-le"), "UTF-16"),
+        ("p.csv", b"caption,image\rx,a.jpg\r", "no header"),
+        ("p.csv", b"caption,image\nx\ny\n", "all 2 rows are broken"),
+        ("p.jsonl", b"", "no rows"),
+        ("p.jsonl", b"[\n{},\n", "all 2 rows are broken"),
+        ("p.jsonl", b"{}\n", "no column caption, image"),
+        ("p.jsonl", b'{"text": "x", "image": "a"}\n' * 2, "no column caption; found 'text, image'; mend scrape"),
+        ("p.jsonl", '{"caption": "x", "image": "a"}'.encode("utf-16"), "UTF-16"),
+        ("p.json", b"[]", "no known kind of table"),
+        ("p", b"", "no known kind of table"),
+        ("p.parquet", HEAD, "not a readable Parquet file"),
+        ("p.parquet", b"", "not a readable Parquet file"),
+        ("p.parquet.gz", HEAD, "not a readable Parquet file"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_one_line(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+    with pytest.raises(HashgenError, match=message) as caught:
+        read(saved(tmp_path / name, data))
+    assert "\n" not in str(caught.value) and str(tmp_path / name) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-9], lambda data: b"no gzip", lambda data: data[:20] + b"x" * 40]
+)
+def test_a_damaged_gzip_is_one_line(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = saved(tmp_path / "p.csv.gz", HEAD + b"x,a.jpg\n" * 10_000)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(HashgenError, match=r"p\.csv\.gz: damaged gzip"):
+        read(path)
+
+
+def test_a_table_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(HashgenError, match=r"no such file; mend scrape\.table\.path"):
+        table(tmp_path / "gone.csv")
+    with pytest.raises(HashgenError, match=r"no \.parquet files in this folder"):
+        table(tmp_path)
+
+
+def test_optional_columns_that_no_json_row_has(tmp_path: Path) -> None:
+    path = written(tmp_path / "p.jsonl", [{"caption": "x", "image": "a.jpg"}])
+    with pytest.raises(HashgenError, match=r"no column who, date; .* mend .*columns\.author, .*columns\.date$"):
+        read(path, "date", author="who")
+    assert len(read(written(path, [{"caption": "x"}, {"image": "a.jpg"}, {"date": None}]), "date")[0]) == 3
+
+
+def test_a_json_column_that_is_long_missing_ends_early(tmp_path: Path) -> None:
+    rows: list[object] = [{"caption": "x", "image": ""} for _ in range(1500)]
+    source = table(written(tmp_path / "p.jsonl", rows), image="picture")
+    with pytest.raises(HashgenError, match=r"no column picture"):
+        list(source.posts())
+    assert source.counts.rows < 1000
+
+
+def test_reading_twice_counts_once(tmp_path: Path) -> None:
+    source = table(written(tmp_path / "p.jsonl", [{"caption": "x", "image": "b.jpg"}, "{"]))
+    assert source.total is None
+    assert list(source.posts()) == list(source.posts())
+    assert source.counts.rows == 2 and source.metrics()["broken_rows"] == 1 and len(source.warnings()) == 2
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+
+
+@settings(deadline=None, max_examples=200)
+@given(rows=st.lists(st.tuples(texts, texts), min_size=1, max_size=5), kind=st.sampled_from(KINDS[:-1]))
+def test_rows_come_back_as_they_were_written(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], kind: str
+) -> None:
+    names = ("caption", "image", "licence")
+    folder = tmp_path_factory.mktemp("same")
+    posts, counts = read(
+        written(
+            folder / f"p.{kind}",
+            [dict(zip(names, ("x", "a.jpg", "y"), strict=True))]
+            + [dict(zip(names, (caption, "a.jpg", licence), strict=True)) for caption, licence in rows],
+        ),
+        "licence",
+    )
+    assert counts == RowCounts(rows=len(rows) + 1)
+    assert [post.caption for post in posts[1:]] == [caption or None for caption, _ in rows]
+    assert [post.licence for post in posts[1:]] == [None if text.strip() in NOTHING else text for _, text in rows]
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=[]))
+values = scalars | st.lists(scalars, max_size=3) | st.dictionaries(st.sampled_from(["bytes", "path", "a"]), scalars)
+
+
+@settings(deadline=None, max_examples=200)
+@given(row=st.dictionaries(st.sampled_from(ROLES), values))
+def test_any_json_row_makes_a_post_that_can_be_written_or_is_broken(
+    tmp_path_factory: pytest.TempPathFactory, row: dict[str, object]
+) -> None:
+    path = written(tmp_path_factory.mktemp("any") / "p.jsonl", [dict.fromkeys(ROLES), row])
+    posts, counts = read(path, *ROLES)
+    assert len(posts) + counts.broken_rows == 2
+    assert write_shards(posts, path.parent) == len(posts)
+
+
+@settings(deadline=None, max_examples=300)
+@given(data=st.binary(max_size=200), kind=st.sampled_from(KINDS[:-1]), has_head=st.booleans(), is_packed=st.booleans())
+def test_any_bytes_end_in_posts_or_in_one_error(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, kind: str, has_head: bool, is_packed: bool
+) -> None:
+    start = (
+        b'{"caption": "x", "image": "a.jpg"}\n'
+        if "json" in kind
+        else HEAD.replace(b",", b"," if "csv" in kind else b"\t")
+    )
+    path = saved(tmp_path_factory.mktemp("bytes") / f"p.{kind}", has_head * start + data)
+    if not is_packed:
+        path.write_bytes(has_head * start + data)
+    try:
+        posts, counts = read(path)
+    except HashgenError as error:
+        assert "\n" not in str(error)
+    else:
+        assert len(posts) + counts.broken_rows == counts.rows and posts

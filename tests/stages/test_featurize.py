@@ -1,0 +1,184 @@
+import contextlib
+import hashlib
+import io
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from ruamel.yaml import YAML
+from torchvision import models
+
+from hashgen.base.errors import HashgenError
+from hashgen.base.files import sha256_of_folder
+from hashgen.corpus.posts import Post, write_shards
+from hashgen.features.store import FeatureStore
+from stages.featurize import main
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "source", "shard", "image_sha256")] + [("row", pa.int32())])
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads of torch that wait for each other are slow where other tests run beside."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def picture(number: int) -> bytes:
+    colours = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(colours).resize((48, 40)).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+def make_world(folder: Path, count: int, source: str = "sample", **changes: object) -> dict[str, Path]:
+    """Arguments of the stage for a world of `count` posts and resnet18."""
+    paths = {"posts": folder / "posts.parquet", "raw": folder / "raw", "params": folder / "params.yaml"}
+    paths["raw"].mkdir(parents=True)
+    data = [picture(number) for number in range(count)]
+    write_shards((Post(id=f"p{i}", source=source, image=image) for i, image in enumerate(data)), paths["raw"])
+    rows = [
+        {
+            "id": f"p{i}",
+            "source": source,
+            "shard": "posts-00000.parquet",
+            "row": i,
+            "image_sha256": hashlib.sha256(image).hexdigest(),
+        }
+        for i, image in enumerate(data)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), paths["posts"])
+    set_params(paths["params"], **changes)
+    return paths | {"out": folder / "features", "home": folder / "home"}
+
+
+def set_params(path: Path, **changes: object) -> None:
+    yaml = YAML()
+    document = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    small = {"backbone": "resnet18", "weights": "random", "allow_random": False, "image_size": 32, "views": 1}
+    document["featurize"].update(small | changes)
+    with path.open("w", encoding="utf-8") as stream:
+        yaml.dump(document, stream)
+
+
+def test_the_stage_writes_a_store_and_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = make_world(tmp_path, 20)
+    main(**world, device="cpu", workers=0)
+    line = capsys.readouterr().out.strip()
+    assert line.startswith("featurize: 20 pictures, 40 encoded, 0 from memo, 512-d, ") and line.endswith(" images/s")
+    store = FeatureStore(world["out"])
+    assert store.plain.shape == (20, 512) and store.views.shape == (20, 1, 512)
+    assert np.isfinite(store.plain).all() and np.isfinite(store.views).all()
+    assert {"backbone", "weights", "weights_sha256", "dim", "views", "image_size", "precision", "seed"} <= set(
+        store.meta
+    )
+    assert store.meta["weights"] == "random"
+    main(**world, device="cpu", workers=0)
+    assert capsys.readouterr().out == "featurize: 20 pictures, 0 encoded, 40 from memo, 512-d\n"
+
+
+def test_random_weights_are_for_the_sample(tmp_path: Path) -> None:
+    world = make_world(tmp_path, 3, source="folder", views=0)
+    with pytest.raises(HashgenError, match=r"featurize\.weights.*featurize\.allow_random"):
+        main(**world, device="cpu", workers=0)
+    assert not world["out"].exists()
+    set_params(world["params"], views=0, allow_random=True)
+    main(**world, device="cpu", workers=0)
+    assert FeatureStore(world["out"]).plain.shape == (3, 512)
+
+
+def test_a_file_of_weights_is_recorded_without_its_place(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pth"
+    torch.save(models.resnet18(weights=None).state_dict(), weights)
+    world = make_world(tmp_path, 3, source="folder", weights=str(weights), views=0)
+    main(**world, device="cpu", workers=0)
+    meta = FeatureStore(world["out"]).meta
+    assert meta["weights"] == str(weights)  # as params name it
+    assert meta["file_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("changes", "device", "key"),
+    [
+        ({"backbone": "resnet51"}, "cpu", r"featurize\.backbone"),
+        ({"precision": "float16"}, "cpu", r"featurize\.precision"),
+        ({"weights": "absent.pth"}, "cpu", r"featurize\.weights"),
+        ({}, "tpu", "--device"),
+    ],
+)
+def test_wrong_parameters_are_named(tmp_path: Path, changes: dict[str, object], device: str, key: str) -> None:
+    world = make_world(tmp_path, 2, **changes)
+    with pytest.raises(HashgenError, match=key):
+        main(**world, device=device, workers=0)
+
+
+def test_cuda_is_asked_for_in_vain_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(HashgenError, match="--device"):
+        main(**make_world(tmp_path, 2), device="cuda", workers=0)
+
+
+def command(world: dict[str, Path], **changes: Path) -> list[str]:
+    options = [part for name, path in (world | changes).items() for part in (f"--{name}", str(path))]
+    return [sys.executable, "-m", "stages.featurize", *options, "--device", "cpu", "--workers", "1"]
+
+
+def encoded(home: Path) -> int:
+    """Features in the memo, read beside the process that writes them."""
+    for path in (home / "features").glob("*.sqlite"):
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as database:
+            return int(database.execute("SELECT count(*) FROM features").fetchone()[0])
+    return 0
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds the workers in /proc")
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    world = make_world(tmp_path, 150, image_size=96)
+    killed = subprocess.Popen(command(world), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while killed.poll() is None and encoded(world["home"]) < 24:
+            time.sleep(0.005)
+        assert killed.poll() is None, "ended before it could be killed"
+        workers = children_of(killed.pid)
+        os.kill(killed.pid, signal.SIGKILL)
+    finally:
+        killed.kill()
+        killed.wait()
+    assert workers
+    for _ in range(500):
+        if not any(map(is_running, workers)):
+            break
+        time.sleep(0.02)
+    assert not any(map(is_running, workers)), "a worker outlived the stage"
+    remembered = encoded(world["home"])
+    assert 24 <= remembered < 300 and not world["out"].exists()
+    again = subprocess.run(command(world), cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"{300 - remembered:,} encoded, {remembered:,} from memo" in again.stdout
+    whole, home = tmp_path / "whole", tmp_path / "other"
+    subprocess.run(command(world, out=whole, home=home), cwd=ROOT, capture_output=True, check=True)
+    assert sha256_of_folder(world["out"]) == sha256_of_folder(whole)

@@ -1,0 +1,114 @@
+"""Decoding against brute force, greedy against a beam of one, and the rules that always hold."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from hashgen.models import HashtagModel, Sizes, encode
+from hashgen.text.vocabulary import END_ID, SPECIALS
+from hashgen.training.decoding import beam_search, decode, greedy
+from hashgen.training.trained import build_model
+from tests.doubles.small_world import small_data, train_section
+
+
+class Table(HashtagModel):
+    """A model whose logits are a fixed table by the last token: small enough for brute force."""
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__()
+        self.table = table  # (tokens, tokens)
+        self.hashtags = len(table)
+
+    def step(self, state: tuple[Tensor, ...], tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return self.table[tokens], state
+
+
+def brute_force(table: Tensor, length: int, penalty: float) -> list[int]:
+    """The permitted sequence of the highest log-probability over tokens ** penalty."""
+    log_p = table.log_softmax(1)
+    best, best_score = [], -float("inf")
+    hashtags = range(len(SPECIALS), len(table))
+    for size in range(1, min(length, len(hashtags)) + 1):
+        for sequence in itertools.permutations(hashtags, size):
+            path = [1, *sequence] + ([END_ID] if size < min(length, len(hashtags)) else [])
+            total = sum(float(log_p[a, b]) for a, b in itertools.pairwise(path))
+            if total / (len(path) - 1) ** penalty > best_score:
+                best, best_score = list(sequence), total / (len(path) - 1) ** penalty
+    return best
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10_000), st.integers(1, 4), st.sampled_from([0.0, 0.6, 1.0]))
+def test_a_wide_beam_finds_the_best_sequence(seed: int, length: int, penalty: float) -> None:
+    table = torch.randn(len(SPECIALS) + 4, len(SPECIALS) + 4, generator=torch.Generator().manual_seed(seed)) * 2
+    found = beam_search(Table(table), (torch.zeros(1, 1),), length, beam=64, penalty=penalty)
+    assert found == [brute_force(table, length, penalty)]
+
+
+def real_model(seed: int) -> HashtagModel:
+    torch.manual_seed(seed)
+    model = build_model(train_section(), Sizes(8, 12, 20, 12))
+    torch.nn.init.normal_(model.output.weight, std=1.0)
+    return model.eval()
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10_000), st.integers(1, 9), st.integers(1, 6))
+def test_rules_hold_for_every_width(seed: int, length: int, beam: int) -> None:
+    model = real_model(seed)
+    state = model.start(torch.randn(5, 16), torch.randn(5, 16))
+    written = beam_search(model, state, length, beam)
+    for sequence in written:
+        assert 1 <= len(sequence) <= min(length, 8)
+        assert len(set(sequence)) == len(sequence)
+        assert min(sequence) >= len(SPECIALS)
+    if beam == 1:
+        assert written == greedy(model, state, length)
+
+
+def test_beam_of_one_by_the_general_code_is_greedy() -> None:
+    """Width 2 with a second hypothesis that can never win gives what greedy gives on peaked tables."""
+    table = torch.full((8, 8), -20.0)
+    for before, after in [(1, 4), (4, 6), (6, 5), (5, END_ID)]:
+        table[before, after] = 20.0
+    state = (torch.zeros(1, 1),)
+    assert greedy(Table(table), state, 6) == beam_search(Table(table), state, 6, 2) == [[4, 6, 5]]
+
+
+def test_batches_do_not_mix_posts() -> None:
+    model = real_model(3)
+    picture, caption = torch.randn(4, 16), torch.randn(4, 16)
+    together = beam_search(model, model.start(picture, caption), 6, 3)
+    apart = [
+        beam_search(model, model.start(picture[i : i + 1], caption[i : i + 1]), 6, 3)[0] for i in range(len(picture))
+    ]
+    assert together == apart
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_decode_covers_every_example_in_order(tmp_path: Path, beam: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    section = train_section()
+    data = small_data(tmp_path, section)
+    torch.manual_seed(5)
+    model = build_model(section, Sizes(data.features.dim, 12, len(data.vocabularies.words), 12))
+    whole = decode(model, data.train, data.features, 5, beam=beam)
+    monkeypatch.setattr("hashgen.training.decoding._BATCH", 7)
+    assert decode(model, data.train, data.features, 5, beam=beam) == whole
+    assert len(whole) == len(data.train)
+
+
+def test_blind_decoding_differs_from_sighted(tmp_path: Path) -> None:
+    model = real_model(4)
+    section = train_section()
+    data = small_data(tmp_path, section)
+    with torch.no_grad():
+        model.picture_mean += 0.7
+    batch_state = encode(model, torch.randn(3, 8), torch.ones(3, 2, dtype=torch.long), torch.tensor([2, 2, 2]), "image")
+    assert batch_state[0].shape == (3, 16)
+    one, other = decode(model, data.val, data.features, 5), decode(model, data.val, data.features, 5, blind="image")
+    assert one != other
