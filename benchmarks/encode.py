@@ -18,7 +18,8 @@ import typer
 from PIL import Image
 
 from hashgen.corpus.posts import POSTS_PER_SHARD, Post, write_shards
-from hashgen.features.store import Pictures, Recipe, write_features
+from hashgen.features.encoding import Pictures, write_features
+from hashgen.features.recipe import Recipe
 from hashgen.params.featurize import Featurize
 
 # As in the stage, torch is imported late: the decoding processes import this module and have no use for it.

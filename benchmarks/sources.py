@@ -23,8 +23,8 @@ from PIL import Image
 from hashgen.corpus.posts import write_shards
 from hashgen.params import scrape
 from hashgen.sources import Source
-from hashgen.sources.instaloader.dump import InstaloaderSource
-from hashgen.sources.table import TableSource
+from hashgen.sources.instaloader.source import InstaloaderSource
+from hashgen.sources.table.source import TableSource
 
 T = TypeVar("T")
 

@@ -1,4 +1,27 @@
 """hashgen: hashtags for a photo and its caption.
 
-The library behind the stages: it knows no command line, no DVC and no file of the repository by name.
+`from hashgen import Suggester` writes hashtags with a trained model. What else is public stands in the rooms, one
+folder each: see ARCHITECTURE.md.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hashgen.suggester import Suggester
+
+__all__ = ["Suggester", "__version__"]
+__version__ = "0.2.0"
+
+# Imported when first asked for: torch takes seconds, and a stage that reads text needs none of it.
+_LAZY = {"Suggester": "hashgen.suggester"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'hashgen' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

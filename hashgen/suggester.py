@@ -1,21 +1,20 @@
 """From a model folder to hashtags for one picture and one caption."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
-import torch
+import numpy as np
 
+from hashgen.base.devices import choose_device
 from hashgen.base.errors import HashgenError
 from hashgen.features.backbone import NAMED_WEIGHTS, Encoder, load_encoder
-from hashgen.models import Blind, encode
-from hashgen.params.featurize import Featurize
+from hashgen.features.posts import Blind, Posts
+from hashgen.features.store import Features
+from hashgen.models import Decoding
+from hashgen.models.folder import Trained
 from hashgen.pictures.crops import crops
 from hashgen.pictures.decode import BadImage
 from hashgen.text.captions import clean_caption
-from hashgen.training.dataset import encode_caption
-from hashgen.training.decoding import beam_search
-from hashgen.training.trained import Trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,43 +23,56 @@ class Suggester:
 
     trained: Trained
     encoder: Encoder
-    device: torch.device
 
     @classmethod
-    def load(cls, folder: Path, device: torch.device, resolve: Callable[[str], Path] = Path) -> "Suggester":
+    def load(cls, folder: str | Path, *, device: str = "auto", weights: str | Path | None = None) -> "Suggester":
         """Load a model folder and its backbone.
 
-        resolve: turns the name of a file of weights, as params gave it, into its path. Raises HashgenError when the
-        backbone's weights are no longer those that the model learnt with.
+        device: auto, cpu or cuda. weights: the file of the backbone's weights, where it no longer lies where it lay
+        when the model was trained (a relative path starts at the current folder). Raises HashgenError when a file is
+        missing, and when the weights are not those that the model learnt with.
         """
-        trained = Trained.load(folder, device)
-        recipe = trained.features
-        section = Featurize(**{key: recipe[key] for key in Featurize.model_fields if key in recipe}, allow_random=True)
-        weights = section.weights if section.weights in NAMED_WEIGHTS else resolve(section.weights)
-        encoder = load_encoder(section, weights, device)
-        if encoder.digest != recipe["weights_sha256"]:
+        folder, place = Path(folder), choose_device(device)
+        trained = Trained.load(folder, place)
+        recipe = trained.about.recipe
+        named = weights if weights is not None else recipe.weights
+        encoder = load_encoder(recipe, named if named in NAMED_WEIGHTS else Path(named).expanduser(), place)
+        if encoder.digest != recipe.weights_sha256:
             raise HashgenError(
-                f"{folder}: learnt with other weights than {section.weights} now holds; bring those back, "
+                f"{folder}: the model learnt with other weights than {named} holds now; bring those back, "
                 "or run the stages featurize and train again"
             )
-        return cls(trained, encoder, device)
+        return cls(trained, encoder)
 
-    @torch.inference_mode()
-    def suggest(self, image: bytes, caption: str, beam: int, penalty: float = 0.0) -> list[str]:
-        """Hashtags, likeliest sequence first to last, for a picture file's bytes and a caption as a person types it.
+    def suggest(self, picture: bytes | str | Path, caption: str = "", *, decoding: Decoding | None = None) -> list[str]:
+        """Hashtags, without `#`, in the order that the model writes them.
 
-        Hashtags, mentions and links in the caption are cut as the pipeline cuts them; without a caption the mean of
-        the training captions stands in. Raises HashgenError when the picture cannot be read.
+        picture: the path of a file, or the bytes of one. caption: as a person types it; its hashtags, mentions and
+        links are cut as the pipeline cuts them. Without a caption the mean of the training captions is used instead.
+        decoding: another than the model's own. Raises HashgenError when the picture cannot be read.
         """
-        section = self.trained.section
+        recipe = self.trained.about.recipe
+        name = "the picture" if isinstance(picture, bytes) else str(picture)
+        data = picture if isinstance(picture, bytes) else _read(Path(picture))
         try:
-            pixels = crops(image, self.trained.features["image_size"], [0], self.trained.features["seed"])
+            pixels = crops(data, recipe.image_size, [0], recipe.seed)
         except BadImage as error:
-            raise HashgenError(f"not a readable picture ({error}); name a JPEG, PNG, WebP, GIF or TIFF file") from error
-        features = torch.from_numpy(self.encoder(pixels)).float().to(self.device)  # (1, dim)
+            raise HashgenError(
+                f"{name}: not a readable picture ({error}); name a JPEG, PNG, WebP, GIF or TIFF file"
+            ) from error
+        plain = self.encoder(pixels)  # (1, dim)
         cleaned = clean_caption(caption)
-        words = torch.tensor([encode_caption(cleaned, self.trained.vocabularies, section.caption_length)])
+        features = Features(plain, np.empty((1, 0, plain.shape[1]), np.float16))
+        posts = Posts(features, np.array([0]), [cleaned])
         blind: Blind | None = None if cleaned else "caption"
-        state = encode(self.trained.model, features, words.to(self.device), torch.tensor([words.shape[1]]), blind)
-        numbers = beam_search(self.trained.model, state, section.hashtag_length, beam, penalty)[0]
-        return self.trained.vocabularies.hashtags.decode(numbers)
+        model = self.trained.model if decoding is None else self.trained.model.with_decoding(decoding)
+        return model.write(posts, blind)[0]
+
+
+def _read(picture: Path) -> bytes:
+    try:
+        return picture.read_bytes()
+    except FileNotFoundError as error:
+        raise HashgenError(f"{picture}: no such file; name a picture") from error
+    except OSError as error:
+        raise HashgenError(f"{picture}: cannot be read ({error.strerror}); name a picture") from error

@@ -8,10 +8,11 @@ import typer
 from hashgen.base.files import write_json
 from hashgen.corpus.manifest import read_manifest
 from hashgen.features.store import FeatureStore
+from hashgen.metrics.written import bleu_signature
+from hashgen.models.habits import Habits
 from hashgen.params import read_section
 from hashgen.params.baselines import Baselines
-from hashgen.scoring.baselines import score_baselines, written_length
-from hashgen.scoring.figures import bleu_signature
+from hashgen.scoring.baselines import best_baseline, score_baselines
 from stages.command import PARAMS, ParamsOption, done, run
 
 
@@ -23,18 +24,18 @@ def main(
 ) -> None:
     """Score the baselines with the same metrics as the model."""
     section = read_section(params, Baselines)
-    store = FeatureStore(features)
+    store = FeatureStore.open(features)
     train = read_manifest(manifest, "train")
     val = score_baselines(train, read_manifest(manifest, "val"), store, section)
     test = score_baselines(train, read_manifest(manifest, "test"), store, section)
-    length = written_length(train)
+    length = Habits(list(train["hashtags"])).length
     write_json(metrics, {"val": val, "test": test, "written_length": length, "bleu_signature": bleu_signature()})
     done("baselines", _summary(val, test))
 
 
 def _summary(val: dict[str, Any], test: dict[str, Any]) -> str:
     """The best baseline, chosen by F1@5 on validation, and its scores on test; the oracle apart."""
-    best = max((name for name in val if name != "seeds"), key=lambda name: val[name]["f1_at_5"])
+    best = best_baseline(val)
     scored = test[best]
     figures = f"P@1 {scored['p_at_1']:.3f}, F1@5 {scored['f1_at_5']:.3f}, BLEU-4 {scored['bleu4']:.3f}"
     return f"best by F1@5 on validation is {best}: on test {figures}"

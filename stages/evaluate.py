@@ -8,17 +8,17 @@ import typer
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import atomic_file, write_json
+from hashgen.commands import DeviceOption
 from hashgen.params import read_section
 from hashgen.params.evaluate import Evaluate
-from stages.command import PARAMS, DeviceOption, ParamsOption, done, run
+from stages.command import PARAMS, ParamsOption, done, run
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hashgen.features.store import FeatureStore
-    from hashgen.scoring.evaluation import Predictions
-    from hashgen.training.dataset import Examples
-    from hashgen.training.trained import Trained
+    from hashgen.models import Decoding
+    from hashgen.models.folder import Trained
+    from hashgen.scoring.evaluation import Predictions, Scored
 
 
 def main(
@@ -39,18 +39,18 @@ def main(
     import pandas as pd
 
     from hashgen.base.devices import choose_device
+    from hashgen.models.folder import Trained
     from hashgen.scoring.evaluation import shorten
-    from hashgen.training.trained import Trained
 
     section = read_section(params, Evaluate)
     audited, known = _audit(posts, rejects, truth)
     trained = Trained.load(model, choose_device(device))
+    parts = {split: _open(split, trained, manifest, features) for split in ("val", "test")}
     result: dict[str, Any] = {}
     written = {}
-    for split in ("val", "test"):
-        data = _open(split, trained, manifest, features)
-        result[split], written[split] = _score(data, trained, known, section)
-    crossed = _cross(data, trained, written["test"], section)
+    for split, part in parts.items():
+        result[split], written[split] = _score(part, trained, known, section)
+    crossed = _cross(parts["test"], trained, written["test"], section)
     rows = pd.concat(written.values(), ignore_index=True)
     with atomic_file(predictions) as partial, atomic_file(grid) as partial_grid:
         rows.to_parquet(partial, compression="zstd", index=False)
@@ -61,66 +61,77 @@ def main(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Data:
+class _Part:
     split: str
-    posts: "pd.DataFrame"
-    train: "pd.DataFrame"
-    examples: "Examples"
-    store: "FeatureStore"
+    manifest: "pd.DataFrame"
+    scored: "Scored"
 
 
 def _audit(posts: Path, rejects: Path, truth: Path) -> tuple[dict[str, Any], "pd.DataFrame"]:
     from hashgen.corpus.tables import read_table
-    from hashgen.scoring.evaluation import audit_filter
+    from hashgen.scoring.filter_audit import audit_filter
 
     known = read_table(truth, "scrape")
     kept = read_table(posts, "filter", ["id"])["id"]
     return {"audit": audit_filter(known, list(kept), read_table(rejects, "filter", ["id", "reason"]))}, known
 
 
-def _open(split: Any, trained: "Trained", manifest: Path, features: Path) -> _Data:
+def _open(split: Any, trained: "Trained", manifest: Path, features: Path) -> _Part:
     from hashgen.corpus.manifest import read_manifest
     from hashgen.features.store import FeatureStore
-    from hashgen.training.dataset import make_examples
+    from hashgen.scoring.evaluation import Scored
 
-    store, rules = FeatureStore(features), trained.section
-    if store.meta != trained.features:
-        raise HashgenError(f"{features}: not the features that the model learnt from; run the stage train again")
+    store = FeatureStore.open(features)
+    if store.recipe != trained.about.recipe:
+        raise HashgenError(
+            f"{features}: not the features that the model learnt from; run the stage train again", stage="train"
+        )
     posts = read_manifest(manifest, split)
-    examples = make_examples(posts, trained.vocabularies, store, rules.caption_length, rules.hashtag_length)
-    return _Data(split, posts, read_manifest(manifest, "train"), examples, store)
+    return _Part(split, posts, Scored.of(posts, read_manifest(manifest, "train"), store))
 
 
 def _score(
-    data: _Data, trained: "Trained", truth: "pd.DataFrame", section: Evaluate
+    part: _Part, trained: "Trained", truth: "pd.DataFrame", section: Evaluate
 ) -> tuple[dict[str, Any], "pd.DataFrame"]:
-    from hashgen.scoring.evaluation import ceilings, paper_protocol, predict, score_predictions
-    from hashgen.text.vocabulary import SPECIALS
+    from hashgen.scoring.ceilings import ceilings
+    from hashgen.scoring.evaluation import Bootstrap, predict_all, score_all
+    from hashgen.scoring.protocol import paper_protocol
 
-    predictions = predict(trained, data.examples, data.store, section)
-    result = score_predictions(predictions, data.posts, data.train, section)
-    result["ceiling"] = ceilings(truth, data.posts, trained.section.hashtag_length)
-    common = trained.vocabularies.hashtags.tokens[len(SPECIALS)]
-    result["paper_protocol"] = paper_protocol(trained, data.examples, data.store, common, section.seed)
-    return result, _rows(data, predictions)
+    train, scored = trained.about.section, part.scored
+    predictions = predict_all(trained.model, scored, _decoding(section))
+    result = score_all(predictions, scored, Bootstrap(section.bootstrap, section.seed))
+    result["ceiling"] = ceilings(truth, part.manifest, train.hashtag_length)
+    common = next(iter(scored.habits.popular))
+    result["paper_protocol"] = paper_protocol(trained.model, scored.labelled, train, common, section.seed)
+    return result, _rows(part, predictions)
 
 
-def _cross(data: _Data, trained: "Trained", written: "pd.DataFrame", section: Evaluate) -> "pd.DataFrame":
-    from hashgen.scoring.evaluation import choose_grid, cross
+def _decoding(section: Evaluate) -> "Decoding":
+    from hashgen.models import Decoding
 
-    places = choose_grid(list(written["id"]), list(written["both"]), list(written["hashtags"]))
-    return cross(trained, data.posts, data.examples, data.store, section, places)
+    return Decoding(section.decoding, section.beam, section.length_penalty)
+
+
+def _cross(part: _Part, trained: "Trained", written: "pd.DataFrame", section: Evaluate) -> "pd.DataFrame":
+    from hashgen.scoring.grid import choose_grid, cross
+
+    ids = list(written["id"])
+    places = choose_grid(ids, list(written["both"]), list(written["hashtags"]))
+    return cross(trained.model.with_decoding(_decoding(section)), ids, part.scored.labelled.posts, places)
 
 
 def _facts(trained: "Trained", section: Evaluate) -> dict[str, Any]:
-    from hashgen.scoring.figures import bleu_signature
+    from hashgen.metrics.written import bleu_signature
 
-    return {"decoding": section.decoding, "bleu_signature": bleu_signature(), "best_epoch": trained.epoch}
+    decoding = None if trained.model.decoding is None else section.decoding
+    return {"decoding": decoding, "bleu_signature": bleu_signature(), "best_epoch": trained.about.epoch}
 
 
-def _rows(data: _Data, predictions: "Predictions") -> "pd.DataFrame":
-    columns = {field.name: getattr(predictions, field.name) for field in dataclasses.fields(predictions)}
-    return data.posts[["id", "caption", "hashtags", "seed_hashtags"]].assign(split=data.split, **columns)
+def _rows(part: _Part, predictions: "dict[str, Predictions]") -> "pd.DataFrame":
+    columns: dict[str, Any] = {name: one.written for name, one in predictions.items()} | {
+        "ranked": predictions["both"].ranked
+    }
+    return part.manifest[["id", "caption", "hashtags", "seed_hashtags"]].assign(split=part.split, **columns)
 
 
 def _summary(test: dict[str, Any]) -> str:

@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from hashgen.base.errors import HashgenError
-from hashgen.features.store import Pictures, Recipe, read_pictures, write_features
+from hashgen.commands import DeviceOption
+from hashgen.features.encoding import Pictures, read_pictures, write_features
 from hashgen.params import read_section
 from hashgen.params.featurize import Featurize
-from stages.command import PARAMS, DeviceOption, HomeOption, ParamsOption, done, input_path, run
+from stages.command import PARAMS, HomeOption, ParamsOption, done, input_path, run
 
 
 def main(
@@ -31,17 +32,11 @@ def main(
     _refuse_random(section, pictures)
 
     from hashgen.base.devices import choose_device
-    from hashgen.features.backbone import ENCODER_VERSION, NAMED_WEIGHTS, load_encoder
+    from hashgen.features.backbone import NAMED_WEIGHTS, load_encoder, recipe_of
 
     weights = section.weights if section.weights in NAMED_WEIGHTS else input_path(section.weights)
     encoder = load_encoder(section, weights, choose_device(device))
-    recipe = Recipe(
-        **section.model_dump(exclude={"allow_random"}),
-        weights_sha256=encoder.digest,
-        file_sha256=encoder.file_sha256,
-        dim=encoder.dim,
-        encoder_version=ENCODER_VERSION,
-    )
+    recipe = recipe_of(section, encoder)
     workers = min(os.cpu_count() or 1, 8) if workers is None else workers
     counts = write_features(
         pictures, raw, out, recipe, encoder, batch_size=encoder.batch_size, home=home, workers=workers

@@ -56,8 +56,9 @@ def main(
 
     named = {"scrape": scrape, "filter": filter, "split": split, "vocab": vocab}
     named |= {"baselines": baselines, "evaluate": evaluate}
+    section = read_section(params, Report)
     found = read_findings(
-        read_section(params, Report), named, model=model, manifest=manifest, predictions=predictions, grid=grid, rejects=rejects,
+        section, named, model=model, manifest=manifest, predictions=predictions, grid=grid, rejects=rejects,
         history=history,
     )  # fmt: skip
     found = _with_facts(found, read_values(params, _SHOWN), manifest, model, read_seconds(times))

@@ -13,15 +13,11 @@ from hashgen.base.errors import HashgenError
 from hashgen.base.files import atomic_file, atomic_folder, write_json
 from hashgen.base.progress import progress
 from hashgen.corpus.posts import Post, shard_paths, write_shards
-from hashgen.corpus.tables import TRUTH_SCHEMA
 from hashgen.params import read_section
 from hashgen.params.scrape import Scrape
-from hashgen.sources import Source
+from hashgen.sources import Opening, Source, open_source
 from hashgen.sources.authors import read_salt
-from hashgen.sources.folder import FolderSource
-from hashgen.sources.instagram.stops import disk_full
-from hashgen.sources.sample.source import SampleSource
-from hashgen.sources.table import TableSource
+from hashgen.sources.stops import disk_full
 from stages.command import PARAMS, HomeOption, ParamsOption, StateOption, done, input_path, run
 
 RefreshOption = Annotated[
@@ -41,7 +37,7 @@ def main(
 ) -> None:
     """Collect the posts of the source that scrape.source names; good or not: the stage filter judges them."""
     section = read_section(params, Scrape)
-    source = _open_source(section, home, state or home / "scrape", refresh)
+    source = open_source(section, _opening(section, home, state or home / "scrape", refresh))
     seen: Counter[str] = Counter()
     shards, empty = 0, None
     try:
@@ -68,24 +64,8 @@ class _NoPosts(HashgenError):
     """A source that gave no posts: what it met instead is told before the stage fails."""
 
 
-def _open_source(section: Scrape, home: Path, state: Path, refresh: bool) -> Source:
-    """The source that params name. Its module is imported here, so that no other's packages are needed."""
-    if section.source == "sample":
-        return SampleSource(section.sample)
-    salt = read_salt(home) if section.keep_author == "hash" else None
-    if section.source == "folder":
-        return FolderSource(input_path(section.folder.path), salt)
-    if section.source == "instaloader":
-        from hashgen.sources.instaloader.dump import InstaloaderSource
-
-        return InstaloaderSource(section.instaloader, input_path(section.instaloader.path), salt)
-    if section.source == "table":
-        return TableSource(section.table, input_path(section.table.path), salt)
-    from hashgen.sources.instagram.source import InstagramSource, read_hashtags
-
-    named = section.instagram.hashtags
-    hashtags = read_hashtags(input_path(named) if isinstance(named, str) else named)
-    return InstagramSource(section.instagram, hashtags, state, salt, refresh=refresh)
+def _opening(section: Scrape, home: Path, state: Path, refresh: bool) -> Opening:
+    return Opening(input_path, lambda: read_salt(home) if section.keep_author == "hash" else None, state, refresh)
 
 
 def _write(source: Source, name: str, seen: Counter[str], out: Path, truth: Path) -> int:
@@ -95,8 +75,7 @@ def _write(source: Source, name: str, seen: Counter[str], out: Path, truth: Path
         write_shards(_counted(posts, seen), folder)
         if not seen["posts"]:
             raise _NoPosts(f"scrape.source: {name} gave no posts; mend scrape.{name}")
-        table = source.truth() if isinstance(source, SampleSource) else TRUTH_SCHEMA.empty_table()
-        pq.write_table(table, truth_file, compression="zstd")
+        pq.write_table(source.truth(), truth_file, compression="zstd")
         return len(shard_paths(folder))
 
 

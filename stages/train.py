@@ -8,12 +8,16 @@ import typer
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import atomic_folder, sha256_of_file, sha256_of_folder
+from hashgen.commands import DeviceOption
+from hashgen.corpus.manifest import SPLITS
 from hashgen.params import read_section
 from hashgen.params.train import Train
-from stages.command import PARAMS, DeviceOption, HomeOption, ParamsOption, done, run
+from stages.command import PARAMS, HomeOption, ParamsOption, done, run
 
 if TYPE_CHECKING:
-    from hashgen.training.fit import Data, Epoch
+    from hashgen.features.recipe import Recipe
+    from hashgen.models import Data, Model
+    from hashgen.training.history import Epoch
 
 
 def main(
@@ -29,54 +33,70 @@ def main(
     """Train the model that train.model names and keep its best epoch."""
     from hashgen.base.devices import choose_device
     from hashgen.base.locks import locked
-    from hashgen.training.fit import fit, write_history
-    from hashgen.training.trained import Trained
+    from hashgen.models import Place, model_class
+    from hashgen.models.folder import About, Trained
+    from hashgen.training.history import write_history
 
     section = read_section(params, Train)
-    place = choose_device(device)
-    data = _open(manifest, vocab, features, section)
-    checkpoint = home / "checkpoints" / f"{_key(section, place.type, manifest, vocab, features)}.pt"
+    torch_device = choose_device(device)
+    data, recipe = _open(manifest, vocab, features, section)
+    checkpoint = home / "checkpoints" / f"{_key(section, torch_device.type, manifest, vocab, features)}.pt"
     with locked(checkpoint, "train"):
-        model, epochs = fit(data, section, place, checkpoint, _print_epoch)
-        best = max(epochs, key=lambda epoch: epoch.val_f1)
+        model = model_class(section.model).fit(data, section, Place(torch_device, checkpoint, _print_epoch))
+        best = _best(model)
+        about = About(section, recipe, model.epoch, None if best is None else best.val_f1)
         with atomic_folder(out) as folder:
-            Trained(model, data.vocabularies, section, data.features.meta, best.epoch, best.val_f1).save(folder)
-        write_history(history, epochs)
-        checkpoint.unlink()
-    done("train", f"{len(epochs)} epochs, best {best.epoch}: val F1 {best.val_f1:.3f}, BLEU-4 {best.val_bleu4:.3f}")
+            Trained(model, about).save(folder)
+        write_history(history, model.history)
+        checkpoint.unlink(missing_ok=True)
+    done("train", _summary(model, section, len(data.train)))
 
 
-def _open(manifest: Path, vocab: Path, features: Path, section: Train) -> "Data":
-    from hashgen.corpus.manifest import read_manifest
+def _open(manifest: Path, vocab: Path, features: Path, section: Train) -> "tuple[Data, Recipe]":
+    from hashgen.features.posts import read_labelled
     from hashgen.features.store import FeatureStore
+    from hashgen.models import Data
     from hashgen.text.vocabulary import Vocabularies
-    from hashgen.training.dataset import make_examples
-    from hashgen.training.fit import Data
 
-    vocabularies, store = Vocabularies.load(vocab), FeatureStore(features)
-    train, val = (
-        make_examples(
-            read_manifest(manifest, split), vocabularies, store, section.caption_length, section.hashtag_length
-        )
-        for split in ("train", "val")
-    )
-    if len(train.learnable()) < 2 or not len(val.learnable()):
+    vocabularies, store = Vocabularies.load(vocab), FeatureStore.open(features)
+    train, val = (read_labelled(manifest, split, store) for split in SPLITS[:2])
+    counts = [sum(bool(vocabularies.hashtags.encode_known(tags)) for tags in part.hashtags) for part in (train, val)]
+    if counts[0] < 2 or not counts[1]:
         raise HashgenError(
-            f"{manifest}: too few posts with a hashtag of the vocabulary (training {len(train.learnable())}, "
-            f"validation {len(val.learnable())}); lower vocab.min_hashtag_count or bring more posts"
+            f"{manifest}: too few posts with a hashtag of the vocabulary (training {counts[0]}, "
+            f"validation {counts[1]}); lower vocab.min_hashtag_count or bring more posts"
         )
-    return Data(train.learnable(), val, store, vocabularies)
+    return Data(train, val, vocabularies), store.recipe
 
 
 def _key(section: Train, device: str, manifest: Path, vocab: Path, features: Path) -> str:
-    """Name of the checkpoint: all that the result depends on. Other code begins anew rather than go on."""
+    """Name of the checkpoint: all that the result depends on. Other code starts over rather than resume."""
     import torch
 
     parts = [section.model_dump_json(), device, torch.__version__, sha256_of_folder(vocab), sha256_of_folder(features)]
-    parts += [sha256_of_file(manifest / f"{split}.parquet") for split in ("train", "val")]
-    library = Path(__file__).parent.parent / "hashgen"
-    parts += [sha256_of_file(file) for file in sorted(library.rglob("*.py"))]
+    parts += [sha256_of_file(manifest / f"{split}.parquet") for split in SPLITS[:2]]
+    parts += [sha256_of_file(file) for file in training_code(section.model)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def training_code(model: str) -> list[Path]:
+    """The files of the library that decide what a training of this model gives; no report's, no source's."""
+    library = Path(__file__).parent.parent / "hashgen"
+    rooms = [file for room in ("corpus", "features", "text", "training") for file in (library / room).rglob("*.py")]
+    models = [library / f"models/{name}.py" for name in ("__init__", "folder", "habits", "sequence", model)]
+    return sorted([*rooms, *models, library / "metrics/written.py", library / "params/train.py"])
+
+
+def _best(model: "Model") -> "Epoch | None":
+    return next((epoch for epoch in model.history if epoch.epoch == model.epoch), None)
+
+
+def _summary(model: "Model", section: Train, posts: int) -> str:
+    best = _best(model)
+    if best is None:
+        return f"{section.model} from {posts:,} posts"
+    scores = f"val F1 {best.val_f1:.3f}, BLEU-4 {best.val_bleu4:.3f}"
+    return f"{len(model.history)} epochs, best {best.epoch}: {scores}"
 
 
 def _print_epoch(epoch: "Epoch") -> None:

@@ -7,6 +7,7 @@ import http.client
 import pickle
 import re
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from torchvision import models
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import sha256_of_file
+from hashgen.features.recipe import Recipe
 from hashgen.params.featurize import Featurize
 
 # Part of the key of every remembered feature: raise it whenever the same weights would yield other features.
@@ -30,6 +32,25 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _FLOAT16_MAX, _FLOAT16_TINY = 65504.0, 2.0**-14
 # Larger batches of a CPU outgrow what malloc keeps for reuse and spend their time on page faults.
 _BATCH_SIZES = {"cpu": 8, "cuda": 256}
+
+
+class Wanted(Protocol):
+    """What says which backbone to build: the parameters of `featurize`, or the recipe of features that it made."""
+
+    @property
+    def backbone(self) -> str: ...  # noqa: D102
+
+    @property
+    def weights(self) -> str: ...  # noqa: D102
+
+    @property
+    def image_size(self) -> int: ...  # noqa: D102
+
+    @property
+    def precision(self) -> str: ...  # noqa: D102
+
+    @property
+    def seed(self) -> int: ...  # noqa: D102
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +72,7 @@ class Encoder:
 
     @torch.inference_mode()
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
-        """Features (batch, dim) of 8-bit RGB pictures (batch, size, size, 3) as `hashgen.pictures.decode.crops` yields them.
+        """Features (batch, dim) of 8-bit RGB pictures (batch, size, size, 3) as `crops` yields them.
 
         Raises HashgenError when the features overflow or vanish in float16: better none than infinite or empty ones.
         """
@@ -82,23 +103,23 @@ def _normalised(batch: Tensor) -> Tensor:
     return batch.float().sub_(mean).div_(deviation)
 
 
-def load_encoder(section: Featurize, weights: str | Path, device: torch.device) -> Encoder:
-    """Build the backbone that `featurize` describes on a device.
+def load_encoder(wanted: Wanted, weights: str | Path, device: torch.device) -> Encoder:
+    """Build a backbone on a device.
 
     weights: one of `NAMED_WEIGHTS`, or the path of a .safetensors file or of a state dict in torch's format; a file
-    must fit the backbone key by key, its classifier aside. Random weights are drawn from section.seed; their batch
+    must fit the backbone key by key, its classifier aside. Random weights are drawn from wanted.seed; their batch
     norms keep torch's initial statistics. Raises HashgenError naming the parameter at fault.
     """
-    if section.precision == "float16" and device.type != "cuda":
+    if wanted.precision == "float16" and device.type != "cuda":
         raise HashgenError("featurize.precision: float16 needs --device cuda; use bfloat16 or float32 on a CPU")
-    model = _build(section, weights)
+    model = _build(wanted, weights)
     file_sha256 = None
     if isinstance(weights, Path):
         _load_file(model, weights)
         file_sha256 = sha256_of_file(weights)
     model.eval().requires_grad_(False)
-    dim, digest = _dim(model, section), _digest(model)
-    dtype: torch.dtype = getattr(torch, section.precision)
+    dim, digest = _dim(model, wanted), _digest(model)
+    dtype: torch.dtype = getattr(torch, wanted.precision)
     model = _folded(model).to(device, dtype).to(memory_format=torch.channels_last)
     return Encoder(model, device, dtype, dim, digest, file_sha256, _BATCH_SIZES[device.type])
 
@@ -108,30 +129,30 @@ def backbones() -> list[str]:
     return list(models.list_models(module=models))
 
 
-def _build(section: Featurize, weights: str | Path) -> nn.Module:
-    name = section.backbone
+def _build(wanted: Wanted, weights: str | Path) -> nn.Module:
+    name = wanted.backbone
     if name not in backbones():
         near = ", ".join(difflib.get_close_matches(name, backbones(), n=5, cutoff=0.5)) or "resnet50, mobilenet_v2"
         raise HashgenError(f"featurize.backbone: torchvision has no {name!r}; near it: {near}")
     pretrained = _download(name, weights) if weights in ("imagenet-v1", "imagenet-v2") else None
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(section.seed)
+        torch.manual_seed(wanted.seed)
         try:
-            model: nn.Module = models.get_model(name, weights=pretrained, **_options(section, pretrained is None))
+            model: nn.Module = models.get_model(name, weights=pretrained, **_options(wanted, pretrained is None))
         except (ValueError, AssertionError) as error:
             raise HashgenError(
-                f"featurize.image_size: {name} with {weights} does not take {section.image_size} pixels ({error})"
+                f"featurize.image_size: {name} with {weights} does not take {wanted.image_size} pixels ({error})"
             ) from error
     return _cut(model)
 
 
-def _options(section: Featurize, fresh: bool) -> dict[str, object]:
+def _options(wanted: Wanted, fresh: bool) -> dict[str, object]:
     """What the few builders that ask for more need besides the weights."""
-    if section.backbone.startswith("vit_"):
-        return {"image_size": section.image_size}
-    if section.backbone.startswith("maxvit_"):
-        return {"input_size": (section.image_size, section.image_size)}
-    if section.backbone in ("googlenet", "inception_v3"):
+    if wanted.backbone.startswith("vit_"):
+        return {"image_size": wanted.image_size}
+    if wanted.backbone.startswith("maxvit_"):
+        return {"input_size": (wanted.image_size, wanted.image_size)}
+    if wanted.backbone in ("googlenet", "inception_v3"):
         # Their published weights were trained on another normalisation, which they then undo by themselves.
         return {"transform_input": True, "init_weights": True} if fresh else {"transform_input": True}
     return {}
@@ -160,14 +181,14 @@ def _folded(model: nn.Module) -> nn.Module:
     return folded
 
 
-def _dim(model: nn.Module, section: Featurize) -> int:
-    side = section.image_size
+def _dim(model: nn.Module, wanted: Wanted) -> int:
+    side = wanted.image_size
     try:
         with torch.inference_mode():
             return int(model(torch.zeros(1, 3, side, side)).shape[1])
     except (RuntimeError, ValueError, AssertionError) as error:
         raise HashgenError(
-            f"featurize.image_size: {section.backbone} does not take pictures of {side} pixels ({_short(error)})"
+            f"featurize.image_size: {wanted.backbone} does not take pictures of {side} pixels ({_short(error)})"
         ) from error
 
 
@@ -249,3 +270,19 @@ def _read_file(path: Path) -> dict[str, Tensor]:
 
 def _short(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def recipe_of(section: Featurize, encoder: Encoder) -> Recipe:
+    """The recipe of the features that an encoder built for these parameters makes."""
+    return Recipe(
+        backbone=section.backbone,
+        weights=section.weights,
+        weights_sha256=encoder.digest,
+        file_sha256=encoder.file_sha256,
+        dim=encoder.dim,
+        views=section.views,
+        image_size=section.image_size,
+        precision=section.precision,
+        seed=section.seed,
+        encoder_version=ENCODER_VERSION,
+    )

@@ -1,262 +1,79 @@
-"""Features of pictures: the store that later stages read, and the memo that spares encoding a picture twice."""
+"""The feature store: the folder of picture features that later stages read."""
 
-import contextlib
 import dataclasses
-import hashlib
-import json
-import sqlite3
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hashgen.base.errors import HashgenError
-from hashgen.base.files import atomic_folder, read_json, require, write_json
-from hashgen.base.locks import locked
-from hashgen.base.progress import progress
-from hashgen.base.workers import map_in_order
-from hashgen.corpus.posts import read_images
-from hashgen.features.memo import Key, Memo, set_aside
-from hashgen.pictures.crops import TRANSFORM_VERSION, crops
-from hashgen.pictures.decode import BadImage
-
-Pixels = npt.NDArray[np.uint8]
-Encode = Callable[[Pixels], npt.NDArray[np.float16]]
-Picture = tuple[str, bytes | None, list[Key]]  # its place, for messages; its bytes; the views to encode
-
-# Pictures that wait decoded, for each worker: the bound on memory, whatever the number of posts.
-_AHEAD = 16
+from hashgen.base.files import read_json, require
+from hashgen.features.recipe import Recipe
 
 
-class FeatureStore:
-    """The folder data/features/, memory-mapped.
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """Picture features in rows.
 
     plain: (n, dim) float16, the pictures unaugmented. views: (n, views, dim) float16, the augmented ones; views may
-    be 0. dim: length of a feature. meta: features.json. Raises HashgenError when a file is missing or does not fit.
+    be 0.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.meta: dict[str, Any] = read_json(folder / "features.json", "featurize")
-        names = ("plain.npy", "views.npy", "ids.parquet")
-        plain, views, ids = (require(folder / name, "featurize") for name in names)
-        try:
-            self.plain: npt.NDArray[np.float16] = np.load(plain, mmap_mode="r")
-            self.views: npt.NDArray[np.float16] = np.load(views, mmap_mode="r")
-            self.ids: list[str] = pq.read_table(ids).column("id").to_pylist()
-        except (ValueError, OSError, EOFError, KeyError) as error:
-            raise HashgenError(f"{folder}: not readable ({error}); run the stage featurize again") from error
-        if not len(self.plain) == len(self.views) == len(self.ids):
-            raise HashgenError(f"{folder}: its files differ in length; run the stage featurize again")
-        self._row = {id: row for row, id in enumerate(self.ids)}
+    plain: npt.NDArray[np.float16]
+    views: npt.NDArray[np.float16]
 
     @property
     def dim(self) -> int:
         """Length of a feature vector."""
         return int(self.plain.shape[1])
 
+
+@dataclasses.dataclass(frozen=True)
+class FeatureStore(Features):
+    """The folder data/features/, memory-mapped: features, the posts they belong to, and how they were made.
+
+    ids: (n) of the posts. recipe: features.json.
+    """
+
+    ids: list[str]
+    recipe: Recipe
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_row", {id: row for row, id in enumerate(self.ids)})
+
+    @classmethod
+    def open(cls, folder: Path) -> "FeatureStore":
+        """Open a folder. Raises HashgenError when a file is missing, broken or does not fit the others."""
+        document = read_json(folder / "features.json", "featurize")
+        names = ("plain.npy", "views.npy", "ids.parquet")
+        plain, views, ids = (require(folder / name, "featurize") for name in names)
+        try:
+            store = cls(
+                np.load(plain, mmap_mode="r"),
+                np.load(views, mmap_mode="r"),
+                pq.read_table(ids).column("id").to_pylist(),
+                Recipe.from_json(document),
+            )
+        except (ValueError, TypeError, OSError, EOFError, KeyError) as error:
+            raise HashgenError(
+                f"{folder}: not readable ({error}); run the stage featurize again", stage="featurize"
+            ) from error
+        if not len(store.plain) == len(store.views) == len(store.ids):
+            raise HashgenError(
+                f"{folder}: its files differ in length; run the stage featurize again", stage="featurize"
+            )
+        return store
+
     def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """Rows (len(ids),) of posts by id. Raises HashgenError that names posts without features."""
-        missing = [id for id in ids if id not in self._row]
+        known: dict[str, int] = self._row  # type: ignore[attr-defined]
+        missing = [id for id in ids if id not in known]
         if missing:
             more = f" and {len(missing) - 3:,} more" if len(missing) > 3 else ""
             raise HashgenError(
                 f"features: none for post {', '.join(missing[:3])}{more}; run the stage featurize again",
                 stage="featurize",
             )
-        return np.array([self._row[id] for id in ids], dtype=np.int64)
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """All that decides a feature besides the picture; written to features.json.
-
-    weights: as params name them. weights_sha256: digest of the weights used. file_sha256: of the file they came from.
-    """
-
-    backbone: str
-    weights: str
-    weights_sha256: str
-    file_sha256: str | None
-    dim: int
-    views: int
-    image_size: int
-    precision: str
-    seed: int
-    encoder_version: int
-
-    def digest(self) -> str:
-        """Hex SHA-256 that names the memo: of what changes a feature; how many views are kept does not."""
-        key = dataclasses.asdict(self) | {"transform_version": TRANSFORM_VERSION}
-        for name in ("weights", "file_sha256", "views"):
-            del key[name]
-        return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-
-
-@dataclasses.dataclass(frozen=True)
-class Pictures:
-    """The pictures of the kept posts, in the order of posts.parquet: one entry a post in each list."""
-
-    ids: list[str]
-    shards: list[str]
-    rows: list[int]
-    sha256: list[str]
-    sources: frozenset[str]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-
-def read_pictures(posts: Path) -> Pictures:
-    """Read which pictures posts.parquet keeps. Raises HashgenError when it is missing, broken or empty."""
-    columns = ["id", "shard", "row", "image_sha256"]
-    try:
-        table = pq.read_table(require(posts, "filter"), columns=[*columns, "source"])
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise HashgenError(f"{posts}: not readable ({error}); run the stage filter again") from error
-    if not table.num_rows:
-        raise HashgenError(f"{posts}: no posts; loosen filter.* or bring more posts, then run the stage filter again")
-    ids, shards, rows, sha256 = (table.column(name).to_pylist() for name in columns)
-    return Pictures(ids, shards, rows, sha256, frozenset(table.column("source").unique().to_pylist()))
-
-
-@dataclasses.dataclass(frozen=True)
-class Counts:
-    """What `write_features` did: views encoded, views found in the memo, seconds spent encoding."""
-
-    encoded: int
-    remembered: int
-    seconds: float
-
-
-def write_features(
-    pictures: Pictures,
-    raw: Path,
-    out: Path,
-    recipe: Recipe,
-    encode: Encode,
-    *,
-    batch_size: int,
-    home: Path,
-    workers: int,
-) -> Counts:
-    """Encode the pictures that the memo below `home` does not know yet, then write the folder `out` as a whole.
-
-    encode: 8-bit pictures (batch, size, size, 3) to (batch, dim); always called with `batch_size` of them, so that a
-    feature does not depend on its neighbours. workers: processes that decode; 0 decodes in this one. A kill loses the
-    batch in hand; a damaged memo is set aside and built anew. Processes that share a memo take turns.
-    Raises HashgenError when a raw picture is not the one that the filter saw, or when the memo cannot be written.
-    """
-    path = home / "features" / f"{recipe.backbone}-{recipe.digest()[:16]}.sqlite"
-
-    def run() -> Counts:
-        with contextlib.closing(Memo(path, recipe.dim)) as memo:
-            counts = _encode_missing(pictures, raw, recipe, encode, memo, batch_size, workers)
-            _export(pictures, memo, recipe, out)
-        return counts
-
-    with locked(path, "featurize"):
-        try:
-            return run()
-        except sqlite3.OperationalError as error:
-            raise HashgenError(
-                f"{path}: the feature memo cannot be used ({error}); free some space, or name another folder: --home"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            aside = set_aside(path)
-            print(f"featurize: {path} is damaged ({error}); set aside as {aside.name}, encoding anew", file=sys.stderr)
-            return run()
-
-
-def _encode_missing(
-    pictures: Pictures, raw: Path, recipe: Recipe, encode: Encode, memo: Memo, batch_size: int, workers: int
-) -> Counts:
-    wanted = range(1 + recipe.views)
-    # One place for each distinct picture, in the order of the raw shards.
-    places = dict(sorted(zip(zip(pictures.shards, pictures.rows, strict=True), pictures.sha256, strict=True)))
-    place_of = {sha: place for place, sha in reversed(places.items())}
-    missing: dict[tuple[str, int], list[Key]] = {}
-    for place, sha in places.items():
-        if place_of[sha] == place and (unseen := sorted(set(wanted) - memo.views(sha))):
-            missing[place] = [(sha, view) for view in unseen]
-    total = sum(map(len, missing.values()))
-    start = time.monotonic()
-    if total:
-        decoded = _decoded(_read(missing, raw), recipe.image_size, recipe.seed, workers)
-        shown = progress(decoded, total=total, unit="pictures", label="featurize")
-        for keys, pixels in _batches(shown, batch_size):
-            memo.put(keys, encode(pixels)[: len(keys)])
-    return Counts(total, len(place_of) * len(wanted) - total, time.monotonic() - start)
-
-
-def _read(missing: dict[tuple[str, int], list[Key]], raw: Path) -> Iterator[Picture]:
-    """(place for messages, bytes, views to encode) of each picture, in the order of the raw shards."""
-    rows: dict[str, list[int]] = {}
-    for shard, row in missing:
-        rows.setdefault(shard, []).append(row)
-    for shard, wanted in rows.items():
-        found = 0
-        for row, data in read_images(require(raw / shard, "scrape"), wanted):
-            found += 1
-            yield f"{raw / shard} row {row}", data, missing[shard, row]
-        if found < len(wanted):
-            raise HashgenError(
-                f"{raw / shard}: has fewer rows than the filter saw; run the stage filter again", stage="filter"
-            )
-
-
-def _decoded(jobs: Iterable[Picture], size: int, seed: int, workers: int) -> Iterator[tuple[Key, Pixels]]:
-    """Each view with its pixels (size, size, 3), in the order of `jobs`, decoded ahead by `workers` processes."""
-    prepare = partial(_prepare, size=size, seed=seed)
-    for (_, _, keys), pixels in map_in_order(prepare, jobs, workers=workers, ahead=_AHEAD, stage="featurize"):
-        yield from zip(keys, pixels, strict=True)
-
-
-def _prepare(picture: Picture, size: int, seed: int) -> Pixels:
-    """Views (len(keys), size, size, 3) of one picture; runs in a worker."""
-    place, data, keys = picture
-    try:
-        if data is None or hashlib.sha256(data).hexdigest() != keys[0][0]:
-            raise BadImage("changed")
-        return crops(data, size, [view for _, view in keys], seed)
-    except BadImage as error:
-        raise HashgenError(
-            f"{place}: not the picture that the filter kept ({error}); run the stage filter again", stage="filter"
-        ) from error
-
-
-def _batches(decoded: Iterable[tuple[Key, Pixels]], size: int) -> Iterator[tuple[list[Key], Pixels]]:
-    """Group views; the pixels (size, …) of the last group are filled up with black pictures."""
-    keys: list[Key] = []
-    batch: Pixels | None = None
-    for key, pixels in decoded:
-        if batch is None:
-            batch = np.zeros((size, *pixels.shape), np.uint8)
-        batch[len(keys)] = pixels
-        keys.append(key)
-        if len(keys) == size:
-            yield keys, batch
-            keys, batch = [], None
-    if batch is not None:
-        yield keys, batch
-
-
-def _export(pictures: Pictures, memo: Memo, recipe: Recipe, out: Path) -> None:
-    n, views, dim = len(pictures), recipe.views, recipe.dim
-    with atomic_folder(out) as folder:
-        plain = np.lib.format.open_memmap(folder / "plain.npy", "w+", np.float16, (n, dim))
-        augmented = np.lib.format.open_memmap(folder / "views.npy", "w+", np.float16, (n, views, dim))
-        for row, sha in enumerate(pictures.sha256):
-            features = memo.get(sha, views)  # (1 + views, dim)
-            plain[row], augmented[row] = features[0], features[1:]
-        plain.flush()
-        augmented.flush()
-        ids = pa.table({"id": pa.array(pictures.ids, pa.string())})
-        pq.write_table(ids, folder / "ids.parquet", compression="zstd")
-        write_json(folder / "features.json", dataclasses.asdict(recipe))
+        return np.array([known[id] for id in ids], dtype=np.int64)

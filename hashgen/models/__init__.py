@@ -1,88 +1,114 @@
-"""The models: one file each. What they share stands here."""
+"""The models: what every one can do, and which there are. One file each; a model owns how it learns.
 
+To add one: a file here with a class `MODEL`, its name in `train.model` and its block in params.yaml and
+`hashgen/params/train.py`. Only the chosen model's file is imported.
+"""
+
+import abc
+import copy
 import dataclasses
-from typing import Literal
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
 
-from torch import Tensor, nn
+from hashgen.features.posts import Blind, Labelled, Posts
 
-Inputs = Literal["both", "image", "caption"]
-Blind = Literal["image", "caption"]
+if TYPE_CHECKING:
+    import torch
+
+    from hashgen.models.folder import About
+    from hashgen.params.train import Train
+    from hashgen.text.vocabulary import Vocabularies
+    from hashgen.training.history import Epoch
+
+# Hashtags with scores, best first. Scores of one ranking compare with each other, not with those of another model.
+Ranking = list[tuple[str, float]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Sizes:
-    """What a model must know of its data: lengths of vectors and vocabularies.
+class Decoding:
+    """How a model that writes hashtag by hashtag searches for them (see `hashgen.training.decoding.beam_search`).
 
-    feature: picture features. dimension: word and hashtag embeddings. words, hashtags: vocabulary sizes.
+    search: greedy takes no notice of the rest. beam: hypotheses a post. length_penalty: 0 ranks them by probability.
     """
 
-    feature: int
-    dimension: int
-    words: int
-    hashtags: int
+    search: Literal["greedy", "beam"] = "greedy"
+    beam: int = 5
+    length_penalty: float = 0.0
 
 
-class HashtagModel(nn.Module):
-    """What training, decoding and scoring ask of a model.
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What a model learns from: training posts, validation posts to choose by, words and hashtags of training."""
 
-    A model encodes a post once (`picture_vector`, `caption_vector`, `start`) and then writes hashtag by hashtag
-    (`step`). Its state is any tuple of tensors whose dimension 0 is the batch, so that a beam can be reordered.
-    """
-
-    inputs: Inputs
-    hashtags: int  # size of the hashtag vocabulary, specials included
-    word_embedding: nn.Embedding
-    hashtag_embedding: nn.Embedding
-    picture_mean: Tensor
-    caption_mean: Tensor
-
-    def picture_vector(self, image: Tensor) -> Tensor:
-        """Encode picture features (batch, feature) as (batch, hidden)."""
-        raise NotImplementedError
-
-    def caption_vector(self, words: Tensor, lengths: Tensor) -> Tensor:
-        """Encode captions (batch, words) of the given lengths (batch,) as (batch, hidden)."""
-        raise NotImplementedError
-
-    def start(self, picture: Tensor, caption: Tensor) -> tuple[Tensor, ...]:
-        """State before the first hashtag, from both vectors (batch, hidden)."""
-        raise NotImplementedError
-
-    def step(self, state: tuple[Tensor, ...], tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Feed tokens (batch,); returns the logits (batch, hashtags) of what follows, and the next state."""
-        raise NotImplementedError
-
-    def forward(self, state: tuple[Tensor, ...], tokens: Tensor) -> Tensor:
-        """Feed whole sequences (batch, steps) by teacher forcing; returns logits (batch, steps, hashtags)."""
-        raise NotImplementedError
+    train: Labelled
+    val: Labelled
+    vocabularies: "Vocabularies"
 
 
-def encode(
-    model: HashtagModel, image: Tensor, words: Tensor, lengths: Tensor, blind: Blind | None = None
-) -> tuple[Tensor, ...]:
-    """State of a batch before its first hashtag.
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a model learns: torch's device, a file for what must outlive a kill, and whom to tell of an epoch."""
 
-    An input that the model does not use, or is blind to, is replaced by its mean over the training posts
-    (`picture_mean`, `caption_mean`; zeros until `remember_means`).
-    """
-    batch = len(lengths)
-    if model.inputs == "caption" or blind == "image":
-        picture = model.picture_mean.expand(batch, -1)  # (batch, hidden)
-    else:
-        picture = model.picture_vector(image)  # (batch, hidden)
-    if model.inputs == "image" or blind == "caption":
-        caption = model.caption_mean.expand(batch, -1)  # (batch, hidden)
-    else:
-        caption = model.caption_vector(words, lengths)  # (batch, hidden)
-    return model.start(picture, caption)
+    device: "torch.device"
+    checkpoint: Path
+    on_epoch: "Callable[[Epoch], None]" = lambda _: None
 
 
-def initialise(model: nn.Module) -> None:
-    """Xavier-uniform weights (Glorot & Bengio 2010) and zero biases for linear and LSTM layers (the paper's recipe)."""
-    for module in model.modules():
-        if isinstance(module, nn.Linear | nn.LSTM):
-            for name, parameter in module.named_parameters():
-                if "weight" in name:
-                    nn.init.xavier_uniform_(parameter)
-                else:
-                    nn.init.zeros_(parameter)
+class Model(abc.ABC):
+    """A model of any kind: it ranks hashtags for a post, and writes some of them in order."""
+
+    history: "Sequence[Epoch]" = ()
+    """Losses and scores by epoch of the training that made this model; empty where there are no epochs."""
+
+    epoch: int | None = None
+    """The epoch that was kept, from 1; None where there are no epochs."""
+
+    decoding: Decoding | None = None
+    """How `write` searches; None for a model that does not write hashtag by hashtag."""
+
+    @classmethod
+    @abc.abstractmethod
+    def fit(cls, data: Data, section: "Train", place: Place) -> Self:
+        """Learn from the training posts; validation posts choose between epochs or settings.
+
+        The same data and section give the same model. Raises HashgenError when the posts or parameters do not allow
+        it.
+        """
+
+    @abc.abstractmethod
+    def rank(self, posts: Posts, depth: int, blind: Blind | None = None) -> list[Ranking]:
+        """Up to `depth` distinct hashtags with scores for each post, best first: what the model is surest of.
+
+        blind: what the model must not see of the posts.
+        """
+
+    @abc.abstractmethod
+    def write(self, posts: Posts, blind: Blind | None = None) -> list[list[str]]:
+        """Distinct hashtags for each post, at least one, as many and in such order as people write them."""
+
+    def with_decoding(self, decoding: Decoding) -> Self:
+        """This model with another way to search; itself where there is no search."""
+        if self.decoding is None:
+            return self
+        other = copy.copy(self)
+        other.decoding = decoding
+        return other
+
+    @abc.abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write all that `load` needs into an existing folder that holds `model.json`; no pickles."""
+
+    @classmethod
+    @abc.abstractmethod
+    def load(cls, folder: Path, about: "About", device: "torch.device") -> Self:
+        """Read what `save` wrote. Raises HashgenError when a file is missing, KeyError, TypeError, ValueError or
+        RuntimeError when one does not fit.
+        """
+
+
+def model_class(name: str) -> type[Model]:
+    """The class of the model that `train.model` names. Its file is imported here and no other's."""
+    kind: type[Model] = importlib.import_module(f"hashgen.models.{name}").MODEL
+    return kind

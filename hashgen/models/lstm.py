@@ -4,12 +4,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from hashgen.models import HashtagModel, Inputs, Sizes
-from hashgen.params.train import Lstm
+from hashgen.features.posts import Inputs
+from hashgen.models.sequence import SequenceModel
+from hashgen.params.train import Lstm, Train
 from hashgen.text.vocabulary import PAD_ID
+from hashgen.training.network import SequenceNetwork, Sizes
 
 
-class LstmModel(HashtagModel):
+class LstmNetwork(SequenceNetwork):
     """Picture and caption in, hashtags out (Tambwekar & Dharur 2019, sections 3 and 4).
 
     Picture: pooled features, batch norm, a projection. Caption: embeddings and an LSTM, its last hidden state. Both
@@ -24,17 +26,17 @@ class LstmModel(HashtagModel):
         super().__init__()
         hidden, layers = section.hidden, section.layers
         self.inputs = inputs
-        self.hashtags = sizes.hashtags
+        self.hashtag_count = sizes.hashtag_count
         self.layers = layers
         self.picture_norm = nn.BatchNorm1d(sizes.feature, momentum=section.batch_norm_momentum)
         self.picture_projection = nn.Linear(sizes.feature, hidden)
-        self.word_embedding = nn.Embedding(sizes.words, sizes.dimension, padding_idx=PAD_ID)
+        self.word_embedding = nn.Embedding(sizes.word_count, sizes.dimension, padding_idx=PAD_ID)
         self.caption_lstm = nn.LSTM(sizes.dimension, hidden, layers, batch_first=True)
         self.join = nn.Linear(2 * hidden, hidden)
         self.first_state = nn.Linear(hidden, 2 * layers * hidden)
-        self.hashtag_embedding = nn.Embedding(sizes.hashtags, sizes.dimension, padding_idx=PAD_ID)
+        self.hashtag_embedding = nn.Embedding(sizes.hashtag_count, sizes.dimension, padding_idx=PAD_ID)
         self.decoder_lstm = nn.LSTM(sizes.dimension + hidden, hidden, layers, batch_first=True)
-        self.output = nn.Linear(hidden, sizes.hashtags)
+        self.output = nn.Linear(hidden, sizes.hashtag_count)
         self.dropout = nn.Dropout(section.dropout)
         self.register_buffer("picture_mean", torch.zeros(1, hidden))
         self.register_buffer("caption_mean", torch.zeros(1, hidden))
@@ -79,3 +81,15 @@ class LstmModel(HashtagModel):
         before = (hidden.transpose(0, 1).contiguous(), cell.transpose(0, 1).contiguous())
         output, _ = self.decoder_lstm(torch.cat([embedded, beside], dim=2), before)
         return self.output(self.dropout(output))  # type: ignore[no-any-return]  # (batch, steps, hashtags)
+
+
+class LstmModel(SequenceModel):
+    """The paper's model (`train.lstm`)."""
+
+    @classmethod
+    def build(cls, sizes: Sizes, section: Train) -> LstmNetwork:
+        """The network, its weights drawn from torch's random state."""
+        return LstmNetwork(sizes, section.inputs, section.lstm)
+
+
+MODEL = LstmModel

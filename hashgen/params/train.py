@@ -15,8 +15,12 @@ class Lstm(Section):
     batch_norm_momentum: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 
 
+class Neighbours(Section):
+    posts: Positive
+
+
 class Train(Section):
-    model: Literal["lstm"]
+    model: Literal["lstm", "neighbours"]
     inputs: Literal["both", "image", "caption"]
     epochs: Positive
     patience: Positive | None
@@ -32,6 +36,7 @@ class Train(Section):
     hashtag_length: Positive
     seed: Seed
     lstm: Lstm
+    neighbours: Neighbours
 
     @pydantic.model_validator(mode="after")
     def _rates_in_order(self) -> Self:

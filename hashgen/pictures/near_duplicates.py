@@ -20,7 +20,7 @@ _PAIRS = 2**21
 
 
 def read_hashes(values: Iterable[str]) -> Hashes:
-    """Perceptual hashes from hex digits (see `hashgen.pictures.decode.Checked`), as words: (n, insets, HASH_BITS / 64)."""
+    """Perceptual hashes from hex digits (see `decode.Checked`), as words: (n, insets, HASH_BITS / 64)."""
     found = np.frombuffer(bytes.fromhex("".join(values)), ">u8")
     hashes: Hashes = found.astype(np.uint64).reshape(-1, len(HASH_INSETS), HASH_BITS // _WORD)
     return hashes

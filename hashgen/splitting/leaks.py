@@ -1,7 +1,6 @@
 """What a split leaks and what it gives away, counted from the written manifests and not by the code that made them."""
 
 import itertools
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,10 +12,10 @@ import pandas as pd
 from hashgen.corpus.manifest import SPLITS, SplitName
 from hashgen.params.split import Split
 from hashgen.pictures.perceptual_hash import HASH_BITS, HASH_INSETS
+from hashgen.text.in_caption import in_caption
 
 Manifests = Mapping[SplitName, pd.DataFrame]
 
-_WORD = re.compile(r"\w+")
 # Pictures of a split that are compared with all of another, and how many of those at once: bounds on time and memory.
 PICTURES_COMPARED = 3_000
 _AT_ONCE = 500
@@ -30,7 +29,7 @@ def summarise(manifests: Manifests, section: Split) -> dict[str, Any]:
     promised then). short_captions: distinct captions of fewer words that stand in more than one split, and may well be
     coincidence. seen_captions: share of the test posts whose caption, of any length, stands in a training post too.
     unseen_hashtags: share of the test posts' hashtags, distinct and as they occur, that no training post has.
-    targets_in_caption: share of all hashtags that stand literally as a word in their own post's caption.
+    targets_in_caption: share of all hashtags that are in their own post's caption (`hashgen.text.in_caption`).
     seeds (where test has any): precision and recall, means over the test posts found by a seed hashtag, of writing
     their seed hashtags and nothing else.
     straddling (`by: time`): test posts no newer than the newest training post; a newer one shares their group.
@@ -146,8 +145,7 @@ def _unseen(train: "pd.Series[Any]", test: "pd.Series[Any]") -> dict[str, float]
 def _in_caption(posts: pd.DataFrame) -> float:
     hits = total = 0
     for caption, hashtags in zip(posts["caption"], posts["hashtags"], strict=True):
-        words = set(_WORD.findall(caption.lower()))
-        hits += sum(hashtag in words for hashtag in hashtags)
+        hits += sum(in_caption(hashtags, caption))
         total += len(hashtags)
     return hits / total
 

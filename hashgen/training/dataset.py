@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from torch import Tensor
 
-from hashgen.features.store import FeatureStore
+from hashgen.features.posts import Posts
+from hashgen.features.store import Features
 from hashgen.text.vocabulary import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID, Vocabularies
 from hashgen.text.words import tokenise
 
@@ -19,7 +19,7 @@ from hashgen.text.words import tokenise
 class Examples:
     """Posts as numbers: one entry a post in each list.
 
-    rows: (n,) int64, the post's row in the feature store. words: numbers of the caption's words, at least one.
+    rows: (n,) int64, the post's row in the features. words: numbers of the caption's words, at least one.
     hashtags: numbers of the hashtags that the vocabulary knows, without BEGIN and END; may be empty.
     targets: all true hashtags, also those that the vocabulary does not know: what scores are taken against.
     """
@@ -43,16 +43,17 @@ class Examples:
 
 
 def make_examples(
-    manifest: pd.DataFrame,
+    posts: Posts,
     vocabularies: Vocabularies,
-    features: FeatureStore,
     caption_length: int,
     hashtag_length: int,
+    hashtags: list[list[str]] | None = None,
 ) -> Examples:
-    """Encode the posts of a manifest; captions and hashtags are cut to the lengths given."""
-    words = [encode_caption(caption, vocabularies, caption_length) for caption in manifest["caption"]]
-    hashtags = [vocabularies.hashtags.encode_known(tags)[:hashtag_length] for tags in manifest["hashtags"]]
-    return Examples(features.rows(list(manifest["id"])), words, hashtags, list(manifest["hashtags"]))
+    """Encode posts; captions and hashtags are cut to the lengths given. hashtags: the true ones, where known."""
+    words = [encode_caption(caption, vocabularies, caption_length) for caption in posts.captions]
+    targets = [[] for _ in posts.captions] if hashtags is None else hashtags
+    known = [vocabularies.hashtags.encode_known(target)[:hashtag_length] for target in targets]
+    return Examples(posts.rows, words, known, targets)
 
 
 def encode_caption(caption: str, vocabularies: Vocabularies, length: int) -> list[int]:
@@ -100,7 +101,7 @@ def _pad(rows: list[list[int]]) -> Tensor:
     return torch.from_numpy(padded)
 
 
-def batches(examples: Examples, features: FeatureStore, batch_size: int, device: torch.device) -> Iterator[Batch]:
+def batches(examples: Examples, features: Features, batch_size: int, device: torch.device) -> Iterator[Batch]:
     """Batches in order with the plain view of each picture: for validation and scoring."""
     for start in range(0, len(examples), batch_size):
         part = examples.take(np.arange(start, min(start + batch_size, len(examples))))
@@ -108,7 +109,7 @@ def batches(examples: Examples, features: FeatureStore, batch_size: int, device:
 
 
 def training_batches(
-    examples: Examples, features: FeatureStore, batch_size: int, device: torch.device, rng: np.random.Generator
+    examples: Examples, features: Features, batch_size: int, device: torch.device, rng: np.random.Generator
 ) -> Iterator[Batch]:
     """Batches of one epoch: shuffled, each picture by one of its views (the plain one among them) drawn anew.
 

@@ -6,26 +6,27 @@ A hashtag never repeats, PAD, BEGIN and UNKNOWN are never written, and at least 
 import torch
 from torch import Tensor
 
-from hashgen.features.store import FeatureStore
-from hashgen.models import Blind, HashtagModel, encode
+from hashgen.features.posts import Blind
+from hashgen.features.store import Features
 from hashgen.text.vocabulary import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
 from hashgen.training.dataset import Examples, batches
+from hashgen.training.network import SequenceNetwork, encode
 
 _NEVER = [PAD_ID, BEGIN_ID, UNKNOWN_ID]
 
 
 @torch.inference_mode()
-def greedy(model: HashtagModel, state: tuple[Tensor, ...], length: int) -> list[list[int]]:
+def greedy(network: SequenceNetwork, state: tuple[Tensor, ...], length: int) -> list[list[int]]:
     """The likeliest hashtag at each step, up to `length` of them; one list of numbers a post, without END."""
     batch = len(state[0])
     device = state[0].device
-    forbidden = torch.zeros(batch, model.hashtags, dtype=torch.bool, device=device)  # (batch, hashtags)
+    forbidden = torch.zeros(batch, network.hashtag_count, dtype=torch.bool, device=device)  # (batch, hashtags)
     forbidden[:, [*_NEVER, END_ID]] = True
     tokens = torch.full((batch,), BEGIN_ID, device=device)
     ended = torch.zeros(batch, dtype=torch.bool, device=device)
     written: list[Tensor] = []
-    for _ in range(min(length, model.hashtags - len(_NEVER) - 1)):
-        logits, state = model.step(state, tokens)  # (batch, hashtags)
+    for _ in range(min(length, network.hashtag_count - len(_NEVER) - 1)):
+        logits, state = network.step(state, tokens)  # (batch, hashtags)
         tokens = logits.masked_fill(forbidden, -torch.inf).argmax(1).masked_fill(ended, END_ID)
         written.append(tokens)
         ended |= tokens == END_ID
@@ -42,7 +43,7 @@ def _until_end(tokens: list[int]) -> list[int]:
 
 @torch.inference_mode()
 def beam_search(
-    model: HashtagModel, state: tuple[Tensor, ...], length: int, beam: int, penalty: float = 0.0
+    network: SequenceNetwork, state: tuple[Tensor, ...], length: int, beam: int, penalty: float = 0.0
 ) -> list[list[int]]:
     """The best sequence found with `beam` hypotheses a post. A beam of 1 gives what `greedy` gives.
 
@@ -50,8 +51,8 @@ def beam_search(
     sequence, 1 the mean a token, which prefers long ones (Wu et al. 2016, equation 14, without its offset).
     """
     if beam == 1:
-        return greedy(model, state, length)
-    batch, vocabulary, device = len(state[0]), model.hashtags, state[0].device
+        return greedy(network, state, length)
+    batch, vocabulary, device = len(state[0]), network.hashtag_count, state[0].device
     length = min(length, vocabulary - len(_NEVER) - 1)
     state = tuple(part.repeat_interleave(beam, dim=0) for part in state)
     tokens = torch.full((batch * beam,), BEGIN_ID, device=device)
@@ -62,7 +63,7 @@ def beam_search(
     history = torch.empty(batch, beam, 0, dtype=torch.long, device=device)
     best = [(-torch.inf, list[int]())] * batch
     for step in range(1, length + 1):
-        logits, state = model.step(state, tokens)
+        logits, state = network.step(state, tokens)
         log_p = logits.log_softmax(1).view(batch, beam, vocabulary).masked_fill(forbidden, -torch.inf)
         if step > 1:
             _finish(best, history, (score + log_p[:, :, END_ID]) / step**penalty)
@@ -91,7 +92,7 @@ def _finish(best: list[tuple[float, list[int]]], history: Tensor, score: Tensor)
 
 
 def mixed_forcing(
-    model: HashtagModel, state: tuple[Tensor, ...], inputs: Tensor, ratio: float, generator: torch.Generator
+    network: SequenceNetwork, state: tuple[Tensor, ...], inputs: Tensor, ratio: float, generator: torch.Generator
 ) -> Tensor:
     """Logits (batch, steps, hashtags) where each step is fed the true token with chance `ratio`, else the model's own.
 
@@ -101,17 +102,17 @@ def mixed_forcing(
     finds them step by step without one, and a second reads the mixed sequence at once, several times faster.
     """
     if ratio < 1.0:
-        inputs = _mixed_inputs(model, state, inputs, torch.rand(inputs.shape, generator=generator) < ratio)
-    return model(state, inputs)  # type: ignore[no-any-return]
+        inputs = _mixed_inputs(network, state, inputs, torch.rand(inputs.shape, generator=generator) < ratio)
+    return network(state, inputs)  # type: ignore[no-any-return]
 
 
 @torch.no_grad()
-def _mixed_inputs(model: HashtagModel, state: tuple[Tensor, ...], inputs: Tensor, true: Tensor) -> Tensor:
+def _mixed_inputs(network: SequenceNetwork, state: tuple[Tensor, ...], inputs: Tensor, true: Tensor) -> Tensor:
     """Inputs (batch, steps) with the model's own tokens where `true` (batch, steps) is not set."""
     true = true.to(inputs.device)
     mixed = [inputs[:, 0]]
     for step in range(1, inputs.shape[1]):
-        logits, state = model.step(state, mixed[-1])
+        logits, state = network.step(state, mixed[-1])
         mixed.append(torch.where(true[:, step], inputs[:, step], logits.argmax(1)))
     return torch.stack(mixed, dim=1)
 
@@ -120,9 +121,9 @@ _BATCH = 256
 
 
 def decode(
-    model: HashtagModel,
+    network: SequenceNetwork,
     examples: Examples,
-    features: FeatureStore,
+    features: Features,
     length: int,
     *,
     beam: int = 1,
@@ -133,11 +134,40 @@ def decode(
 
     Posts are decoded in batches of similar size whatever their number, so memory is bounded.
     """
-    model.eval()
-    device = next(model.parameters()).device
+    network.eval()
+    device = next(network.parameters()).device
     written: list[list[int]] = []
     for batch in batches(examples, features, max(1, _BATCH // beam), device):
         with torch.inference_mode():
-            state = encode(model, batch.image, batch.words, batch.lengths, blind)
-        written += beam_search(model, state, length, beam, penalty)
+            state = encode(network, batch.image, batch.words, batch.lengths, blind)
+        written += beam_search(network, state, length, beam, penalty)
     return written
+
+
+@torch.inference_mode()
+def presence(network: SequenceNetwork, state: tuple[Tensor, ...], length: int) -> Tensor:
+    """Scores (batch, hashtags): how likely each hashtag is in the post. 0 for PAD, BEGIN, END and UNKNOWN."""
+    logits, _ = network.step(state, torch.full((len(state[0]),), BEGIN_ID, device=state[0].device))
+    return logits.index_fill(1, torch.tensor([*_NEVER, END_ID], device=logits.device), -torch.inf).softmax(1)
+
+
+def rank(
+    network: SequenceNetwork,
+    examples: Examples,
+    features: Features,
+    length: int,
+    depth: int,
+    *,
+    blind: Blind | None = None,
+) -> list[list[tuple[int, float]]]:
+    """Up to `depth` hashtag numbers with their scores (`presence`) for every example, best first."""
+    network.eval()
+    device = next(network.parameters()).device
+    depth = min(depth, network.hashtag_count - len(_NEVER) - 1)
+    found: list[list[tuple[int, float]]] = []
+    for batch in batches(examples, features, _BATCH, device):
+        with torch.inference_mode():
+            state = encode(network, batch.image, batch.words, batch.lengths, blind)
+            scores, numbers = presence(network, state, length).topk(depth, dim=1)  # (batch, depth)
+        found += [list(zip(*one, strict=True)) for one in zip(numbers.tolist(), scores.tolist(), strict=True)]
+    return found

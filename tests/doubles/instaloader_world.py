@@ -13,7 +13,7 @@ from PIL import Image
 
 from hashgen.corpus.posts import Post
 from hashgen.params import scrape
-from hashgen.sources.instaloader.dump import InstaloaderSource
+from hashgen.sources.instaloader.source import InstaloaderSource
 
 SECOND = 1546336800  # 2019-01-01 10:00:00 UTC
 BASE = "2019-01-01_10-00-00_UTC"

@@ -64,7 +64,7 @@ def write_features(folder: Path, manifest: pd.DataFrame, views: int = 1) -> Feat
     np.save(folder / "views.npy", np.repeat(plain[:, None] * 1.1, views, 1).astype(np.float16))
     pq.write_table(pa.table({"id": list(manifest["id"])}), folder / "ids.parquet")
     (folder / "features.json").write_text(json.dumps({"dim": DIMENSION, "views": views, "backbone": "none"}))
-    return FeatureStore(folder)
+    return FeatureStore.open(folder)
 
 
 def small_vocabularies(manifest: pd.DataFrame) -> Vocabularies:

@@ -9,7 +9,7 @@ from pathlib import Path
 from hashgen.corpus.posts import Post
 from hashgen.params import scrape
 from hashgen.sources.rows.values import RowCounts
-from hashgen.sources.table import TableSource
+from hashgen.sources.table.source import TableSource
 
 SALT = bytes(range(32))
 ROLES = ("id", "caption", "hashtags", "image", "author", "date", "licence", "seed_hashtags")

@@ -15,8 +15,10 @@ from hashgen.base.errors import HashgenError
 from hashgen.base.files import sha256_of_folder
 from hashgen.corpus.posts import Post, read_shard, shard_paths, write_shards
 from hashgen.features import store as features
+from hashgen.features.encoding import Counts, Pictures, read_pictures, write_features
 from hashgen.features.memo import Memo
-from hashgen.features.store import Counts, FeatureStore, Pictures, Recipe, read_pictures, write_features
+from hashgen.features.recipe import Recipe
+from hashgen.features.store import FeatureStore
 
 DIM, SIZE = 6, 32
 RECIPE = Recipe("tiny", "random", "0" * 64, None, DIM, 2, SIZE, "float32", 1, 1)
@@ -96,7 +98,7 @@ def test_the_store_gives_what_was_encoded(world: tuple[Pictures, Run], tmp_path:
     counts = run(encode=encoder)
     assert (counts.encoded, counts.remembered) == (30, 0)
     assert encoder.batches == [4] * 8  # always whole batches, the last one filled up
-    store = FeatureStore(tmp_path / "out")
+    store = FeatureStore.open(tmp_path / "out")
     assert store.dim == DIM and store.plain.shape == (10, DIM) and store.views.shape == (10, 2, DIM)
     assert store.plain.dtype == store.views.dtype == np.float16 and isinstance(store.plain, np.memmap)
     assert store.ids == pictures.ids and store.rows(["p7", "p0"]).tolist() == [7, 0]
@@ -143,7 +145,7 @@ def test_no_views_leave_an_empty_array(world: tuple[Pictures, Run], tmp_path: Pa
 
     _, run = world
     run(recipe=dataclasses.replace(RECIPE, views=0))
-    assert FeatureStore(tmp_path / "out").views.shape == (10, 0, DIM)
+    assert FeatureStore.open(tmp_path / "out").views.shape == (10, 0, DIM)
 
 
 def test_the_same_picture_under_two_posts_is_encoded_once(tmp_path: Path) -> None:
@@ -152,7 +154,7 @@ def test_the_same_picture_under_two_posts_is_encoded_once(tmp_path: Path) -> Non
         pictures, raw, tmp_path / "out", RECIPE, FakeEncoder(), batch_size=4, home=tmp_path / "home", workers=0
     )
     assert (counts.encoded, counts.remembered) == (9, 0)
-    plain = FeatureStore(tmp_path / "out").plain
+    plain = FeatureStore.open(tmp_path / "out").plain
     assert np.array_equal(plain[0], plain[2]) and np.array_equal(plain[1], plain[4])
     assert not np.array_equal(plain[0], plain[1])
 
@@ -181,7 +183,7 @@ def test_a_kill_while_writing_out_leaves_no_half_output(
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(f"hashgen.features.store.{name}", die)
+            patch.setattr(f"hashgen.features.encoding.{name}", die)
             run()
         assert sha256_of_folder(tmp_path / "out") == before
     assert not list(tmp_path.glob(".out*"))
@@ -272,23 +274,23 @@ def test_a_damaged_store_is_named(world: tuple[Pictures, Run], tmp_path: Path) -
     _, run = world
     run()
     with pytest.raises(HashgenError, match=r"p77; run the stage featurize again"):
-        FeatureStore(tmp_path / "out").rows(["p1", "p77"])
+        FeatureStore.open(tmp_path / "out").rows(["p1", "p77"])
     with pytest.raises(HashgenError, match="featurize"):
-        FeatureStore(tmp_path / "absent")
+        FeatureStore.open(tmp_path / "absent")
     for name in ("plain.npy", "views.npy", "ids.parquet", "features.json"):
         path = tmp_path / "out" / name
         content = path.read_bytes()
         for damaged in (b"", b"rubbish", content[: len(content) // 2]):
             path.write_bytes(damaged)
             with pytest.raises(HashgenError, match="featurize"):
-                FeatureStore(tmp_path / "out")
+                FeatureStore.open(tmp_path / "out")
         path.unlink()
         with pytest.raises(HashgenError, match="featurize"):
-            FeatureStore(tmp_path / "out")
+            FeatureStore.open(tmp_path / "out")
         path.write_bytes(content)
     np.save(tmp_path / "out" / "plain.npy", np.zeros((3, DIM), np.float16))
     with pytest.raises(HashgenError, match="differ in length"):
-        FeatureStore(tmp_path / "out")
+        FeatureStore.open(tmp_path / "out")
 
 
 def test_posts_that_cannot_be_read_are_named(tmp_path: Path) -> None:

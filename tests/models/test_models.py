@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hashgen.training.trained import build_model, sizes_of
 from torch import Tensor
 
 from hashgen.models import HashtagModel, Sizes, encode
@@ -11,7 +12,6 @@ from hashgen.params.train import Lstm
 from hashgen.training.dataset import Batch, batches
 from hashgen.training.decoding import mixed_forcing
 from hashgen.training.fit import batch_loss
-from hashgen.training.trained import build_model, sizes_of
 from tests.doubles.small_world import small_data, train_section
 
 

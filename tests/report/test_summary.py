@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stages.summary import WIDTH, draw_box, summarise
 
 from hashgen.base.errors import HashgenError
 from stages import summary
-from stages.summary import WIDTH, draw_box, summarise
 
 
 def block(f1: float, bleu4: float) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 
 from hashgen.base.errors import HashgenError
 from hashgen.features.store import FeatureStore
+from hashgen.metrics.scores import scores
 from hashgen.params.baselines import Baselines
 from hashgen.scoring import baselines
 from hashgen.scoring.baselines import (
@@ -31,7 +32,6 @@ from hashgen.scoring.baselines import (
     vote,
     written_length,
 )
-from hashgen.scoring.figures import scores
 from hashgen.text.words import tokenise
 from stages.baselines import main
 
@@ -60,7 +60,7 @@ def store(folder: Path, ids: list[str], plain: np.ndarray) -> FeatureStore:
     np.save(folder / "views.npy", np.zeros((len(ids), 0, plain.shape[1]), np.float16))
     pq.write_table(pa.table({"id": ids[::-1]}), folder / "ids.parquet")
     (folder / "features.json").write_text("{}")
-    return FeatureStore(folder)
+    return FeatureStore.open(folder)
 
 
 def random_world(

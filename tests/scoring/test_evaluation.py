@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from hashgen.training.trained import Trained
 
 from hashgen.params.evaluate import Evaluate
 from hashgen.scoring.evaluation import (
@@ -18,7 +19,6 @@ from hashgen.scoring.evaluation import (
 )
 from hashgen.sources.sample.world import WORLD
 from hashgen.training.fit import Data, fit
-from hashgen.training.trained import Trained
 from tests.doubles.small_world import small_data, small_manifest, train_section
 
 CPU = torch.device("cpu")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hashgen.base.errors import HashgenError
 from hashgen.corpus.posts import Post, write_shards
 from hashgen.sources.authors import hash_author, read_salt
-from hashgen.sources.folder import FolderSource
+from hashgen.sources.folder.source import FolderSource
 from hashgen.sources.rows.text_files import MAX_LINE
 from hashgen.sources.rows.values import RowCounts
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hashgen.sources.instagram.politeness import DAY, FIRST_WAIT, HOUR, LONGEST_WAIT, Limits, Politeness, Signals
-from hashgen.sources.instagram.stops import ExitCode, Refusal, Stop
+from hashgen.sources.stops import ExitCode, Refusal, Stop
 
 
 class Log:

@@ -9,7 +9,7 @@ import pytest
 from hashgen.corpus.posts import Post
 from hashgen.sources.authors import hash_author
 from hashgen.sources.rows.values import RowCounts
-from hashgen.sources.table import MAX_JSON_LINE
+from hashgen.sources.table.source import MAX_JSON_LINE
 from tests.doubles.tables import KINDS, NOTHING, ROLES, SALT, read, saved, table, written
 
 

@@ -80,7 +80,7 @@ def test_the_stage_writes_a_store_and_says_what_it_did(tmp_path: Path, capsys: p
     main(**world, device="cpu", workers=0)
     line = capsys.readouterr().out.strip()
     assert line.startswith("featurize: 20 pictures, 40 encoded, 0 from memo, 512-d, ") and line.endswith(" images/s")
-    store = FeatureStore(world["out"])
+    store = FeatureStore.open(world["out"])
     assert store.plain.shape == (20, 512) and store.views.shape == (20, 1, 512)
     assert np.isfinite(store.plain).all() and np.isfinite(store.views).all()
     assert {"backbone", "weights", "weights_sha256", "dim", "views", "image_size", "precision", "seed"} <= set(
@@ -98,7 +98,7 @@ def test_random_weights_are_for_the_sample(tmp_path: Path) -> None:
     assert not world["out"].exists()
     set_params(world["params"], views=0, allow_random=True)
     main(**world, device="cpu", workers=0)
-    assert FeatureStore(world["out"]).plain.shape == (3, 512)
+    assert FeatureStore.open(world["out"]).plain.shape == (3, 512)
 
 
 def test_a_file_of_weights_is_recorded_without_its_place(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_file_of_weights_is_recorded_without_its_place(tmp_path: Path) -> None
     torch.save(models.resnet18(weights=None).state_dict(), weights)
     world = make_world(tmp_path, 3, source="folder", weights=str(weights), views=0)
     main(**world, device="cpu", workers=0)
-    meta = FeatureStore(world["out"]).meta
+    meta = FeatureStore.open(world["out"]).meta
     assert meta["weights"] == str(weights)  # as params name it
     assert meta["file_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hashgen.training.trained import build_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -12,7 +13,6 @@ from torch import Tensor
 from hashgen.models import HashtagModel, Sizes, encode
 from hashgen.text.vocabulary import END_ID, SPECIALS
 from hashgen.training.decoding import beam_search, decode, greedy
-from hashgen.training.trained import build_model
 from tests.doubles.small_world import small_data, train_section
 
 

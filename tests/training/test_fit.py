@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from hashgen.training.trained import Trained
 
 from hashgen.training.fit import Data, Epoch, fit, free_running_scores, write_history
-from hashgen.training.trained import Trained
 from tests.doubles.small_world import small_data, train_section
 
 CPU = torch.device("cpu")

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from hashgen.sources.instagram.stops import ExitCode, Refusal
 from hashgen.sources.instagram.transport import LONGEST_WAIT, read_retry_after
+from hashgen.sources.stops import ExitCode, Refusal
 
 _ATTENTION = ("checkpoint", "challenge", "feedback_required", "consent_required", "suspended", "account_disabled")
 _LOGIN = ("login_required", "require_login")

@@ -34,8 +34,8 @@ from hashgen.sources.instagram.answers import (
 )
 from hashgen.sources.instagram.login import Login
 from hashgen.sources.instagram.politeness import Politeness
-from hashgen.sources.instagram.stops import ExitCode, Refusal, Stop
 from hashgen.sources.instagram.transport import TimedAdapter, read_retry_after
+from hashgen.sources.stops import ExitCode, Refusal, Stop
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from hashgen.sources.instagram.client import InstagramClient, NotFound
 from hashgen.sources.instagram.fetching import UNTRUSTED, FetchFault, PictureFetcher, Refused
 from hashgen.sources.instagram.politeness import Politeness
 from hashgen.sources.instagram.state import InstagramState, Listing, Picture
-from hashgen.sources.instagram.stops import ExitCode, Refusal, Stop
+from hashgen.sources.stops import ExitCode, Refusal, Stop
 
 # So many pages in a row with nothing new, and a listing has ended.
 _BARREN_PAGES = 3

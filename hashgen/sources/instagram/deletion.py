@@ -8,7 +8,7 @@ from pathlib import Path
 from hashgen.base.errors import HashgenError
 from hashgen.base.locks import locked
 from hashgen.sources.instagram.state import DATABASE, DELETED, DELETED_UNKEPT, InstagramState
-from hashgen.sources.instagram.stops import ExitCode, disk_full
+from hashgen.sources.stops import ExitCode, disk_full
 
 
 def delete_posts(folder: Path, posts: Sequence[str]) -> int:

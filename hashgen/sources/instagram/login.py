@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hashgen.base.errors import HashgenError
-from hashgen.sources.instagram.stops import ExitCode
+from hashgen.sources.stops import ExitCode
 
 FILE_VARIABLE = "INSTALOADER_SESSION"
 USER_VARIABLE = "INSTALOADER_USER"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Protocol
 
-from hashgen.sources.instagram.stops import ExitCode, Refusal, Stop, clock_text
+from hashgen.sources.stops import ExitCode, Refusal, Stop, clock_text
 
 HOUR = 3600.0
 DAY = 86400.0

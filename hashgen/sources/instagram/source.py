@@ -1,7 +1,7 @@
 """Source `instagram`: posts of hashtags, collected by instaloader into a state that outlives every run.
 
 Each run collects what is missing, then gives everything there is, in order of arrival: same state, same posts.
-How a run can end, and with which exit code, stands in `hashgen.sources.instagram.stops`.
+How a run can end, and with which exit code, stands in `hashgen.sources.stops`.
 """
 
 import contextlib
@@ -18,13 +18,15 @@ from hashgen.base.locks import locked
 from hashgen.base.progress import Collecting
 from hashgen.corpus.posts import Post
 from hashgen.params.scrape import Instagram as Settings
+from hashgen.params.scrape import Scrape
+from hashgen.sources import Opening, Source
 from hashgen.sources.instagram.client import InstagramClient
 from hashgen.sources.instagram.collector import Collector
 from hashgen.sources.instagram.fetching import PictureFetcher
 from hashgen.sources.instagram.login import Login, read_login
 from hashgen.sources.instagram.politeness import Limits, Politeness, Signals
 from hashgen.sources.instagram.state import DATABASE, InstagramState
-from hashgen.sources.instagram.stops import ExitCode, Refusal, Stop, disk_full
+from hashgen.sources.stops import ExitCode, Refusal, Stop, disk_full
 from hashgen.text.captions import hashtags_of
 
 # Looser than any filter that one would set: what it would drop later is not worth the disk.
@@ -62,7 +64,15 @@ def read_hashtags(named: Sequence[str] | Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(hashtags))
 
 
-class InstagramSource:
+def open_source(section: Scrape, opening: Opening) -> Source:
+    """The source that `scrape.instagram` describes."""
+    settings = section.instagram
+    named = settings.hashtags
+    hashtags = read_hashtags(opening.resolve(named) if isinstance(named, str) else named)
+    return InstagramSource(settings, hashtags, opening.state, opening.salt(), refresh=opening.refresh)
+
+
+class InstagramSource(Source):
     """Posts of hashtags from Instagram.
 
     folder: of the state, made if need be. salt: keys the hashes of authors, None to keep none. refresh: look for posts
@@ -91,8 +101,8 @@ class InstagramSource:
         self._metrics: dict[str, Any] = {}
         self._warnings: list[str] = []
         self._hashtag: str | None = None  # the one in hand
-        self.total: int | None = None
-        self.fault: HashgenError | None = None
+        self.total = None
+        self.fault = None
 
     def posts(self) -> Iterator[Post]:
         """Collect what is missing, then yield all posts of the wanted hashtags in order of arrival.

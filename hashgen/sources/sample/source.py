@@ -11,10 +11,11 @@ from random import Random
 import pyarrow as pa
 from PIL import Image
 
-from hashgen.base.errors import HashgenError
 from hashgen.corpus.posts import Post
 from hashgen.corpus.tables import TRUTH_SCHEMA
 from hashgen.params import scrape
+from hashgen.params.scrape import Scrape
+from hashgen.sources import Opening, Source
 from hashgen.sources.sample.drawing.postcards import draw_postcard
 from hashgen.sources.sample.wording import draw_caption, draw_foreign_caption
 from hashgen.sources.sample.world import WORLD
@@ -60,17 +61,20 @@ class _Draft:
     hashtags: tuple[str, ...]
 
 
-class SampleSource:
+def open_source(section: Scrape, opening: Opening) -> Source:
+    """The source that `scrape.sample` describes."""
+    return SampleSource(section.sample)
+
+
+class SampleSource(Source):
     """Drawn posts of postcard world (see `hashgen.sources.sample.world`), the same for the same section on any machine.
 
     Each post depends on `seed`, `dirt`, `image_size` and its index alone, so that raising `posts` appends. Dirt is
     planted in blocks of about len(DIRT) / dirt posts: every kind once in each, at random places.
     """
 
-    fault: HashgenError | None = None
-
     def __init__(self, section: scrape.Sample) -> None:
-        self.total: int | None = section.posts
+        self.total = section.posts
         self._section = section
 
     def metrics(self) -> dict[str, int]:

@@ -9,8 +9,10 @@ from pathlib import Path
 from hashgen.base.errors import HashgenError
 from hashgen.corpus.posts import Post
 from hashgen.params import scrape
+from hashgen.params.scrape import Scrape
 from hashgen.pictures.decode import BadImage
 from hashgen.pictures.stripping import strip_metadata
+from hashgen.sources import Opening, Source
 from hashgen.sources.authors import hash_author
 from hashgen.sources.instaloader.files import (
     Folder,
@@ -26,7 +28,12 @@ from hashgen.sources.rows.picture_files import MAX_PIXELS, read_picture
 from hashgen.sources.rows.values import BrokenRow, RowCounts
 
 
-class InstaloaderSource:
+def open_source(section: Scrape, opening: Opening) -> Source:
+    """The source that `scrape.instaloader` describes."""
+    return InstaloaderSource(section.instaloader, opening.resolve(section.instaloader.path), opening.salt())
+
+
+class InstaloaderSource(Source):
     """Posts of an instaloader download folder in the order of their paths; the names of one folder are in memory.
 
     Each `.json` or `.json.xz` of a post makes one, its shortcode the id; a folder `#food` gives the seed hashtag food,
@@ -35,9 +42,6 @@ class InstaloaderSource:
     nothing. A post has a picture only if nothing says that it may be another's; `metrics()` counts those without.
     section: `carousel`, the first still picture that is there, or all; `video`, whether videos' still pictures count.
     """
-
-    total: int | None = None
-    fault: HashgenError | None = None
 
     def __init__(self, section: scrape.Instaloader, path: Path, salt: bytes | None) -> None:
         self.counts = RowCounts()

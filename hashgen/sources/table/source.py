@@ -14,6 +14,8 @@ import pyarrow as pa
 from hashgen.base.errors import HashgenError
 from hashgen.corpus.posts import Post
 from hashgen.params import scrape
+from hashgen.params.scrape import Scrape
+from hashgen.sources import Opening, Source
 from hashgen.sources.authors import hash_author
 from hashgen.sources.rows.parquet_files import parquet_rows, read_footer
 from hashgen.sources.rows.picture_files import VIDEOS, read_picture
@@ -38,7 +40,12 @@ _LONGEST_PATH = 4096
 Rows = Iterator[tuple[int, Row | BrokenRow]]
 
 
-class TableSource:
+def open_source(section: Scrape, opening: Opening) -> Source:
+    """The source that `scrape.table` describes."""
+    return TableSource(section.table, opening.resolve(section.table.path), opening.salt())
+
+
+class TableSource(Source):
     """Posts of a table, in the order of its rows; a few rows are in memory at a time.
 
     path: a CSV, TSV or JSON Lines file (.csv, .tsv, .jsonl, .ndjson, also with .gz after it), a Parquet file, or a
@@ -53,11 +60,9 @@ class TableSource:
     others) without the columns.
     """
 
-    fault: HashgenError | None = None
-
     def __init__(self, section: scrape.Table, path: Path, salt: bytes | None) -> None:
         self.counts = RowCounts()
-        self.total: int | None = None
+        self.total = None
         self._columns: dict[str, str] = {role: name for role, name in section.columns.model_dump().items() if name}
         self._folder = path if path.is_dir() else path.parent
         self._salt = salt

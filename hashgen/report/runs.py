@@ -1,39 +1,28 @@
-"""Two or more runs on one page; run by hand, no stage of the pipeline."""
+"""Runs of the pipeline, as git and DVC keep them: metrics, losses and parameters of a commit or an experiment."""
 
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
-import typer
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import atomic_file
-from stages.command import done, run
-
-if TYPE_CHECKING:
-    from hashgen.report.comparison import Run
+from hashgen.report.comparison import Run, render_comparison
+from hashgen.report.findings import parse_history
 
 HERE = (".", "workspace")
 
 
-def main(
-    runs: Annotated[
-        list[str],
-        typer.Argument(help="Two or more: commits, branches, tags, names of experiments; . is what lies here."),
-    ],
-    evaluate: Annotated[Path, typer.Option(help="Metrics of the stage evaluate, in each run.")] = Path(
-        "metrics/evaluate.json"
-    ),
-    history: Annotated[Path, typer.Option(help="Losses and scores by epoch, in each run.")] = Path("plots/history.csv"),
-    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("reports/comparison.html"),
-    lock: Annotated[Path, typer.Option(help="DVC's note of what was run, in each run.")] = Path("dvc.lock"),
-) -> None:
-    """Lay the scores of runs side by side, with the parameters in which they differ."""
-    from hashgen.report.comparison import render_comparison
+def write_comparison(runs: Sequence[str], evaluate: Path, history: Path, lock: Path, out: Path) -> None:
+    """Write the page that shows two or more runs side by side.
 
+    runs: git revisions or names of experiments, `.` for what is in the current folder. evaluate, history, lock: where
+    each run has its metrics, its losses and DVC's record. Raises HashgenError for what cannot be compared.
+    """
     if len(runs) < 2:
         raise HashgenError(f"{' '.join(runs)}: only one run; name two or more, as in: . HEAD")
     found = [_read(name, evaluate, history, lock) for name in runs]
@@ -42,13 +31,9 @@ def main(
     page = render_comparison(found)
     with atomic_file(out) as partial:
         partial.write_text(page, encoding="utf-8")
-    done("compare", f"{out}: {len(runs)} runs; open it in a browser")
 
 
-def _read(name: str, evaluate: Path, history: Path, lock: Path) -> "Run":
-    from hashgen.report.comparison import Run
-    from hashgen.report.findings import parse_history
-
+def _read(name: str, evaluate: Path, history: Path, lock: Path) -> Run:
     commit = None if name in HERE else _resolve(name)
     scores = _parse(name, evaluate, _text(name, commit, evaluate))
     learnt = parse_history(_text(name, commit, history), f"{name}: its {history}")
@@ -126,7 +111,3 @@ def _git(*arguments: str) -> str | None:
     except FileNotFoundError as error:
         raise HashgenError("git: not found; install it to compare commits") from error
     return done.stdout if done.returncode == 0 else None
-
-
-if __name__ == "__main__":
-    run(main)

@@ -1,37 +1,31 @@
-"""The closing box of `make repro`: scores in short, where the report is, what to try next; no stage of the pipeline."""
+"""The closing box of `make repro`: scores in short, where the report is, what to try next"""
 
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
-
-import typer
+from typing import Any, TextIO
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import read_json
 from hashgen.base.progress import is_quiet
-from stages.command import run
-
-if TYPE_CHECKING:
-    from hashgen.report.score_tables import Score
+from hashgen.report.score_tables import NAMES, Score, headlines, score_rows
 
 WIDTH = 80
 NEXT = (
-    'python -m stages.suggest photo.jpg --caption "slow sunday morning"',
+    'hashgen suggest photo.jpg "slow sunday morning"',
     "dvc exp run -S train.lstm.hidden=256",
-    "python -m stages.compare . HEAD",
+    "hashgen compare . HEAD",
 )
 _COLUMNS = {"f1": "F1", "bleu4": "BLEU-4"}
 _LINES, _PLAIN = "┌─┐│└┘", "+-+|++"
 
 
-def main(
-    evaluate: Annotated[Path, typer.Option(help="Metrics of the stage evaluate.")],
-    baselines: Annotated[Path, typer.Option(help="Metrics of the stage baselines.")],
-    report: Annotated[Path, typer.Option(help="The page that the stage report wrote; only named.")],
-) -> None:
-    """Print the scores of the last run, the path of the report and the next commands to try; nothing if quiet."""
+def print_summary(evaluate: Path, baselines: Path, report: Path) -> None:
+    """Print the scores of the last run, the path of the report and the next commands to try; nothing if quiet.
+
+    evaluate, baselines: metrics of these stages. Raises HashgenError when they are missing or lack a figure.
+    """
     if is_quiet():
         return
     scores, others = read_json(evaluate, "evaluate"), read_json(baselines, "baselines")
@@ -50,8 +44,6 @@ def summarise(evaluate: Mapping[str, Any], baselines: Mapping[str, Any], report:
     Scores are those of the test posts, with 95 % intervals; beside them the ceiling or, where none is known (on real
     posts), the baseline that is best by F1. Raises KeyError if a figure is missing.
     """
-    from hashgen.report.score_tables import NAMES, headlines, score_rows
-
     rows = {score.name: score for score in score_rows(evaluate, baselines, "test")}
     best = next(line.baseline_name for line in headlines(evaluate, baselines) if line.key == "f1")
     table = {"model": rows[NAMES["both"]]}
@@ -75,7 +67,7 @@ def summarise(evaluate: Mapping[str, Any], baselines: Mapping[str, Any], report:
     ]
 
 
-def _line(name: str, score: "Score") -> str:
+def _line(name: str, score: Score) -> str:
     cells = []
     for key in _COLUMNS:
         figure = score.figures[key]
@@ -104,7 +96,3 @@ def _can_print(text: str, stream: TextIO) -> bool:
     except (LookupError, UnicodeEncodeError):
         return False
     return True
-
-
-if __name__ == "__main__":
-    run(main)

@@ -7,6 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from hashgen.base.errors import HashgenError
 from hashgen.corpus.posts import Post
+from hashgen.params.scrape import Scrape
+from hashgen.sources import Opening, Source
 from hashgen.sources.authors import hash_author
 from hashgen.sources.rows.picture_files import PICTURES, VIDEOS, read_picture
 from hashgen.sources.rows.text_files import csv_rows, json_rows
@@ -15,7 +17,12 @@ from hashgen.sources.rows.values import BrokenRow, Row, RowCounts, read_date, re
 METADATA = ("metadata.jsonl", "metadata.csv")
 
 
-class FolderSource:
+def open_source(section: Scrape, opening: Opening) -> Source:
+    """The source that `scrape.folder` describes."""
+    return FolderSource(opening.resolve(section.folder.path), opening.salt())
+
+
+class FolderSource(Source):
     """Posts of one folder, in the order of its metadata; nothing but file names is held in memory.
 
     Each row of `metadata.jsonl` or `metadata.csv` is a post: `file_name` relative to the metadata file, the text in
@@ -24,9 +31,6 @@ class FolderSource:
     `read_date` reads it), `licence` or `license`. Subfolders may hold metadata of their own (train/metadata.jsonl).
     `counts` says what was wrong with the rest. salt: None keeps no author.
     """
-
-    total: int | None = None
-    fault: HashgenError | None = None
 
     def __init__(self, path: Path, salt: bytes | None) -> None:
         self.counts = RowCounts()

@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 
-from hashgen.scoring.figures import bleu_signature, diversity, facets, paper_bleu, scores
+from hashgen.metrics.facets import diversity, facets
+from hashgen.metrics.paper import paper_bleu
+from hashgen.metrics.scores import scores
+from hashgen.metrics.written import bleu_signature
 
 TAGS = st.lists(st.sampled_from("abcdefghijklmnop"), unique=True, max_size=13)
 TARGETS = st.lists(st.sampled_from("abcdefghijklmnop"), unique=True, min_size=1, max_size=13)

@@ -1,0 +1,54 @@
+"""What the stages and the command `hashgen` share on the command line: options, and how an error ends a command."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import platformdirs
+import typer
+
+from hashgen.base.errors import HashgenError
+
+DeviceOption = Annotated[str, typer.Option("--device", help="Where torch runs: auto, cpu or cuda.")]
+
+
+def home_option(resolve: Callable[[str], Path]) -> Any:
+    """The option --home. resolve: turns what a user typed into a path."""
+    return typer.Option(
+        "--home",
+        envvar="HASHGEN_HOME",
+        callback=lambda value: resolve(str(value)),
+        default_factory=lambda: platformdirs.user_cache_path("hashgen"),
+        show_default="the user's cache folder",
+        help="Folder for what outlives a run: encoded pictures, checkpoints, collected posts.",
+    )
+
+
+def state_option(resolve: Callable[[str], Path]) -> Any:
+    """The option --state. resolve: turns what a user typed into a path."""
+    return typer.Option(
+        "--state",
+        callback=lambda value: None if value is None else resolve(str(value)),
+        show_default="scrape in the folder --home",
+        help="Folder of the posts collected from Instagram.",
+    )
+
+
+@contextlib.contextmanager
+def user_errors(remedy: Callable[[HashgenError], str] = lambda _: "") -> Iterator[None]:
+    """Print a HashgenError without a traceback and exit with its code; Ctrl-C ends quietly with 130.
+
+    remedy: what to add to the message.
+    """
+    # Before torch is imported. Its threads spin while they wait; as long as they do by default, two trainings on one
+    # machine take ten times as long as one. This is short enough for that and costs a single one nothing measurable.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    try:
+        yield
+    except HashgenError as error:
+        for line in f"{error}{remedy(error)}".splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None

@@ -1,0 +1,44 @@
+"""How people write hashtags, counted in training posts: what models without a notion of order or length write by."""
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+
+class Habits:
+    """Counts of the hashtags of training posts.
+
+    counts: in how many posts each hashtag is. popular: all hashtags, the most frequent first, equals alphabetically,
+    with their places in that order. length: mean number of hashtags of a post, rounded, at least 1: the mean and not
+    the median, since BLEU's brevity penalty compares the total written with the total true. places: for each hashtag
+    its mean relative place in the posts that have it, 0 for the first, 1 for the last.
+    """
+
+    def __init__(self, hashtags: Sequence[Sequence[str]]) -> None:
+        self.counts = Counter(itertools.chain.from_iterable(hashtags))
+        by_count = sorted(self.counts, key=lambda hashtag: (-self.counts[hashtag], hashtag))
+        self.popular: Mapping[str, int] = {hashtag: place for place, hashtag in enumerate(by_count)}
+        self.length = max(1, int(sum(map(len, hashtags)) / len(hashtags) + 0.5))
+        self.places = _mean_places(hashtags)
+
+    def fill(self, ranking: Sequence[str], depth: int) -> list[str]:
+        """A ranking without repeats, filled up with popular hashtags, `depth` in all where there are as many."""
+        head = list(dict.fromkeys(ranking))[:depth]
+        known = set(head)
+        rest = (hashtag for hashtag in self.popular if hashtag not in known)
+        return head + list(itertools.islice(rest, depth - len(head)))
+
+    def write(self, ranking: Sequence[str]) -> list[str]:
+        """The head of a ranking, as long as a post's hashtags are on average, in the order of training posts.
+
+        A ranking knows no order, and BLEU would punish that alone. Hashtags with equal places stay as ranked.
+        """
+        return sorted(ranking[: self.length], key=lambda hashtag: self.places[hashtag])
+
+
+def _mean_places(hashtags: Sequence[Sequence[str]]) -> dict[str, float]:
+    places: dict[str, list[float]] = {}
+    for one in hashtags:
+        for place, hashtag in enumerate(one):
+            places.setdefault(hashtag, []).append(place / max(1, len(one) - 1))
+    return {hashtag: sum(found) / len(found) for hashtag, found in places.items()}

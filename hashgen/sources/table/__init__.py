@@ -1,0 +1,1 @@
+"""Rows of a CSV, TSV, JSON Lines or Parquet file."""

@@ -1,0 +1,37 @@
+"""The history of a training: losses and scores by epoch."""
+
+import csv
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from hashgen.base.files import atomic_file
+
+
+@dataclasses.dataclass(frozen=True)
+class Epoch:
+    """One line of the history: losses (nats a token) and free-running scores (0..1, greedy) after an epoch.
+
+    Training scores are taken on as many training posts as there are validation posts. train_loss is the mean over
+    the epoch with the recipe's teacher forcing and augmented pictures, val_loss the same forcing on plain ones.
+    """
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    train_bleu4: float
+    val_bleu4: float
+    train_bleu1: float
+    val_bleu1: float
+    train_f1: float
+    val_f1: float
+    learning_rate: float
+
+
+def write_history(path: Path, history: Sequence[Epoch]) -> None:
+    """Write the history as CSV, a line an epoch, atomically; the head alone for a model that learns in no epochs."""
+    with atomic_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, [field.name for field in dataclasses.fields(Epoch)])
+        writer.writeheader()
+        for epoch in history:
+            writer.writerow({name: f"{value:.5g}" for name, value in dataclasses.asdict(epoch).items()})

@@ -1,0 +1,87 @@
+"""Networks that write hashtag by hashtag: what training, decoding and scoring ask of one."""
+
+import dataclasses
+
+from torch import Tensor, nn
+
+from hashgen.features.posts import Blind, Inputs
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """What a model must know of its data: lengths of vectors and vocabularies.
+
+    feature, dimension: lengths of picture features, and of word and hashtag embeddings. word_count, hashtag_count:
+    sizes of the vocabularies, specials included.
+    """
+
+    feature: int
+    dimension: int
+    word_count: int
+    hashtag_count: int
+
+
+class SequenceNetwork(nn.Module):
+    """A network that encodes a post and then writes its hashtags one after the other.
+
+    It encodes a post once (`picture_vector`, `caption_vector`, `start`) and then writes hashtag by hashtag
+    (`step`). Its state is any tuple of tensors whose dimension 0 is the batch, so that a beam can be reordered.
+    """
+
+    inputs: Inputs
+    hashtag_count: int  # size of the hashtag vocabulary, specials included
+    word_embedding: nn.Embedding
+    hashtag_embedding: nn.Embedding
+    picture_mean: Tensor
+    caption_mean: Tensor
+
+    def picture_vector(self, image: Tensor) -> Tensor:
+        """Encode picture features (batch, feature) as (batch, hidden)."""
+        raise NotImplementedError
+
+    def caption_vector(self, words: Tensor, lengths: Tensor) -> Tensor:
+        """Encode captions (batch, words) of the given lengths (batch,) as (batch, hidden)."""
+        raise NotImplementedError
+
+    def start(self, picture: Tensor, caption: Tensor) -> tuple[Tensor, ...]:
+        """State before the first hashtag, from both vectors (batch, hidden)."""
+        raise NotImplementedError
+
+    def step(self, state: tuple[Tensor, ...], tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Feed tokens (batch,); returns the logits (batch, hashtags) of what follows, and the next state."""
+        raise NotImplementedError
+
+    def forward(self, state: tuple[Tensor, ...], tokens: Tensor) -> Tensor:
+        """Feed whole sequences (batch, steps) by teacher forcing; returns logits (batch, steps, hashtags)."""
+        raise NotImplementedError
+
+
+def encode(
+    network: SequenceNetwork, image: Tensor, words: Tensor, lengths: Tensor, blind: Blind | None = None
+) -> tuple[Tensor, ...]:
+    """State of a batch before its first hashtag.
+
+    An input that the network does not use, or is blind to, is replaced by its mean over the training posts
+    (`picture_mean`, `caption_mean`; zeros until `remember_means`).
+    """
+    batch = len(lengths)
+    if network.inputs == "caption" or blind == "image":
+        picture = network.picture_mean.expand(batch, -1)  # (batch, hidden)
+    else:
+        picture = network.picture_vector(image)  # (batch, hidden)
+    if network.inputs == "image" or blind == "caption":
+        caption = network.caption_mean.expand(batch, -1)  # (batch, hidden)
+    else:
+        caption = network.caption_vector(words, lengths)  # (batch, hidden)
+    return network.start(picture, caption)
+
+
+def initialise(network: nn.Module) -> None:
+    """Xavier-uniform weights (Glorot & Bengio 2010) and zero biases for linear and LSTM layers (the paper's recipe)."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.LSTM):
+            for name, parameter in module.named_parameters():
+                if "weight" in name:
+                    nn.init.xavier_uniform_(parameter)
+                else:
+                    nn.init.zeros_(parameter)
