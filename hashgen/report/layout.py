@@ -14,7 +14,7 @@ def render(name: str, **context: object) -> str:
     Raises HashgenError when the metrics lack a figure that the template shows.
     """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("hashgen"),
+        loader=jinja2.PackageLoader("hashgen.report"),
         autoescape=name.endswith(".html"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
