@@ -91,8 +91,9 @@ def read_text(row: Row, key: str) -> str | None:
 
 
 def read_hashtags(row: Row, key: str) -> list[str] | None:
-    """Hashtags without `#` from a list, or text parted by blanks, commas or semicolons; None where there is no value.
+    """Hashtags from a list, or text parted by blanks, commas or semicolons; None where there is no value.
 
+    They lose the `#` they begin with. What is nothing but `#` is no hashtag and stays as it is: the stage filter judges.
     Raises BrokenRow for anything else.
     """
     value = row.get(key)
@@ -102,7 +103,8 @@ def read_hashtags(row: Row, key: str) -> list[str] | None:
         raise BrokenRow(f"{key} is neither a list nor text")
     if value is None:
         return None
-    return [bare for tag in value if (bare := (read_text({key: tag}, key) or "").lstrip("#＃"))]
+    texts = (read_text({key: tag}, key) for tag in value)
+    return [text.lstrip("#＃") or text for text in texts if text]
 
 
 def read_date(value: object, counts: RowCounts) -> datetime | None:
