@@ -11,8 +11,7 @@ import pytest
 from hashgen.base.devices import choose_device
 from hashgen.base.errors import HashgenError
 from stages.command import SECONDS, input_path, read_seconds
-
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
 
 
 def test_relative_paths_start_at_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,7 @@ from ruamel.yaml import YAML
 
 from hashgen.base.errors import HashgenError
 from hashgen.params import SECTIONS, read_params
-
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
 
 
 def change(params: dict[str, Any], key: str, value: Any) -> None:

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from stages import summary
-from tests.pipeline.test_pipeline import ROOT, Clone, stages_run
+from tests import ROOT
+from tests.pipeline.test_pipeline import Clone, stages_run
 from tests.pipeline.test_readme import commands
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
+
 pytestmark = pytest.mark.slow
 
 SMALL = {

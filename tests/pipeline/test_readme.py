@@ -22,8 +22,8 @@ from hashgen.base.errors import HashgenError
 from hashgen.params import read_params
 from stages import compare, summary
 from stages.command import _command
+from tests import ROOT
 
-ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
 PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]

@@ -23,13 +23,13 @@ from hashgen.corpus.posts import Post
 from hashgen.sources.instagram.deletion import delete_posts
 from hashgen.sources.instagram.state import DATABASE, InstagramState, Picture
 from stages import delete, scrape
+from tests import ROOT
 from tests.doubles.instagram_bench import Bench, number, running
 from tests.doubles.instagram_double import Instagram, code_of
 from tests.doubles.tls_double import TlsDouble
 from tests.sources.test_instagram_kills import Quick
 from tests.stages.test_scrape_instagram import options, served
 
-ROOT = Path(__file__).parents[2]
 POLICIES = ("one", "another")
 POSTS = range(40)
 

@@ -24,8 +24,8 @@ from hashgen.base.files import sha256_of_folder
 from hashgen.corpus.posts import Post, write_shards
 from hashgen.features.store import FeatureStore
 from stages.featurize import main
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "source", "shard", "image_sha256")] + [("row", pa.int32())])
 
 

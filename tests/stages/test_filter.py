@@ -23,9 +23,9 @@ from hashgen.filtering.judging import judge_all
 from hashgen.params import read_params
 from hashgen.sources.sample.source import SampleSource
 from stages.filter import main
+from tests import ROOT
 from tests.filtering.test_judging import many, section
 
-ROOT = Path(__file__).parents[2]
 CAPTION = "a quiet morning walk along the river with my old camera #walk #river"
 
 

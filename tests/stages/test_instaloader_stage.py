@@ -11,11 +11,11 @@ from ruamel.yaml import YAML
 from hashgen.base.errors import HashgenError
 from stages.filter import main as filter_main
 from stages.scrape import main as scrape_main
+from tests import ROOT
 from tests.doubles.instaloader_world import SECOND, Node, World
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning")
 
-ROOT = Path(__file__).parents[2]
 CAPTION = "A lovely morning with fresh bread from the old bakery #food #bread"
 PLANTED = ("planted_", "Planted", "secretsignature", "cdn.example", "777", "maps.google")
 

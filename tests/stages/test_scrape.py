@@ -18,8 +18,7 @@ from hashgen.corpus.posts import Post, read_shard, shard_paths
 from hashgen.corpus.tables import TRUTH_SCHEMA
 from hashgen.sources.sample.source import SampleSource
 from stages.scrape import main
-
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
 
 
 def paths(folder: Path, source: str, path: str = "photos", posts: int = 30) -> dict[str, Path]:

@@ -21,11 +21,10 @@ from hashgen.base.locks import locked
 from hashgen.base.progress import progress
 from hashgen.corpus.posts import write_shards
 from stages.scrape import main
+from tests import ROOT
 from tests.doubles.instagram_double import SECRETS, Instagram, json_answer
 from tests.doubles.tls_double import Answer, Request, TlsDouble
 from tests.sources.test_instagram_kills import Quick
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

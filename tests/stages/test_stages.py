@@ -13,9 +13,8 @@ from ruamel.yaml import YAML
 from hashgen.base.errors import HashgenError
 from hashgen.suggester import Suggester
 from stages import baselines, evaluate, featurize, filter, report, scrape, split, suggest, train, vocab
+from tests import ROOT
 from tests.pipeline.test_pipeline import SMALL, merge
-
-ROOT = Path(__file__).parents[2]
 
 
 class Project:

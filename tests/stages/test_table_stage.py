@@ -15,8 +15,7 @@ from ruamel.yaml import YAML
 
 from hashgen.base.errors import HashgenError
 from stages.scrape import main
-
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
 
 
 def options(folder: Path, path: str, **columns: str | None) -> dict[str, Path]:

@@ -3,7 +3,6 @@
 import collections
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,8 +11,8 @@ from hypothesis import strategies as st
 from hashgen.base.errors import HashgenError
 from hashgen.params import read_params
 from hashgen.text.language import is_wanted
+from tests import ROOT
 
-ROOT = Path(__file__).parents[2]
 SECTION = read_params(ROOT / "params.yaml").filter
 
 

@@ -93,8 +93,8 @@ def read_text(row: Row, key: str) -> str | None:
 def read_hashtags(row: Row, key: str) -> list[str] | None:
     """Hashtags from a list, or text parted by blanks, commas or semicolons; None where there is no value.
 
-    They lose the `#` they begin with. What is nothing but `#` is no hashtag and stays as it is: the stage filter judges.
-    Raises BrokenRow for anything else.
+    They lose the `#` they begin with; what is nothing but `#` stays as it is, for the stage filter to judge. Raises
+    BrokenRow for anything else.
     """
     value = row.get(key)
     if isinstance(value, str):
