@@ -107,9 +107,8 @@ def findings(**changes: Any) -> Findings:
     columns = {"licence": "CC0-1.0", "source": "sample", "author": "a", "date": pd.Timestamp("2024-03-01", tz="UTC")}
     test = posts(12, "p", **columns)
     # Of the true hashtags the last is missed, and t5 is written for all.
-    predictions = test.assign(
-        split="test", both=[[*tags[:-1], *([] if "t5" in tags[:-1] else ["t5"])] for tags in test["hashtags"]]
-    )
+    both: list[Any] = [[*tags[:-1], *([] if "t5" in tags[:-1] else ["t5"])] for tags in test["hashtags"]]
+    predictions = test.assign(split="test", both=both)
     grid = pd.DataFrame(
         {
             "picture": ["p1", "p1", "p2", "p2"],
@@ -143,7 +142,7 @@ def real_findings(**changes: Any) -> Findings:
     """A run on real posts without dates, authors, licences or sources, and with weights of a file."""
     parts: dict[str, Any] = {
         "metrics": real_metrics(),
-        "model": findings().model | {"features": {"backbone": "mobilenet_v2", "weights": "net.pth"}},
+        "model": {**findings().model, "features": {"backbone": "mobilenet_v2", "weights": "net.pth"}},
         "manifests": {split: posts(9, split[0]) for split in ("train", "val")} | {"test": posts(12, "p")},
     }
     return findings(**(parts | changes))

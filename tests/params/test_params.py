@@ -241,4 +241,4 @@ def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
 def test_params_cannot_be_changed_once_read() -> None:
     params = read_params(ROOT / "params.yaml")
     with pytest.raises(ValueError, match="frozen"):
-        params.train.epochs = 1  # type: ignore[misc]
+        params.train.epochs = 1

@@ -5,11 +5,12 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hashgen.pictures import near_duplicates
 from hashgen.pictures.near_duplicates import Hashes, first_alike, read_hashes
+from tests.properties import examples
 
 
 def brute_force(hashes: list[int], bits: int) -> list[int]:
@@ -35,7 +36,7 @@ hashes = st.lists(few_bits | st.integers(0, 2**256 - 1) | st.integers(0, 300), m
 
 
 @pytest.mark.parametrize(("few", "bucket"), [(0, 3), (0, 256), (4096, 256)])
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(values=hashes, bits=st.integers(0, 30))
 def test_chains_are_those_of_brute_force(few: int, bucket: int, values: list[int], bits: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -90,7 +90,7 @@ def test_scores_that_an_input_does_not_help_are_named() -> None:
     page = text_of(render_page(findings(metrics=known)))
     assert "No better than blind to the caption: P@1." in page and "blind to the picture: P@1" not in page
     alone = findings(metrics=known)
-    alone.model["train"]["inputs"] = "image"  # type: ignore[index]
+    alone.model["train"]["inputs"] = "image"
     assert "No better than blind" not in text_of(render_page(alone))
 
 
@@ -161,7 +161,7 @@ def test_real_posts_of_which_little_is_known() -> None:
 
 def test_real_posts_without_any_baseline_or_interval() -> None:
     known = real_findings().metrics
-    known["baselines"]["test"].clear()  # type: ignore[index]
+    known["baselines"]["test"].clear()
     for scores in known["evaluate"]["test"].values():
         for key in [key for key in scores or {} if key.endswith("_ci95")]:
             del scores[key]
@@ -225,8 +225,9 @@ def test_what_caps_cut_is_told() -> None:
 
 
 def test_many_hashtags_and_long_captions_stay_small() -> None:
-    known = posts(3000, "m").assign(hashtags=[[f"h{k}", f"g{k}", f"h{k // 7}x"] for k in range(3000)])
-    page = render_page(findings(manifests=findings().manifests | {"train": known}))
+    hashtags: list[Any] = [[f"h{k}", f"g{k}", f"h{k // 7}x"] for k in range(3000)]
+    known = posts(3000, "m").assign(hashtags=hashtags)
+    page = render_page(findings(manifests={**findings().manifests, "train": known}))
     assert len(page) < 400_000
 
 

@@ -73,7 +73,7 @@ class Terminal(io.StringIO):
         self.named = encoding
 
     @property
-    def encoding(self) -> str:
+    def encoding(self) -> str:  # type: ignore[override]  # writeable in io, by its stub
         return self.named
 
     def isatty(self) -> bool:

@@ -60,7 +60,7 @@ def collect(folder: Path, environment: dict[str, str], writes: int, changes: dic
             super().want(hashtags)
             self._db.set_trace_callback(count)
 
-    module.InstagramState = Traced  # type: ignore[misc]
+    module.InstagramState = Traced  # type: ignore[attr-defined]
     found = source(folder, **changes)
     assert sum(1 for _ in found.posts()) and found.fault is None
 

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hashgen.base.errors import HashgenError
@@ -19,6 +19,7 @@ from hashgen.corpus.posts import Post
 from hashgen.sources.authors import hash_author
 from hashgen.sources.rows.values import RowCounts
 from tests.doubles.tables import SALT, read, table
+from tests.properties import examples
 
 
 def parquet(path: Path, **columns: Any) -> Path:
@@ -268,7 +269,7 @@ def bare(tag: str) -> str:
     return tag.lstrip("#＃") or tag
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(
     rows=st.lists(st.tuples(texts, st.lists(texts, max_size=3), st.none() | st.binary(min_size=1)), min_size=1),
     rows_per_group=st.integers(1, 5),

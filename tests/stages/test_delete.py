@@ -166,8 +166,8 @@ def delete_until(folder: Path, statements: int, posts: list[str]) -> None:
         database.set_trace_callback(count)
         return database
 
-    module.sqlite3.connect = connect  # type: ignore[assignment,attr-defined]
-    module.InstagramState = Quick  # type: ignore[misc]
+    module.sqlite3.connect = connect  # type: ignore[attr-defined]
+    module.InstagramState = Quick  # type: ignore[attr-defined]
     delete_posts(folder, posts)
 
 

@@ -1,6 +1,7 @@
 import contextlib
 import hashlib
 import io
+import json
 import os
 import signal
 import sqlite3
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -84,9 +86,9 @@ def test_the_stage_writes_a_store_and_says_what_it_did(tmp_path: Path, capsys: p
     assert store.plain.shape == (20, 512) and store.views.shape == (20, 1, 512)
     assert np.isfinite(store.plain).all() and np.isfinite(store.views).all()
     assert {"backbone", "weights", "weights_sha256", "dim", "views", "image_size", "precision", "seed"} <= set(
-        store.meta
+        json.loads((world["out"] / "features.json").read_text())
     )
-    assert store.meta["weights"] == "random"
+    assert store.recipe.weights == "random"
     main(**world, device="cpu", workers=0)
     assert capsys.readouterr().out == "featurize: 20 pictures, 0 encoded, 40 from memo, 512-d\n"
 
@@ -106,9 +108,9 @@ def test_a_file_of_weights_is_recorded_without_its_place(tmp_path: Path) -> None
     torch.save(models.resnet18(weights=None).state_dict(), weights)
     world = make_world(tmp_path, 3, source="folder", weights=str(weights), views=0)
     main(**world, device="cpu", workers=0)
-    meta = FeatureStore.open(world["out"]).meta
-    assert meta["weights"] == str(weights)  # as params name it
-    assert meta["file_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    recipe = FeatureStore.open(world["out"]).recipe
+    assert recipe.weights == str(weights)  # as params name it
+    assert recipe.file_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,7 @@ def test_a_file_of_weights_is_recorded_without_its_place(tmp_path: Path) -> None
         ({}, "tpu", "--device"),
     ],
 )
-def test_wrong_parameters_are_named(tmp_path: Path, changes: dict[str, object], device: str, key: str) -> None:
+def test_wrong_parameters_are_named(tmp_path: Path, changes: dict[str, Any], device: str, key: str) -> None:
     world = make_world(tmp_path, 2, **changes)
     with pytest.raises(HashgenError, match=key):
         main(**world, device=device, workers=0)

@@ -21,7 +21,7 @@ from stages.scrape import main
 from tests import ROOT
 
 
-def paths(folder: Path, source: str, path: str = "photos", posts: int = 30) -> dict[str, Path]:
+def paths(folder: Path, source: str, path: str = "photos", posts: int = 30) -> dict[str, Any]:
     params = YAML().load((ROOT / "params.yaml").read_text())
     params["scrape"]["source"] = source
     params["scrape"]["folder"]["path"] = path

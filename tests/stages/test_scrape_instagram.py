@@ -50,7 +50,7 @@ def double(instagram: Instagram, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tl
         yield double
 
 
-def options(folder: Path, **changes: Any) -> dict[str, Path]:
+def options(folder: Path, **changes: Any) -> dict[str, Any]:
     params = YAML().load((ROOT / "params.yaml").read_text())
     params["scrape"]["source"] = "instagram"
     fast = {"pause_seconds": [0, 0], "images_per_minute": 100000, "i_have_permission": True}

@@ -18,7 +18,7 @@ from stages.scrape import main
 from tests import ROOT
 
 
-def options(folder: Path, path: str, **columns: str | None) -> dict[str, Path]:
+def options(folder: Path, path: str, **columns: str | None) -> dict[str, Any]:
     params = YAML().load((ROOT / "params.yaml").read_text())
     params["scrape"]["source"] = "table"
     params["scrape"]["table"]["path"] = path
