@@ -22,6 +22,15 @@ settings.register_profile(
 )
 settings.load_profile("same")
 
+# The longest modules, to be run first: one alone at the end would leave the other processes idle. The last two copy one
+# run, which the second makes while the first is busy without it.
+FIRST = ("test_pipeline_sources.py", "test_pipeline.py", "test_cookbook.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest modules."""
+    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
+
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Import the whole library before the first property test.

@@ -15,10 +15,10 @@ from hashgen.corpus.posts import Post
 from hashgen.params import read_params
 from hashgen.sources.sample.source import SampleSource
 from tests import ROOT
+from tests.doubles.clone import SMALL, Clone, stages_run
 from tests.doubles.instagram_double import Instagram, code_of
 from tests.doubles.instaloader_world import SECOND, World
 from tests.doubles.tls_double import Answer, Request, TlsDouble
-from tests.pipeline.test_pipeline import SMALL, Clone, stages_run
 
 pytestmark = [
     pytest.mark.slow,

@@ -14,7 +14,7 @@ from hashgen.base.errors import HashgenError
 from hashgen.suggester import Suggester
 from stages import baselines, evaluate, featurize, filter, report, scrape, split, suggest, train, vocab
 from tests import ROOT
-from tests.pipeline.test_pipeline import SMALL, merge
+from tests.doubles.clone import SMALL, merge
 
 
 class Project:
