@@ -13,7 +13,7 @@ import typer
 
 from hashgen import __version__
 from hashgen.base.errors import HashgenError
-from hashgen.commands import DeviceOption, home_option, state_option, user_errors
+from hashgen.commands import DeviceOption, QuietOption, home_option, state_option, user_errors
 
 app = typer.Typer(
     name="hashgen",
@@ -92,6 +92,7 @@ def compare(
     history: Annotated[Path, typer.Option(help="Losses and scores by epoch, in each run.")] = Path("plots/history.csv"),
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("reports/comparison.html"),
     lock: Annotated[Path, typer.Option(help="DVC's record of what was run, in each run.")] = Path("dvc.lock"),
+    quiet: QuietOption = False,
 ) -> None:
     """Show the scores of runs side by side, with the parameters in which they differ.
 
@@ -101,7 +102,8 @@ def compare(
         from hashgen.report.runs import write_comparison
 
     write_comparison(runs, evaluate, history, lock, out)
-    print(f"compare: {out}: {len(runs)} runs; open it in a browser")
+    if not quiet:
+        print(f"compare: {out}: {len(runs)} runs; open it in a browser")
 
 
 @app.command()
@@ -115,6 +117,7 @@ def delete(
     ],
     home: Annotated[Path, home_option(lambda value: Path(value).expanduser())],
     state: Annotated[Path | None, state_option(lambda value: Path(value).expanduser())] = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Delete posts that were collected from Instagram, for good; no run asks for them again."""
     with _pipeline("delete"):
@@ -122,7 +125,8 @@ def delete(
 
     number = delete_posts(state or home / "scrape", ids)
     posts = "post" if number == 1 else "posts"
-    print(f"delete: {number:,} {posts} deleted; now dvc repro -f -s scrape, then dvc repro")
+    if not quiet:
+        print(f"delete: {number:,} {posts} deleted; now dvc repro -f -s scrape, then dvc repro")
 
 
 @app.command(hidden=True)

@@ -11,7 +11,11 @@ import platformdirs
 import typer
 
 from hashgen.base.errors import HashgenError
+from hashgen.base.progress import QUIET
 
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", envvar=QUIET, help="Print nothing but warnings and errors.", show_default=False)
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where torch runs: auto, cpu or cuda.")]
 
 

@@ -14,15 +14,12 @@ import typer
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import write_json
 from hashgen.base.progress import QUIET, is_quiet
-from hashgen.commands import home_option, state_option, user_errors
+from hashgen.commands import QuietOption, home_option, state_option, user_errors
 
 ParamsOption = Annotated[Path, typer.Option("--params", help="The parameter file.")]
 PARAMS = Path("params.yaml")
 # Beside DVC's own notes: how long each stage took when it last ran. No output, or it would never be the same twice.
 SECONDS = Path(".dvc/tmp/stage-seconds.json")
-_QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", envvar=QUIET, help="Say nothing but warnings and errors.", show_default=False)
-]
 
 
 def input_path(value: str) -> Path:
@@ -63,10 +60,10 @@ def _command(main: Callable[..., None]) -> Callable[..., None]:
             _record_seconds(stage, time.monotonic() - start)
 
     signature = inspect.signature(main)
-    option = inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_QuietOption)
+    option = inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=QuietOption)
     # What Typer reads to make the command line.
     command.__signature__ = signature.replace(parameters=[*signature.parameters.values(), option])  # type: ignore[attr-defined]
-    command.__annotations__ = {**main.__annotations__, "quiet": _QuietOption}
+    command.__annotations__ = {**main.__annotations__, "quiet": QuietOption}
     return command
 
 

@@ -76,15 +76,15 @@ def _with_facts(
         "scrape.sample.seed": shown["scrape.sample.seed"] if found.is_sample else None,
         "split.seed": shown["split.seed"],
         "vocab.seed": shown["vocab.seed"],
-        "featurize.seed": found.model["features"].get("seed"),
+        "featurize.seed": found.about.recipe.seed,
         "baselines.seed": shown["baselines.seed"],
-        "train.seed": found.model["train"]["seed"],
+        "train.seed": found.about.section.seed,
         "evaluate.seed": shown["evaluate.seed"],
     }
     hashes = {
         "manifests (posts, with the hash of each picture)": sha256_of_folder(manifest),
-        "weights of the backbone (the tensors, not a file)": found.model["features"].get("weights_sha256"),
-        "model.safetensors": sha256_of_file(require(model / "model.safetensors", "train")),
+        "weights of the backbone (the tensors, not a file)": found.about.recipe.weights_sha256,
+        **{path.name: sha256_of_file(path) for path in sorted(model.glob("*.safetensors"))},
     }
     return dataclasses.replace(
         found,

@@ -37,6 +37,7 @@ def render_comparison(runs: Sequence[Run]) -> str:
     """The page as HTML, alike in style to the report. Raises HashgenError when a run's metrics lack a score."""
     rows = {split: [_row(run, split) for run in runs] for split in SPLITS}
     differing = differing_params(runs)
+    learnt = {run.name: run.history for run in runs if not run.history.empty}
     return render(
         "comparison.html",
         runs=runs,
@@ -44,9 +45,7 @@ def render_comparison(runs: Sequence[Run]) -> str:
         columns=COLUMNS,
         rows=rows,
         figures={split: [score_figure(rows[split], key, split) for key in _DRAWN] for split in SPLITS},
-        curves=[
-            curves_of_runs({run.name: run.history for run in runs}, column, title) for column, title in _CURVES.items()
-        ],
+        curves=[curves_of_runs(learnt, column, title) for column, title in _CURVES.items()] if learnt else [],
         params=differing,
         other_posts=len({run.posts for run in runs}) > 1,
         deciding=[name for name in differing if name.startswith(_POSTS)],

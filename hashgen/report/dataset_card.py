@@ -32,7 +32,7 @@ def render_dataset_card(found: Findings) -> str:
         notes=source_notes(found.metrics["scrape"]),
         frequent=sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:10],
         distinct=len(counts),
-        cuts=cuts(posts, found.model["train"]),
+        cuts=cuts(posts, found.about.section),
         **found.metrics,
     )
 

@@ -27,7 +27,12 @@ _MARKS = {"model": ("o", _BLUE), "blind": ("o", _BLUE), "baseline": ("s", _ORANG
 
 
 def curves(history: pd.DataFrame) -> list[str]:
-    """Two figures by epoch, training and validation: losses (the paper's Fig. 3) and BLEU-4 (Fig. 4)."""
+    """Two figures by epoch, training and validation: losses (the paper's Fig. 3) and BLEU-4 (Fig. 4).
+
+    None for a model without epochs.
+    """
+    if history.empty:
+        return []
     panels = {"loss": "Loss, nats a token (as Fig. 3)", "bleu4": "BLEU-4, free-running (as Fig. 4)"}
     return [_curve(history, kind, title) for kind, title in panels.items()]
 

@@ -83,20 +83,20 @@ def _scores(found: Findings) -> dict[str, Any]:
     return {
         "test": evaluate["test"],
         "headlines": headlines(evaluate, baselines),
-        "unhelped": unhelped(evaluate["test"], found.model["train"]["inputs"]),
+        "unhelped": unhelped(evaluate["test"], found.about.section.inputs),
         "rows": rows,
         "score_figures": [score_figure(rows, key, "test") for key in ("f1", "bleu4")],
         "facets": facet_rows(evaluate, baselines),
         "curves": curves(found.history),
         "overfits": overfits(found.history),
-        "restarts": restarts(found.model["train"], len(found.history)),
+        "restarts": restarts(found.about.section, len(found.history)),
         "table_1": table_1(found.history),
     }
 
 
 def _data(found: Findings) -> dict[str, Any]:
     metrics, posts = found.metrics, found.posts
-    counts, cut = hashtag_counts(posts), cuts(posts, found.model["train"])
+    counts, cut = hashtag_counts(posts), cuts(posts, found.about.section)
     reasons = list(metrics["filter"]["dropped"])
     points = tail(counts)
     return {

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from hashgen.base.errors import HashgenError
+from hashgen.params.train import Train
 from hashgen.text.words import tokenise
 
 REASONS = {
@@ -153,11 +154,11 @@ class Cut:
         return max(self.values)
 
 
-def cuts(posts: pd.DataFrame, train: Mapping[str, Any]) -> dict[str, Cut]:
+def cuts(posts: pd.DataFrame, train: Train) -> dict[str, Cut]:
     """What `train.hashtag_length` and `train.caption_length` cut of the posts: `hashtags` and `words` a post."""
     return {
-        "hashtags": Cut([len(hashtags) for hashtags in posts["hashtags"]], train["hashtag_length"]),
-        "words": Cut([len(tokenise(caption)) for caption in posts["caption"]], train["caption_length"]),
+        "hashtags": Cut([len(hashtags) for hashtags in posts["hashtags"]], train.hashtag_length),
+        "words": Cut([len(tokenise(caption)) for caption in posts["caption"]], train.caption_length),
     }
 
 

@@ -36,7 +36,7 @@ def write_comparison(runs: Sequence[str], evaluate: Path, history: Path, lock: P
 def _read(name: str, evaluate: Path, history: Path, lock: Path) -> Run:
     commit = None if name in HERE else _resolve(name)
     scores = _parse(name, evaluate, _text(name, commit, evaluate))
-    learnt = parse_history(_text(name, commit, history), f"{name}: its {history}")
+    learnt = parse_history(_text(name, commit, history), f"{name}: its {history}", scores.get("best_epoch"))
     ran = _parse(name, lock, _text(name, commit, lock))
     return Run(_label(name, commit), scores, *_settings(f"{name}: its {lock}", ran), learnt)
 

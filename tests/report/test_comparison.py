@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from hashgen.base.errors import HashgenError
 from hashgen.report.comparison import Run, differing_params, render_comparison
-from stages import compare
+from hashgen.report.runs import write_comparison
 from tests.doubles.findings import metrics
 from tests.report.test_report import Outline, text_of
 
@@ -124,7 +124,7 @@ def write_run(root: Path, f1: float, hidden: int) -> None:
 
 def run_compare(*runs: str) -> str:
     out = Path("comparison.html")
-    compare.main(list(runs), Path("metrics/evaluate.json"), Path("plots/history.csv"), out, Path("dvc.lock"))
+    write_comparison(runs, Path("metrics/evaluate.json"), Path("plots/history.csv"), Path("dvc.lock"), out)
     return out.read_text()
 
 

@@ -1,5 +1,6 @@
 """The report: what its page shows, what it escapes, what it can do without, and who can read it."""
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -11,9 +12,11 @@ from PIL import Image
 from hashgen.base.errors import HashgenError
 from hashgen.report.examples import thumbnail
 from hashgen.report.findings import read_history
+from hashgen.report.model_card import render_model_card
 from hashgen.report.page import render_page, versions
 from hashgen.report.score_tables import restarts
 from tests.doubles.findings import findings, metrics, posts, real_findings
+from tests.doubles.settings import train_section
 
 SECTIONS = ("numbers", "headline", "grid", "curves", "scores", "data", "cards", "hashtags", "reproduce")
 COLUMNS = ",".join(findings().history.columns)
@@ -89,8 +92,10 @@ def test_scores_that_an_input_does_not_help_are_named() -> None:
     known["evaluate"]["test"]["no_caption"]["p_at_1"] = known["evaluate"]["test"]["both"]["p_at_1"]
     page = text_of(render_page(findings(metrics=known)))
     assert "No better than blind to the caption: P@1." in page and "blind to the picture: P@1" not in page
-    alone = findings(metrics=known)
-    alone.model["train"]["inputs"] = "image"  # type: ignore[index]
+    about = findings().about
+    alone = findings(
+        metrics=known, about=dataclasses.replace(about, section=about.section.model_copy(update={"inputs": "image"}))
+    )
     assert "No better than blind" not in text_of(render_page(alone))
 
 
@@ -104,8 +109,8 @@ def test_overfitting_and_restarts_are_told() -> None:
     history["val_loss"] = [3.0, 2.5, 2.4, 2.3, 2.3, 2.4, 2.5, 2.6]
     page = text_of(render_page(findings(history=history)))
     assert "the model learns its posts by heart" in page and "warm restart" not in page
-    assert restarts({"restart_epochs": 2, "restart_factor": 2}, 15) == [2, 6, 14]
-    assert restarts({"restart_epochs": 10, "restart_factor": 1}, 10) == []
+    assert restarts(train_section(restart_epochs=2, restart_factor=2), 15) == [2, 6, 14]
+    assert restarts(train_section(restart_epochs=10, restart_factor=1), 10) == []
 
 
 def test_captions_are_escaped_and_nothing_is_fetched() -> None:
@@ -241,7 +246,20 @@ def test_a_broken_history_names_the_stage(tmp_path: Any, text: str) -> None:
     path = tmp_path / "history.csv"
     path.write_text(text)
     with pytest.raises(HashgenError, match="run the stage train again"):
-        read_history(path)
+        read_history(path, 1)
+
+
+def test_a_model_without_epochs_has_a_page_without_curves() -> None:
+    known = metrics()
+    for split in ("val", "test"):
+        known["evaluate"][split]["paper_protocol"] = {"constant": 0.11, "nothing": 0.6}
+    known["evaluate"] |= {"best_epoch": None, "decoding": None}
+    run = findings(metrics=known, history=findings().history.head(0))
+    page = render_page(run)
+    assert "no epochs" in text_of(page) and "this model would have" not in text_of(page)
+    assert page.count("<svg") == render_page(findings()).count("<svg") - 2
+    card = render_model_card(run)
+    assert "epoch" not in card.split("## ")[0] and "| decoding" not in card
 
 
 def test_hashtags_that_are_never_true_or_never_written() -> None:

@@ -17,12 +17,13 @@ import pandas as pd
 import pytest
 
 import hashgen.sources.instagram.deletion as module
+from hashgen import cli
 from hashgen.base.errors import HashgenError
 from hashgen.base.locks import locked
 from hashgen.corpus.posts import Post
 from hashgen.sources.instagram.deletion import delete_posts
 from hashgen.sources.instagram.state import DATABASE, InstagramState, Picture
-from stages import delete, scrape
+from stages import scrape
 from tests.doubles.instagram_bench import Bench, number, running
 from tests.doubles.instagram_double import Instagram, code_of
 from tests.doubles.tls_double import TlsDouble
@@ -262,7 +263,7 @@ def test_a_carousel_from_the_command_to_the_shards(
     before = pd.read_parquet(tmp_path / "data/raw")
     requests = len(double.requests)
     capsys.readouterr()
-    delete.main([f"{code_of(3)}/1"], tmp_path / "home")
+    cli.delete([f"{code_of(3)}/1"], tmp_path / "home")
     assert capsys.readouterr().out == "delete: 1 post deleted; now dvc repro -f -s scrape, then dvc repro\n"
     scrape.main(**options(tmp_path, **settings, i_have_permission=False))
     after = pd.read_parquet(tmp_path / "data/raw")
@@ -275,7 +276,7 @@ def test_a_carousel_from_the_command_to_the_shards(
 
 
 def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "stages.delete", *words]
+    return [sys.executable, "-m", "hashgen", "delete", *words]
 
 
 def test_the_command_by_hand(tmp_path: Path, folder: Path) -> None:

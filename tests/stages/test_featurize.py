@@ -83,10 +83,9 @@ def test_the_stage_writes_a_store_and_says_what_it_did(tmp_path: Path, capsys: p
     store = FeatureStore.open(world["out"])
     assert store.plain.shape == (20, 512) and store.views.shape == (20, 1, 512)
     assert np.isfinite(store.plain).all() and np.isfinite(store.views).all()
-    assert {"backbone", "weights", "weights_sha256", "dim", "views", "image_size", "precision", "seed"} <= set(
-        store.meta
-    )
-    assert store.meta["weights"] == "random"
+    recipe = store.recipe
+    assert (recipe.weights, recipe.dim, recipe.views, recipe.file_sha256) == ("random", 512, 1, None)
+    assert len(recipe.weights_sha256) == 64
     main(**world, device="cpu", workers=0)
     assert capsys.readouterr().out == "featurize: 20 pictures, 0 encoded, 40 from memo, 512-d\n"
 
@@ -106,9 +105,9 @@ def test_a_file_of_weights_is_recorded_without_its_place(tmp_path: Path) -> None
     torch.save(models.resnet18(weights=None).state_dict(), weights)
     world = make_world(tmp_path, 3, source="folder", weights=str(weights), views=0)
     main(**world, device="cpu", workers=0)
-    meta = FeatureStore.open(world["out"]).meta
-    assert meta["weights"] == str(weights)  # as params name it
-    assert meta["file_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    recipe = FeatureStore.open(world["out"]).recipe
+    assert recipe.weights == str(weights)  # as params name it
+    assert recipe.file_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
