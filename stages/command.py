@@ -1,4 +1,4 @@
-"""What all stages share on the command line: options, the exit on a user's error, paths that params name."""
+"""What all stages share on the command line: options, errors that users can fix, paths named in params."""
 
 import functools
 import inspect
@@ -20,10 +20,10 @@ from hashgen.base.progress import QUIET, is_quiet
 ParamsOption = Annotated[Path, typer.Option("--params", help="The parameter file.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where torch runs: auto, cpu or cuda.")]
 PARAMS = Path("params.yaml")
-# Beside DVC's own notes: how long each stage took when it last ran. No output, or it would never be the same twice.
+# Beside DVC's own records: how long each stage took when it last ran. Not an output, because it differs in every run.
 SECONDS = Path(".dvc/tmp/stage-seconds.json")
 _QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", envvar=QUIET, help="Say nothing but warnings and errors.", show_default=False)
+    bool, typer.Option("--quiet", "-q", envvar=QUIET, help="Print only warnings and errors.", show_default=False)
 ]
 HomeOption = Annotated[
     Path,
@@ -32,8 +32,8 @@ HomeOption = Annotated[
         envvar="HASHGEN_HOME",
         callback=lambda value: input_path(str(value)),
         default_factory=lambda: platformdirs.user_cache_path("hashgen"),
-        show_default="the user's cache folder",
-        help="Folder of what outlives a run: feature memo, checkpoints, state.",
+        show_default="hashgen in your cache folder",
+        help="Folder for what is kept between runs: encoded pictures, checkpoints, collected posts.",
     ),
 ]
 StateOption = Annotated[
@@ -41,16 +41,16 @@ StateOption = Annotated[
     typer.Option(
         "--state",
         callback=lambda value: None if value is None else input_path(str(value)),
-        show_default="scrape in the folder --home",
-        help="Folder of what was collected from Instagram.",
+        show_default="the folder scrape in --home",
+        help="Folder of the posts collected from Instagram.",
     ),
 ]
 
 
 def run(main: Callable[..., None]) -> None:
     """Run a stage's `main` as a command: a HashgenError ends it with its message and exit code."""
-    # Before torch is imported. Its threads spin while they wait; as long as they do by default, two trainings on one
-    # machine take ten times as long as one. This is short enough for that and costs a single one nothing measurable.
+    # Before torch is imported. Its threads spin while they wait; with the default spin count, two training runs on one
+    # machine take ten times as long as one. This count is low enough for two and costs a single run nothing measurable.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         typer.run(_command(main))
@@ -70,7 +70,7 @@ def _command(main: Callable[..., None]) -> Callable[..., None]:
             os.environ[QUIET] = "1"
         start = time.monotonic()
         main(*arguments, **options)
-        if stage := os.environ.get("DVC_STAGE"):  # DVC names the stage it runs; what runs by hand is no part of a run
+        if stage := os.environ.get("DVC_STAGE"):  # set by DVC; a stage run by hand is not part of a run
             _record_seconds(stage, time.monotonic() - start)
 
     signature = inspect.signature(main)
@@ -82,7 +82,7 @@ def _command(main: Callable[..., None]) -> Callable[..., None]:
 
 
 def _record_seconds(stage: str, seconds: float) -> None:
-    """Note the wall time of a stage in `SECONDS` where DVC has its folder; a note that fails is no one's trouble."""
+    """Record the wall time of a stage in `SECONDS` if DVC has its folder; a failure to do so is ignored."""
     if SECONDS.parent.is_dir():
         try:
             write_json(SECONDS, read_seconds(SECONDS) | {stage: round(seconds, 1)})
@@ -102,16 +102,16 @@ def read_seconds(path: Path) -> dict[str, float]:
 
 
 def done(stage: str, message: str) -> None:
-    """Print the one line in which a stage says what it did, unless the user wants it quiet."""
+    """Print the one line in which a stage says what it did, unless --quiet is set."""
     if not is_quiet():
         print(f"{stage}: {message}", flush=True)
 
 
 def input_path(value: str) -> Path:
-    """The path that a parameter names; relative ones start at the root of the user's repository.
+    """The path given by a parameter; relative ones start at the root of the user's repository.
 
-    `dvc exp run --temp` and `--queue` run in a copy below `.dvc/tmp/exps/` of the repository, where a path
-    such as ../photos would point elsewhere: there the repository itself is the root.
+    `dvc exp run --temp` and `--queue` run in a copy of the repository below its `.dvc/tmp/exps/`, where a path
+    such as ../photos would point elsewhere: there, too, the original repository is the root.
     """
     path = Path(value).expanduser()
     here = Path.cwd()
