@@ -1,4 +1,4 @@
 """hashgen: hashtags for a photo and its caption.
 
-The library behind the stages: it knows nothing of command lines, of what runs the stages, or of the repository's files.
+The library behind the stages: it knows no command line, no DVC and no file of the repository by name.
 """

@@ -32,8 +32,8 @@ HomeOption = Annotated[
         envvar="HASHGEN_HOME",
         callback=lambda value: input_path(str(value)),
         default_factory=lambda: platformdirs.user_cache_path("hashgen"),
-        show_default="hashgen in your cache folder",
-        help="Folder for what is kept between runs: encoded pictures, checkpoints, collected posts.",
+        show_default="the user's cache folder",
+        help="Folder of what outlives a run: feature memo, checkpoints, state.",
     ),
 ]
 StateOption = Annotated[
@@ -41,16 +41,16 @@ StateOption = Annotated[
     typer.Option(
         "--state",
         callback=lambda value: None if value is None else input_path(str(value)),
-        show_default="the folder scrape in --home",
-        help="Folder of the posts collected from Instagram.",
+        show_default="scrape in the folder --home",
+        help="Folder of what was collected from Instagram.",
     ),
 ]
 
 
 def run(main: Callable[..., None]) -> None:
     """Run a stage's `main` as a command: a HashgenError ends it with its message and exit code."""
-    # Before torch is imported. Its threads spin while they wait; with the default spin count, two training runs on one
-    # machine take ten times as long as one. This count is low enough for two and costs a single run nothing measurable.
+    # Before torch is imported. Its threads spin while they wait; as long as they do by default, two trainings on one
+    # machine take ten times as long as one. This is short enough for that and costs a single one nothing measurable.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         typer.run(_command(main))
@@ -108,10 +108,10 @@ def done(stage: str, message: str) -> None:
 
 
 def input_path(value: str) -> Path:
-    """The path given by a parameter; relative ones start at the root of the user's repository.
+    """The path that a parameter names; relative ones start at the root of the user's repository.
 
-    `dvc exp run --temp` and `--queue` run in a copy of the repository below its `.dvc/tmp/exps/`, where a path
-    such as ../photos would point elsewhere: there, too, the original repository is the root.
+    `dvc exp run --temp` and `--queue` run in a copy below `.dvc/tmp/exps/` of the repository, where a path
+    such as ../photos would point elsewhere: there the repository itself is the root.
     """
     path = Path(value).expanduser()
     here = Path.cwd()

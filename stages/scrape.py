@@ -71,7 +71,7 @@ class _NoPosts(HashgenError):
 
 
 def _open_source(section: Scrape, home: Path, state: Path, refresh: bool) -> Source:
-    """The source named in params. Its module is imported here, so that packages of other sources are not needed."""
+    """The source that params name. Its module is imported here, so that no other's packages are needed."""
     if section.source == "sample":
         return SampleSource(section.sample)
     salt = read_salt(home) if section.keep_author == "hash" else None

@@ -1,4 +1,4 @@
-"""Where posts come from: every source gives the same `Post`, with None for whatever it does not know."""
+"""Where posts come from: every source gives the same `Post`, with what it knows and None for the rest."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -19,14 +19,14 @@ class Source(Protocol):
     """How many posts are to come, where that is known."""
 
     fault: HashgenError | None
-    """What ended the source early, although its posts are good: they are written, then the stage fails with this."""
+    """What ended the source early though the posts it gave are good: they are written, then the stage fails so."""
 
     def posts(self) -> Iterator[Post]:
         """Yield the posts in order of arrival."""
         ...
 
     def metrics(self) -> Mapping[str, Any]:
-        """What the source found besides good posts, for `metrics/scrape.json`."""
+        """What the source met besides good posts, for `metrics/scrape.json`."""
         ...
 
     def warnings(self) -> Sequence[str]:

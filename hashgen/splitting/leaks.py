@@ -17,7 +17,7 @@ from hashgen.pictures.perceptual_hash import HASH_BITS, HASH_INSETS
 Manifests = Mapping[SplitName, pd.DataFrame]
 
 _WORD = re.compile(r"\w+")
-# How many pictures of one split are compared with all of another, and how many at once: bounds time and memory.
+# Pictures of a split that are compared with all of another, and how many of those at once: bounds on time and memory.
 PICTURES_COMPARED = 3_000
 _AT_ONCE = 500
 

@@ -1,7 +1,7 @@
 """Source `instagram`: posts of hashtags, collected with instaloader into a state that is kept between runs.
 
-Each run collects what is missing, then yields everything there is, in order of arrival: same state, same posts.
-For the ways a run can end, with exit codes, see `hashgen.sources.instagram.stops`.
+Each run collects what is missing, then gives everything there is, in order of arrival: same state, same posts.
+How a run can end, and with which exit code, stands in `hashgen.sources.instagram.stops`.
 """
 
 import contextlib
@@ -90,7 +90,7 @@ class InstagramSource:
         self._sleep = sleep
         self._metrics: dict[str, Any] = {}
         self._warnings: list[str] = []
-        self._hashtag: str | None = None  # the current one
+        self._hashtag: str | None = None  # the one in hand
         self.total: int | None = None
         self.fault: HashgenError | None = None
 

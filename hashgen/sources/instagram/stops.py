@@ -56,7 +56,7 @@ class Stop(Exception):
 
 
 class Refusal(Stop):
-    """The site refuses to serve us: no run may send a request for a while. retry_after: seconds it asked for, if any."""
+    """The site refuses to serve us: no run may send requests for a while. retry_after: seconds it asked for, if any."""
 
     def __init__(self, what: str, exit_code: int, remedy: str = "", retry_after: float | None = None) -> None:
         super().__init__(what, exit_code, remedy)
