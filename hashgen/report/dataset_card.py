@@ -11,7 +11,7 @@ from hashgen.report.provenance import licence_head, licences, period, size_categ
 
 
 def render_dataset_card(found: Findings) -> str:
-    """The card as Markdown; nothing is left to fill in. Raises HashgenError when the metrics lack a figure."""
+    """The card as Markdown; nothing is left to fill in. Raises HashgenError when the metrics lack a value."""
     posts = found.posts
     counts = hashtag_counts(posts)
     stated = licences(posts)

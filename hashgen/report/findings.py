@@ -1,4 +1,4 @@
-"""All that the report tells of one run, as the stages before it left it."""
+"""Everything the report shows about a run, as the stages before it left it."""
 
 import dataclasses
 import io
@@ -106,8 +106,8 @@ def parse_history(text: str, where: str, epoch: int | None) -> pd.DataFrame:
     try:
         history = pd.read_csv(io.StringIO(text))[list(_HISTORY)]
         if history.empty != (epoch is None) or not np.isfinite(history.astype(float)).all(axis=None):
-            raise ValueError("an epoch is missing, or a figure of it")
+            raise ValueError("an epoch or a value is missing")
         return history
     except (ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
-        raise HashgenError(f"{where}: not readable ({reason}); run the stage train again") from error
+        raise HashgenError(f"{where}: cannot be read ({reason}); run the stage train again") from error

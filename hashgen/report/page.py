@@ -31,7 +31,7 @@ from hashgen.report.score_tables import (
     unhelped,
 )
 
-# What the figures depend on.
+# Packages that affect the results.
 PACKAGES = (
     "torch",
     "torchvision",
@@ -49,7 +49,7 @@ STAGES = ("scrape", "filter", "split", "vocab", "featurize", "baselines", "train
 def render_page(found: Findings) -> str:
     """The page as HTML: no network, no script, the same bytes from the same inputs.
 
-    Raises HashgenError when metrics lack a figure that the page shows.
+    Raises HashgenError when the metrics lack a value that the page shows.
     """
     try:
         context = _scores(found) | _data(found) | _posts(found)
@@ -67,7 +67,7 @@ def render_page(found: Findings) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that the figures depend on, those that are installed."""
+    """Versions of Python and of the installed packages that affect the results."""
     result = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

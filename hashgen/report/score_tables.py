@@ -10,15 +10,15 @@ from hashgen.params.train import Train
 
 COLUMNS = {"f1": "F1", "bleu4": "BLEU-4", "p_at_1": "P@1", "r_at_5": "R@5", "f1_at_5": "F1@5"}
 HEADLINE = {
-    "f1": "all hashtags written against all true ones, misses and extras counted",
+    "f1": "all hashtags written against all true ones, counts both missed and extra hashtags",
     "p_at_1": "how often the hashtag that the model is surest of is true",
     "f1_at_5": "F1 of the five hashtags that the model is surest of",
-    "bleu4": "runs of up to four in the right order; small on real posts",
+    "bleu4": "sequences of up to four hashtags in the right order; low on real posts",
 }
 NAMES = {
     "both": "model",
-    "no_image": "model, blind to the picture",
-    "no_caption": "model, blind to the caption",
+    "no_image": "model without the picture",
+    "no_caption": "model without the caption",
     "popularity": "most frequent hashtags",
     "knn_image": "nearest pictures",
     "knn_caption": "nearest captions",
@@ -26,16 +26,16 @@ NAMES = {
     "seeds": "hashtags the post was found under (oracle)",
 }
 FACETS = {
-    "not_seed": "not those the post was found under",
-    "not_in_caption": "not words of the caption",
+    "not_seed": "without those the post was found under",
+    "not_in_caption": "without those in the caption",
     "rare": "rare: in fewer than 10 training posts",
 }
 _CEILINGS = {
     "both": "ceiling",
-    "image": "ceiling of the picture alone",
-    "caption": "ceiling of the caption alone",
+    "image": "ceiling with the picture only",
+    "caption": "ceiling with the caption only",
 }
-# An oracle: a person who posts has no such listing.
+# An oracle: someone who writes a post has no such list.
 _ORACLE = "seeds"
 
 Kind = Literal["model", "blind", "baseline", "ceiling"]

@@ -272,4 +272,4 @@ def test_every_quoted_error_is_in_the_code() -> None:
     quoted = errors()
     assert len(quoted) > 40
     assert [error for error in quoted if not is_known(error, texts)] == []
-    assert not is_known("unknown parameter; remove it or mend its …!", texts)
+    assert not is_known("unknown parameter; remove it or correct its …!", texts)

@@ -111,7 +111,7 @@ def test_quiet_prints_nothing(
 
 def test_missing_metrics_and_figures_say_what_to_do(tmp_path: Path) -> None:
     missing = tmp_path / "none.json"
-    with pytest.raises(HashgenError, match="the stage evaluate makes it"):
+    with pytest.raises(HashgenError, match="the stage evaluate creates it"):
         print_summary(missing, missing, missing)
     evaluate, baselines = metrics()
     del evaluate["test"]["no_image"]

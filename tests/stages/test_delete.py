@@ -128,7 +128,7 @@ def test_copies_that_were_left_before_are_gone_too(folder: Path) -> None:
 
 def test_an_unknown_id_deletes_nothing(folder: Path, tmp_path: Path) -> None:
     before = exported(folder)
-    with pytest.raises(HashgenError, match=r"no post nosuch, none; nothing is deleted"):
+    with pytest.raises(HashgenError, match=r"no post nosuch, none; nothing was deleted"):
         delete_posts(folder, [code_of(1), "nosuch", "none/2"])
     assert exported(folder) == before and left(folder, "pending")
     with pytest.raises(HashgenError, match=r"instagram\.sqlite: no such file, .*--state"):
@@ -282,7 +282,7 @@ def command(*words: str) -> list[str]:
 def test_the_command_by_hand(tmp_path: Path, folder: Path) -> None:
     done = subprocess.run(command("nosuch", "--state", str(folder)), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr == (
-        f"error: {folder / DATABASE}: no post nosuch; nothing is deleted, mend the ids and run again\n"
+        f"error: {folder / DATABASE}: no post nosuch; nothing was deleted, correct the ids and run again\n"
     )
     words = ("--state", str(folder), "--quiet", "--", code_of(1), code_of(2))
     with locked(folder / DATABASE, "test"):
@@ -291,5 +291,5 @@ def test_the_command_by_hand(tmp_path: Path, folder: Path) -> None:
         said = waiting.stderr.readline()
         found = left(folder, code_of(1))
     output, errors = waiting.communicate(timeout=60)
-    assert "waiting for it" in said and found == marks(code_of(1))
+    assert "waiting for it to finish" in said and found == marks(code_of(1))
     assert (waiting.returncode, output, errors) == (0, "", "") and not left(folder, code_of(1))

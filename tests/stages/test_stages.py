@@ -197,7 +197,7 @@ def test_a_report_that_fails_leaves_the_old_files(copy: Copy) -> None:
     scores = again.read("evaluate")
     del scores["test"]["paper_protocol"]
     (again.metrics / "evaluate.json").write_text(json.dumps(scores))
-    with pytest.raises(HashgenError, match="lack a figure"):
+    with pytest.raises(HashgenError, match="lack a value"):
         again.report()
     assert all(file.read_text() == "old" for file in files)
 
