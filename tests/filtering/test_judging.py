@@ -281,6 +281,7 @@ def many(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_shards(posts, folder, posts_per_shard=6)
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many(tmp_path, monkeypatch)
     groups = row_groups(tmp_path)
@@ -296,6 +297,7 @@ def test_rows_packed_early_are_the_same(tmp_path: Path, monkeypatch: pytest.Monk
     assert filter_posts(judge_all(row_groups(tmp_path), section(), 1), section()) == whole
 
 
+@pytest.mark.slow
 def test_an_error_in_a_worker_comes_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many(tmp_path, monkeypatch)
     groups = row_groups(tmp_path)
