@@ -22,9 +22,9 @@ settings.register_profile(
 )
 settings.load_profile("same")
 
-# The longest modules, to be run first: one alone at the end would leave the other processes idle. The last two copy one
-# run, which the second makes while the first is busy without it.
-FIRST = ("test_pipeline_sources.py", "test_pipeline.py", "test_cookbook.py")
+# The longest modules, to be run first: one alone at the end would leave the other processes idle. The first and the last
+# copy one run, which the first makes while another process is busy with the second.
+FIRST = ("test_cookbook.py", "test_pipeline_sources.py", "test_pipeline.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
