@@ -63,7 +63,7 @@ def test_the_model_card_of_real_posts() -> None:
         ("folder", "its row in the metadata file, and its picture"),
         ("table", "delete its row, and its picture file"),
         ("instaloader", "xzgrep"),
-        ("instagram", "`python -m stages.delete -- ID`"),
+        ("instagram", "`hashgen delete -- ID`"),
     ],
 )
 def test_how_a_post_is_deleted_depends_on_its_source(source: str, told: str) -> None:

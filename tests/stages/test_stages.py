@@ -260,7 +260,7 @@ def test_suggest_refuses_another_backbone_than_the_model_learnt_with(project: Pr
     document = json.loads(path.read_text())
     document["features"]["seed"] += 1
     path.write_text(json.dumps(document))
-    with pytest.raises(HashgenError, match="learnt with other weights"):
+    with pytest.raises(HashgenError, match="trained with other weights"):
         Suggester.load(again.root / "model", device="cpu")
 
 
