@@ -1,6 +1,6 @@
 import io
 import urllib.error
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -144,7 +144,7 @@ def test_features_that_overflow_or_vanish_are_errors(tmp_path: Path) -> None:
 def state() -> dict[str, torch.Tensor]:
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        return models.resnet18(weights=None).state_dict()
+        return dict(models.resnet18(weights=None).state_dict())
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -214,7 +214,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
 
 def test_a_pickle_that_runs_code_is_not_run(tmp_path: Path) -> None:
     class Evil:
-        def __reduce__(self) -> tuple[object, tuple[str]]:
+        def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
             return (Path.touch, (tmp_path / "ran",))
 
     torch.save({"conv1.weight": Evil()}, tmp_path / "evil.pth")

@@ -57,9 +57,8 @@ def make_world(folder: Path, numbers: list[int]) -> tuple[Pictures, Path]:
 
 
 def part(pictures: Pictures, keep: list[int]) -> Pictures:
-    lists = (pictures.ids, pictures.shards, pictures.rows, pictures.sha256)
-    ids, shards, rows, sha256 = ([values[i] for i in keep] for values in lists)
-    return Pictures(ids, shards, rows, sha256, pictures.sources)
+    ids, shards, sha256 = ([texts[i] for i in keep] for texts in (pictures.ids, pictures.shards, pictures.sha256))
+    return Pictures(ids, shards, [pictures.rows[i] for i in keep], sha256, pictures.sources)
 
 
 Run = Callable[..., Counts]

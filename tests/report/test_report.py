@@ -166,7 +166,7 @@ def test_real_posts_of_which_little_is_known() -> None:
 
 def test_real_posts_without_any_baseline_or_interval() -> None:
     known = real_findings().metrics
-    known["baselines"]["test"].clear()  # type: ignore[index]
+    known["baselines"]["test"].clear()
     for scores in known["evaluate"]["test"].values():
         for key in [key for key in scores or {} if key.endswith("_ci95")]:
             del scores[key]
@@ -230,8 +230,9 @@ def test_what_caps_cut_is_told() -> None:
 
 
 def test_many_hashtags_and_long_captions_stay_small() -> None:
-    known = posts(3000, "m").assign(hashtags=[[f"h{k}", f"g{k}", f"h{k // 7}x"] for k in range(3000)])
-    page = render_page(findings(manifests=findings().manifests | {"train": known}))
+    hashtags: list[Any] = [[f"h{k}", f"g{k}", f"h{k // 7}x"] for k in range(3000)]
+    known = posts(3000, "m").assign(hashtags=hashtags)
+    page = render_page(findings(manifests={**findings().manifests, "train": known}))
     assert len(page) < 400_000
 
 

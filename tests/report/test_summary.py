@@ -28,7 +28,7 @@ def run(tmp_path: Path, evaluate: Any, baselines: Any) -> None:
     paths = [tmp_path / "evaluate.json", tmp_path / "baselines.json"]
     for path, value in zip(paths, (evaluate, baselines), strict=True):
         path.write_text(json.dumps(value))
-    print_summary(*paths, Path("reports/report.html"))
+    print_summary(paths[0], paths[1], Path("reports/report.html"))
 
 
 def row(lines: list[str], name: str) -> str:
@@ -72,7 +72,7 @@ class Terminal(io.StringIO):
         self.named = encoding
 
     @property
-    def encoding(self) -> str:
+    def encoding(self) -> str:  # type: ignore[override]  # writeable in io, by its stub
         return self.named
 
     def isatty(self) -> bool:
