@@ -13,7 +13,7 @@ import typer
 
 from hashgen import __version__
 from hashgen.base.errors import HashgenError
-from hashgen.commands import DeviceOption, home_option, state_option, user_errors
+from hashgen.commands import DeviceOption, QuietOption, home_option, state_option, user_errors
 
 app = typer.Typer(
     name="hashgen",
@@ -50,7 +50,7 @@ def suggest(
     caption_option: Annotated[str, typer.Option("--caption", help="The same by name.", hidden=True)] = "",
     model: Annotated[Path, typer.Option(help="Folder of a trained model.")] = Path("models/hashgen"),
     weights: Annotated[
-        Path | None, typer.Option(help="File of the backbone's weights, if it is not where it was in training.")
+        Path | None, typer.Option(help="File of the backbone's weights, if it has moved since training.")
     ] = None,
     beam: Annotated[
         int | None, typer.Option(min=1, max=100, help="Beam width of the search; 1 is greedy.", show_default="greedy")
@@ -65,9 +65,11 @@ def suggest(
     Example: hashgen suggest photo.jpg "slow sunday morning"
     """
     if not picture.is_file():
-        raise HashgenError(f"{picture}: {'no file' if picture.exists() else 'no such file'}; name a picture")
+        raise HashgenError(
+            f"{picture}: {'not a file' if picture.exists() else 'no such file'}; give the path of a picture"
+        )
     if not (model / "model.json").is_file():
-        raise HashgenError(f"{model}: no trained model; name its folder with --model, or train one: make repro")
+        raise HashgenError(f"{model}: no trained model here; give its folder with --model, or train one: make repro")
     from hashgen.models import Decoding
     from hashgen.suggester import Suggester
 
@@ -75,7 +77,9 @@ def suggest(
     decoding = None if beam is None else Decoding(search, beam, length_penalty)
     suggester = Suggester.load(model, device=device, weights=weights)
     if suggester.trained.about.recipe.weights == "random":
-        print("warning: this model's backbone has random weights: it knows drawn pictures at best", file=sys.stderr)
+        print(
+            "warning: this model's backbone has random weights: it only works on the built-in sample", file=sys.stderr
+        )
     hashtags = suggester.suggest(picture, caption or caption_option, decoding=decoding)
     print(" ".join(f"#{hashtag}" for hashtag in hashtags))
 
@@ -92,6 +96,7 @@ def compare(
     history: Annotated[Path, typer.Option(help="Losses and scores by epoch, in each run.")] = Path("plots/history.csv"),
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("reports/comparison.html"),
     lock: Annotated[Path, typer.Option(help="DVC's record of what was run, in each run.")] = Path("dvc.lock"),
+    quiet: QuietOption = False,
 ) -> None:
     """Show the scores of runs side by side, with the parameters in which they differ.
 
@@ -101,7 +106,8 @@ def compare(
         from hashgen.report.runs import write_comparison
 
     write_comparison(runs, evaluate, history, lock, out)
-    print(f"compare: {out}: {len(runs)} runs; open it in a browser")
+    if not quiet:
+        print(f"compare: {out}: {len(runs)} runs; open it in a browser")
 
 
 @app.command()
@@ -110,26 +116,28 @@ def delete(
         list[str],
         typer.Argument(
             metavar="ID",
-            help="Ids of posts as in data/posts.parquet; ID/1 means the whole post. Ids that begin with - go after --.",
+            help="Ids as in data/posts.parquet; ID/1 means the whole post. Put ids that start with - after --.",
         ),
     ],
     home: Annotated[Path, home_option(lambda value: Path(value).expanduser())],
     state: Annotated[Path | None, state_option(lambda value: Path(value).expanduser())] = None,
+    quiet: QuietOption = False,
 ) -> None:
-    """Delete posts that were collected from Instagram, for good; no run asks for them again."""
+    """Delete posts that were collected from Instagram, permanently; they are never collected again."""
     with _pipeline("delete"):
         from hashgen.sources.instagram.deletion import delete_posts
 
     number = delete_posts(state or home / "scrape", ids)
     posts = "post" if number == 1 else "posts"
-    print(f"delete: {number:,} {posts} deleted; now dvc repro -f -s scrape, then dvc repro")
+    if not quiet:
+        print(f"delete: {number:,} {posts} deleted; now dvc repro -f -s scrape, then dvc repro")
 
 
 @app.command(hidden=True)
 def summary(
     evaluate: Annotated[Path, typer.Option(help="Metrics of the stage evaluate.")],
     baselines: Annotated[Path, typer.Option(help="Metrics of the stage baselines.")],
-    report: Annotated[Path, typer.Option(help="The page that the stage report wrote; only named.")],
+    report: Annotated[Path, typer.Option(help="Path of the report page, to print.")],
 ) -> None:
     """Print the scores of the last run, the path of the report and the next commands to try; nothing if quiet."""
     with _pipeline("summary"):

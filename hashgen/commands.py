@@ -11,7 +11,11 @@ import platformdirs
 import typer
 
 from hashgen.base.errors import HashgenError
+from hashgen.base.progress import QUIET
 
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", envvar=QUIET, help="Print only warnings and errors.", show_default=False)
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where torch runs: auto, cpu or cuda.")]
 
 
@@ -23,7 +27,7 @@ def home_option(resolve: Callable[[str], Path]) -> Any:
         callback=lambda value: resolve(str(value)),
         default_factory=lambda: platformdirs.user_cache_path("hashgen"),
         show_default="the user's cache folder",
-        help="Folder for what outlives a run: encoded pictures, checkpoints, collected posts.",
+        help="Folder for what is kept between runs: encoded pictures, checkpoints, collected posts.",
     )
 
 
@@ -32,7 +36,7 @@ def state_option(resolve: Callable[[str], Path]) -> Any:
     return typer.Option(
         "--state",
         callback=lambda value: None if value is None else resolve(str(value)),
-        show_default="scrape in the folder --home",
+        show_default="the folder scrape in --home",
         help="Folder of the posts collected from Instagram.",
     )
 

@@ -39,7 +39,7 @@ class Suggester:
         encoder = load_encoder(recipe, named if named in NAMED_WEIGHTS else Path(named).expanduser(), place)
         if encoder.digest != recipe.weights_sha256:
             raise HashgenError(
-                f"{folder}: the model learnt with other weights than {named} holds now; bring those back, "
+                f"{folder}: the model was trained with other weights than {named} has now; restore them, "
                 "or run the stages featurize and train again"
             )
         return cls(trained, encoder)
@@ -58,7 +58,7 @@ class Suggester:
             pixels = crops(data, recipe.image_size, [0], recipe.seed)
         except BadImage as error:
             raise HashgenError(
-                f"{name}: not a readable picture ({error}); name a JPEG, PNG, WebP, GIF or TIFF file"
+                f"{name}: not a readable picture ({error}); use a JPEG, PNG, WebP, GIF or TIFF file"
             ) from error
         plain = self.encoder(pixels)  # (1, dim)
         cleaned = clean_caption(caption)
@@ -73,6 +73,6 @@ def _read(picture: Path) -> bytes:
     try:
         return picture.read_bytes()
     except FileNotFoundError as error:
-        raise HashgenError(f"{picture}: no such file; name a picture") from error
+        raise HashgenError(f"{picture}: no such file; give the path of a picture") from error
     except OSError as error:
-        raise HashgenError(f"{picture}: cannot be read ({error.strerror}); name a picture") from error
+        raise HashgenError(f"{picture}: cannot be read ({error.strerror}); give the path of a picture") from error

@@ -38,7 +38,7 @@ def _summary(val: dict[str, Any], test: dict[str, Any]) -> str:
     best = best_baseline(val)
     scored = test[best]
     figures = f"P@1 {scored['p_at_1']:.3f}, F1@5 {scored['f1_at_5']:.3f}, BLEU-4 {scored['bleu4']:.3f}"
-    return f"best by F1@5 on validation is {best}: on test {figures}"
+    return f"best by validation F1@5: {best}; on test {figures}"
 
 
 if __name__ == "__main__":

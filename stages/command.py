@@ -1,4 +1,4 @@
-"""What all stages share on the command line: options, the exit on a user's error, paths that params name."""
+"""What all stages share on the command line: options, errors that users can fix, paths named in params."""
 
 import functools
 import inspect
@@ -14,15 +14,12 @@ import typer
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import write_json
 from hashgen.base.progress import QUIET, is_quiet
-from hashgen.commands import home_option, state_option, user_errors
+from hashgen.commands import QuietOption, home_option, state_option, user_errors
 
 ParamsOption = Annotated[Path, typer.Option("--params", help="The parameter file.")]
 PARAMS = Path("params.yaml")
-# Beside DVC's own notes: how long each stage took when it last ran. No output, or it would never be the same twice.
+# Beside DVC's own records: how long each stage took when it last ran. Not an output, because it differs in every run.
 SECONDS = Path(".dvc/tmp/stage-seconds.json")
-_QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", envvar=QUIET, help="Say nothing but warnings and errors.", show_default=False)
-]
 
 
 def input_path(value: str) -> Path:
@@ -59,19 +56,19 @@ def _command(main: Callable[..., None]) -> Callable[..., None]:
             os.environ[QUIET] = "1"
         start = time.monotonic()
         main(*arguments, **options)
-        if stage := os.environ.get("DVC_STAGE"):  # DVC names the stage it runs; what runs by hand is no part of a run
+        if stage := os.environ.get("DVC_STAGE"):  # set by DVC; a stage run by hand is not part of a run
             _record_seconds(stage, time.monotonic() - start)
 
     signature = inspect.signature(main)
-    option = inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_QuietOption)
+    option = inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=QuietOption)
     # What Typer reads to make the command line.
     command.__signature__ = signature.replace(parameters=[*signature.parameters.values(), option])  # type: ignore[attr-defined]
-    command.__annotations__ = {**main.__annotations__, "quiet": _QuietOption}
+    command.__annotations__ = {**main.__annotations__, "quiet": QuietOption}
     return command
 
 
 def _record_seconds(stage: str, seconds: float) -> None:
-    """Note the wall time of a stage in `SECONDS` where DVC has its folder; a note that fails is no one's trouble."""
+    """Record the wall time of a stage in `SECONDS` if DVC has its folder; a failure to do so is ignored."""
     if SECONDS.parent.is_dir():
         try:
             write_json(SECONDS, read_seconds(SECONDS) | {stage: round(seconds, 1)})
@@ -91,6 +88,6 @@ def read_seconds(path: Path) -> dict[str, float]:
 
 
 def done(stage: str, message: str) -> None:
-    """Print the one line in which a stage says what it did, unless the user wants it quiet."""
+    """Print the one line in which a stage says what it did, unless --quiet is set."""
     if not is_quiet():
         print(f"{stage}: {message}", flush=True)

@@ -29,7 +29,7 @@ def main(
     features: Annotated[Path, typer.Option(help="Folder of the picture features (stage featurize).")],
     model: Annotated[Path, typer.Option(help="Folder of the trained model (stage train).")],
     metrics: Annotated[Path, typer.Option(help="JSON file to write all metrics to.")],
-    scores: Annotated[Path, typer.Option(help="JSON file to write the few figures to that DVC compares.")],
+    scores: Annotated[Path, typer.Option(help="JSON file for the main scores, which DVC compares.")],
     predictions: Annotated[Path, typer.Option(help="Parquet file to write each post's hashtags to.")],
     grid: Annotated[Path, typer.Option(help="Parquet file for a few test pictures, each with each other's caption.")],
     device: DeviceOption = "auto",
@@ -84,7 +84,7 @@ def _open(split: Any, trained: "Trained", manifest: Path, features: Path) -> _Pa
     store = FeatureStore.open(features)
     if store.recipe != trained.about.recipe:
         raise HashgenError(
-            f"{features}: not the features that the model learnt from; run the stage train again", stage="train"
+            f"{features}: not the features that the model was trained on; run the stage train again", stage="train"
         )
     posts = read_manifest(manifest, split)
     return _Part(split, posts, Scored.of(posts, read_manifest(manifest, "train"), store))
@@ -139,7 +139,7 @@ def _summary(test: dict[str, Any]) -> str:
     low, high = both["bleu4_ci95"]
     text = f"test BLEU-4 {both['bleu4']:.3f} [{low:.3f}, {high:.3f}]"
     if test["ceiling"]:
-        text += f" of a ceiling of {test['ceiling']['both']['bleu4']:.3f}"
+        text += f" (ceiling {test['ceiling']['both']['bleu4']:.3f})"
     blind = f"{test['no_image']['bleu4']:.3f} without picture, {test['no_caption']['bleu4']:.3f} without caption"
     return f"{text}, {blind}; P@1 {both['p_at_1']:.3f}, F1@5 {both['f1_at_5']:.3f}"
 

@@ -22,11 +22,15 @@ def main(
     device: DeviceOption = "auto",
     workers: Annotated[
         int | None,
-        typer.Option(min=0, help="Processes that decode; 0: none besides this one.", show_default="cores, at most 8"),
+        typer.Option(
+            min=0,
+            help="Number of extra processes that decode pictures; 0 for none.",
+            show_default="number of cores, at most 8",
+        ),
     ] = None,
     params: ParamsOption = PARAMS,
 ) -> None:
-    """Encode each picture, plain and in featurize.views augmented views; pictures seen before are not encoded again."""
+    """Encode each picture, plain and in featurize.views augmented views; known pictures are not encoded again."""
     section = read_section(params, Featurize)
     pictures = read_pictures(posts)
     _refuse_random(section, pictures)
@@ -41,16 +45,16 @@ def main(
     counts = write_features(
         pictures, raw, out, recipe, encoder, batch_size=encoder.batch_size, home=home, workers=workers
     )
-    rate = f", {counts.encoded / counts.seconds:,.0f} images/s" if counts.encoded else ""
-    known = f"{counts.encoded:,} encoded, {counts.remembered:,} from memo"
+    rate = f", {counts.encoded / counts.seconds:,.0f} pictures/s" if counts.encoded else ""
+    known = f"{counts.encoded:,} encoded, {counts.remembered:,} already known"
     done("featurize", f"{len(pictures):,} pictures, {known}, {encoder.dim}-d{rate}")
 
 
 def _refuse_random(section: Featurize, pictures: Pictures) -> None:
-    """Random weights read drawn pictures well enough; on real ones they would pass for a result."""
+    """Random weights are enough for drawn pictures; on real ones their scores could be mistaken for a result."""
     if section.weights == "random" and not section.allow_random and pictures.sources != {"sample"}:
         raise HashgenError(
-            "featurize.weights: random is for the drawn sample; name imagenet-v1, imagenet-v2 or a file, "
+            "featurize.weights: random is only for the built-in sample; use imagenet-v1, imagenet-v2 or a file, "
             "or set featurize.allow_random: true"
         )
 

@@ -1,4 +1,4 @@
-"""Stage filter: keep English posts with caption, hashtags and a readable picture; say why each other is dropped."""
+"""Stage filter: keep English posts with a caption, hashtags and a readable picture; record why others are dropped."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ from hashgen.params import read_section
 from hashgen.params.filter import Filter
 from stages.command import PARAMS, ParamsOption, done, run
 
-# A process takes a second or two to start, in which another judges about so many posts.
+# A process takes a second or two to start; meanwhile another one judges about this many posts.
 POSTS_WORTH_A_PROCESS = 1500
 
 
@@ -27,11 +27,14 @@ def main(
     rejects: Annotated[Path, typer.Option(help="Parquet file to write the dropped posts to, with their reasons.")],
     metrics: Annotated[Path, typer.Option(help="JSON file to write the metrics to.")],
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; 1: this one alone.", show_default="cores, few for few posts")
+        int | None,
+        typer.Option(
+            min=1, help="Number of processes; 1 starts no others.", show_default="number of cores, fewer for few posts"
+        ),
     ] = None,
     params: ParamsOption = PARAMS,
 ) -> None:
-    """Judge every raw post; parse hashtags and caption of those kept."""
+    """Judge every raw post; parse the hashtags and captions of those kept."""
     section = read_section(params, Filter)
     groups = row_groups(require(raw, "scrape"))
     total = sum(group.rows for group in groups)
@@ -44,7 +47,7 @@ def main(
     summary = summarise(filtered)
     write_json(metrics, summary)
     dropped = ", ".join(f"{reason} {count:,}" for reason, count in summary["dropped"].items() if count) or "none"
-    merged = f" (and {summary['merged']:,} met again)" if summary["merged"] else ""
+    merged = f" (and {summary['merged']:,} found again, merged)" if summary["merged"] else ""
     distinct = summary["raw"] - summary["merged"]
     done("filter", f"{summary['kept']:,} of {distinct:,} posts kept{merged}; dropped: {dropped}")
 

@@ -1,4 +1,4 @@
-"""Stage report: one self-contained page, a model card, a dataset card, and small files for DVC's own plots."""
+"""Stage report: one self-contained page, a model card, a dataset card, and small files for DVC's plots."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -34,29 +34,31 @@ def main(
     vocab: Annotated[Path, typer.Option(help="Metrics of the stage vocab.")],
     baselines: Annotated[Path, typer.Option(help="Metrics of the stage baselines.")],
     evaluate: Annotated[Path, typer.Option(help="Metrics of the stage evaluate.")],
-    history: Annotated[Path, typer.Option(help="CSV file of losses and scores by epoch (stage train).")],
+    history: Annotated[Path, typer.Option(help="CSV file of losses and scores per epoch (stage train).")],
     model: Annotated[Path, typer.Option(help="Folder of the trained model (stage train).")],
-    predictions: Annotated[Path, typer.Option(help="Parquet file of each post's hashtags (stage evaluate).")],
-    grid: Annotated[Path, typer.Option(help="Parquet file of pictures with other captions (stage evaluate).")],
+    predictions: Annotated[
+        Path, typer.Option(help="Parquet file of the hashtags written for each post (stage evaluate).")
+    ],
+    grid: Annotated[Path, typer.Option(help="Parquet file of test pictures with other captions (stage evaluate).")],
     manifest: Annotated[Path, typer.Option(help="Folder of the split's manifests (stage split).")],
     rejects: Annotated[Path, typer.Option(help="Parquet file of the dropped posts (stage filter).")],
     raw: Annotated[Path, typer.Option(help="Folder of the raw posts (stage scrape), for the pictures.")],
-    times: Annotated[Path, typer.Option(help="JSON file of the stages' wall times, if there is one; no input.")],
+    times: Annotated[Path, typer.Option(help="JSON file of the run time of each stage; may be missing.")],
     out: Annotated[Path, typer.Option(help="HTML file to write.")],
     model_card: Annotated[Path, typer.Option(help="Markdown file to write the model card to.")],
     dataset_card: Annotated[Path, typer.Option(help="Markdown file to write the dataset card to.")],
-    filter_plot: Annotated[Path, typer.Option(help="CSV file to write the posts dropped by reason to.")],
-    hashtags_plot: Annotated[Path, typer.Option(help="CSV file to write the hashtags' frequencies to.")],
+    filter_plot: Annotated[Path, typer.Option(help="CSV file to write the number of dropped posts by reason to.")],
+    hashtags_plot: Annotated[Path, typer.Option(help="CSV file to write the frequencies of the hashtags to.")],
     cards: Annotated[Path, typer.Option(help="Folder to write pictures of example posts to.")],
     params: ParamsOption = PARAMS,
 ) -> None:
-    """Write the report as one HTML page that needs no network, and what goes with it."""
+    """Write the report as one HTML page that works offline, the two cards and the plots."""
     from hashgen.report.findings import read_findings
     from hashgen.report.page import render_page
 
+    section = read_section(params, Report)
     named = {"scrape": scrape, "filter": filter, "split": split, "vocab": vocab}
     named |= {"baselines": baselines, "evaluate": evaluate}
-    section = read_section(params, Report)
     found = read_findings(
         section, named, model=model, manifest=manifest, predictions=predictions, grid=grid, rejects=rejects,
         history=history,
@@ -76,15 +78,15 @@ def _with_facts(
         "scrape.sample.seed": shown["scrape.sample.seed"] if found.is_sample else None,
         "split.seed": shown["split.seed"],
         "vocab.seed": shown["vocab.seed"],
-        "featurize.seed": found.model["features"].get("seed"),
+        "featurize.seed": found.about.recipe.seed,
         "baselines.seed": shown["baselines.seed"],
-        "train.seed": found.model["train"]["seed"],
+        "train.seed": found.about.section.seed,
         "evaluate.seed": shown["evaluate.seed"],
     }
     hashes = {
         "manifests (posts, with the hash of each picture)": sha256_of_folder(manifest),
-        "weights of the backbone (the tensors, not a file)": found.model["features"].get("weights_sha256"),
-        "model.safetensors": sha256_of_file(require(model / "model.safetensors", "train")),
+        "weights of the backbone (the tensors, not the file)": found.about.recipe.weights_sha256,
+        **{path.name: sha256_of_file(path) for path in sorted(model.glob("*.safetensors"))},
     }
     return dataclasses.replace(
         found,

@@ -22,20 +22,22 @@ from stages.command import PARAMS, HomeOption, ParamsOption, StateOption, done, 
 
 RefreshOption = Annotated[
     bool,
-    typer.Option("--refresh", envvar="HASHGEN_REFRESH", help="Look for new posts under hashtags that are complete."),
+    typer.Option(
+        "--refresh", envvar="HASHGEN_REFRESH", help="Also look for new posts of hashtags that are already complete."
+    ),
 ]
 
 
 def main(
     out: Annotated[Path, typer.Option(help="Folder to write the shards of posts to.")],
-    truth: Annotated[Path, typer.Option(help="Parquet file to write what the drawn sample knows of itself to.")],
+    truth: Annotated[Path, typer.Option(help="Parquet file to write the true labels of the built-in sample to.")],
     metrics: Annotated[Path, typer.Option(help="JSON file to write the metrics to.")],
     home: HomeOption,
     params: ParamsOption = PARAMS,
     state: StateOption = None,
     refresh: RefreshOption = False,
 ) -> None:
-    """Collect the posts of the source that scrape.source names; good or not: the stage filter judges them."""
+    """Collect posts from the source named in scrape.source, good or bad: the stage filter decides which to keep."""
     section = read_section(params, Scrape)
     source = open_source(section, _opening(section, home, state or home / "scrape", refresh))
     seen: Counter[str] = Counter()
@@ -61,7 +63,7 @@ def main(
 
 
 class _NoPosts(HashgenError):
-    """A source that gave no posts: what it met instead is told before the stage fails."""
+    """A source that gave no posts: what it found instead is reported before the stage fails."""
 
 
 def _opening(section: Scrape, home: Path, state: Path, refresh: bool) -> Opening:
@@ -74,7 +76,7 @@ def _write(source: Source, name: str, seen: Counter[str], out: Path, truth: Path
         posts = progress(source.posts(), total=source.total, unit="posts", label="scrape")
         write_shards(_counted(posts, seen), folder)
         if not seen["posts"]:
-            raise _NoPosts(f"scrape.source: {name} gave no posts; mend scrape.{name}")
+            raise _NoPosts(f"scrape.source: {name} gave no posts; fix scrape.{name}")
         pq.write_table(source.truth(), truth_file, compression="zstd")
         return len(shard_paths(folder))
 

@@ -19,14 +19,14 @@ from stages.command import PARAMS, ParamsOption, done, run
 
 # A group of more than this share of the posts makes the splits' sizes a matter of luck.
 LARGE_GROUP = 0.2
-# Of so few posts one more or less moves a score by more than what one looks for.
+# With fewer posts than this, a single one changes a score more than the effects one looks for.
 FEW_POSTS = 30
 
 
 def main(
     posts: Annotated[Path, typer.Option(help="Parquet file of the kept posts (stage filter).")],
-    out: Annotated[Path, typer.Option(help="Folder to write the manifests train, val and test to.")],
-    metrics: Annotated[Path, typer.Option(help="JSON file to write the metrics to, leak audit included.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the train, val and test manifests to.")],
+    metrics: Annotated[Path, typer.Option(help="JSON file to write the metrics to, including the leak audit.")],
     params: ParamsOption = PARAMS,
 ) -> None:
     """Split the kept posts by their groups, so that nothing leaks, and audit what was written."""
@@ -44,7 +44,7 @@ def main(
     _warn(summary, left_out)
     sizes = ", ".join(f"{name} {size:,}" for name, size in summary["sizes"].items())
     found = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in summary["leaks"].items() if count)
-    leaks = f"across splits: {found}" if found else "no leak"
+    leaks = f"shared between splits: {found}" if found else "no leaks"
     done("split", f"{sizes}; {summary['groups']:,} groups, {leaks}")
 
 
@@ -52,10 +52,12 @@ def _read_posts(path: Path) -> pa.Table:
     try:
         table = pq.read_table(require(path, "filter"))
     except (pa.ArrowException, OSError) as error:
-        raise HashgenError(f"{path}: not a readable Parquet file ({error}); run the stage filter again") from error
+        raise HashgenError(
+            f"{path}: not a readable Parquet file ({error}); run the stage filter again", stage="filter"
+        ) from error
     columns = (*GROUP_KEYS, "image_phash", "caption", "hashtags", "seed_hashtags", "date")
     if missing := [name for name in columns if name not in table.column_names]:
-        raise HashgenError(f"{path}: no column {', '.join(missing)}; run the stage filter again")
+        raise HashgenError(f"{path}: no column {', '.join(missing)}; run the stage filter again", stage="filter")
     return table
 
 
@@ -63,16 +65,16 @@ def _warn(summary: dict[str, Any], left_out: int) -> None:
     posts, largest = sum(summary["sizes"].values()), summary["largest_group"]
     if largest > LARGE_GROUP * posts:
         print(
-            f"warning: one group holds {largest:,} of {posts:,} posts (same author, picture or caption, or nearly), "
-            "so the splits may be far from split.shares",
+            f"warning: one group has {largest:,} of {posts:,} posts (linked by author, picture or caption), "
+            "so the sizes of the splits may be far from split.shares",
             file=sys.stderr,
         )
     few = [f"{name} {size:,}" for name, size in summary["sizes"].items() if name != "train" and size < FEW_POSTS]
     if few:
-        print(f"warning: few posts to score by ({', '.join(few)}): figures of them say little", file=sys.stderr)
+        print(f"warning: few posts to score on ({', '.join(few)}): scores on them mean little", file=sys.stderr)
     if left_out:
         needed = NEEDED_TO_SPLIT_BY[summary["by"]]
-        print(f"warning: {left_out:,} posts without {needed} are in no split (split.by)", file=sys.stderr)
+        print(f"warning: {left_out:,} posts without {needed} are left out of all splits (split.by)", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -63,8 +63,8 @@ def _open(manifest: Path, vocab: Path, features: Path, section: Train) -> "tuple
     counts = [sum(bool(vocabularies.hashtags.encode_known(tags)) for tags in part.hashtags) for part in (train, val)]
     if counts[0] < 2 or not counts[1]:
         raise HashgenError(
-            f"{manifest}: too few posts with a hashtag of the vocabulary (training {counts[0]}, "
-            f"validation {counts[1]}); lower vocab.min_hashtag_count or bring more posts"
+            f"{manifest}: too few posts have a hashtag in the vocabulary (training {counts[0]}, "
+            f"validation {counts[1]}); lower vocab.min_hashtag_count or add more posts"
         )
     return Data(train, val, vocabularies), store.recipe
 

@@ -48,7 +48,7 @@ def main(
 
 def _refuse_empty(vocabulary: Vocabulary, what: str, key: str, minimum: int) -> None:
     if len(vocabulary) == len(SPECIALS):
-        raise HashgenError(f"{key}: no {what} occurs in {minimum} training posts; lower it or bring more posts")
+        raise HashgenError(f"{key}: no {what} occurs in {minimum} training posts; lower it or add more posts")
 
 
 def _summary(vocabulary: Vocabulary, known: float, found: int, from_words: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Atomic writes, content hashes and the JSON of the metrics files."""
+"""Atomic writes, content hashes, and JSON as the metrics files have it."""
 
 import contextlib
 import glob
@@ -23,7 +23,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     A kill leaves either the old file or the new one, never half of one. Raises HashgenError if a folder is there.
     """
     if path.is_dir():
-        raise HashgenError(f"{path}: a folder, where a file would be written; name another path or remove it")
+        raise HashgenError(f"{path}: is a folder, but must be a file; remove it or choose another path")
     partial = _partial(path)
     try:
         yield partial
@@ -39,7 +39,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     A kill leaves the old folder, the new one, or in the instant between two renames none; never half of one.
     """
     if path.exists() and not path.is_dir():
-        raise HashgenError(f"{path}: a file, where a folder would be written; name another path or remove it")
+        raise HashgenError(f"{path}: is a file, but must be a folder; remove it or choose another path")
     partial, old = _partial(path), _partial(path, ".old")
     partial.mkdir()
     try:
@@ -53,14 +53,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def _partial(path: Path, suffix: str = "") -> Path:
-    """A path beside `path` for this process, in an existing folder that is rid of orphans."""
+    """A path beside `path` for this process; its folder is created, and cleaned of orphans."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_orphans(path)
     return path.with_name(f".{path.name}{suffix}.{os.getpid()}{_PARTIAL}")
 
 
 def _remove_orphans(path: Path) -> None:
-    """Remove the partial outputs of killed processes, one that had our own number too; living ones keep theirs."""
+    """Remove partial outputs of processes that no longer run, or that had the same process id as this one."""
     for partial in path.parent.glob(f".{glob.escape(path.name)}.*{_PARTIAL}"):
         pid = partial.name.removesuffix(_PARTIAL).rpartition(".")[2]
         if pid.isdecimal() and (int(pid) == os.getpid() or not _is_running(int(pid))):
@@ -83,7 +83,7 @@ def _is_running(pid: int) -> bool:
 def write_json(path: Path, value: Any, *, exact: bool = False) -> None:
     """Write metrics or metadata, indented. Floats are rounded to 4 decimals (metrics live in git) unless `exact`.
 
-    Raises ValueError for NaN and infinities: a metric that cannot be computed is left out or None.
+    Raises ValueError for NaN and infinities: leave out a metric that cannot be computed, or set it to None.
     """
     text = json.dumps(value if exact else _rounded(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with atomic_file(path) as partial:
@@ -96,13 +96,13 @@ def read_json(path: Path, made_by: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise HashgenError(f"{path}: not valid JSON ({error}); run the stage {made_by} again") from error
+        raise HashgenError(f"{path}: not valid JSON ({error}); run the stage {made_by} again", stage=made_by) from error
 
 
 def require(path: Path, made_by: str) -> Path:
-    """Return `path` if it exists; else raise a HashgenError that names the stage `made_by` which makes it."""
+    """Return `path` if it exists; else raise a HashgenError that names the stage `made_by` that creates it."""
     if not path.exists():
-        raise HashgenError(f"{path}: no such file; the stage {made_by} makes it", stage=made_by)
+        raise HashgenError(f"{path}: no such file; the stage {made_by} creates it", stage=made_by)
     return path
 
 

@@ -1,4 +1,4 @@
-"""One process at a time for what outlives a run: a killed dvc leaves its stage running beside the next run's."""
+"""One process at a time for files kept between runs: the stage of a killed run may live on into the next run."""
 
 import contextlib
 import sys
@@ -12,9 +12,9 @@ from hashgen.base.errors import HashgenError
 
 @contextlib.contextmanager
 def locked(path: Path, stage: str) -> Iterator[None]:
-    """Hold the lock beside `path`, its folder made if need be; waits, and says so, while another process has it.
+    """Hold the lock file beside `path`; if another process holds it, say so and wait. Creates the folder if needed.
 
-    Raises HashgenError when the folder cannot be written.
+    Raises HashgenError when the folder is not writable.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -22,11 +22,11 @@ def locked(path: Path, stage: str) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            print(f"{stage}: another process works on {path}; waiting for it", file=sys.stderr, flush=True)
+            print(f"{stage}: another process is using {path}; waiting for it to finish", file=sys.stderr, flush=True)
             lock.acquire()
     except OSError as error:
         raise HashgenError(
-            f"{path.parent}: cannot be written ({error}); name another folder with --home or --state"
+            f"{path.parent}: not writable ({error}); choose another folder with --home or --state"
         ) from error
     try:
         yield

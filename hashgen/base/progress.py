@@ -12,17 +12,17 @@ from tqdm import tqdm
 T = TypeVar("T")
 
 PLAIN_SECONDS = 10.0
-# In the environment, so that one setting reaches every stage that DVC starts.
+# An environment variable, so that one setting reaches every stage of a run.
 QUIET = "HASHGEN_QUIET"
 
 
 def is_quiet() -> bool:
-    """Whether the user wants to see nothing but warnings and errors: HASHGEN_QUIET is set, to other than 0."""
+    """Whether to print only warnings and errors: HASHGEN_QUIET is set, and not to 0."""
     return os.environ.get(QUIET, "0") not in ("", "0")
 
 
 def progress(items: Iterable[T], *, total: int | None, unit: str, label: str) -> Iterator[T]:
-    """Yield `items` and show on stderr how far it is, how fast, and how long it will take.
+    """Yield `items` and show progress, rate and remaining time on stderr.
 
     Off a terminal a plain line is printed every `PLAIN_SECONDS` seconds, so short work prints nothing.
     """
@@ -30,7 +30,7 @@ def progress(items: Iterable[T], *, total: int | None, unit: str, label: str) ->
         yield from items
         return
     items = iter(items)
-    # What has to be done before there is a first one is no part of the rate.
+    # The time until the first item arrives does not count towards the rate.
     first = list(islice(items, 1))
     if sys.stderr.isatty():
         yield from tqdm(chain(first, items), total=total, unit=f" {unit}", desc=label, leave=False, dynamic_ncols=True)
@@ -53,9 +53,9 @@ def _line(done: int, total: int | None, seconds: float, unit: str, label: str) -
 
 
 class Collecting:
-    """Progress of collecting hashtags over the net: a bar for hashtags and one for the posts of the one in hand.
+    """Progress of collecting hashtags over the network: a bar for hashtags and one for the posts of the current one.
 
-    Off a terminal a plain line every `PLAIN_SECONDS` seconds. left: asked for the requests that the hour allows.
+    Off a terminal a plain line every `PLAIN_SECONDS` seconds. left: returns how many requests are left this hour.
     """
 
     def __init__(self, label: str, hashtags: int, per_hashtag: int) -> None:
@@ -82,7 +82,7 @@ class Collecting:
             bar.close()
 
     def hashtag(self, name: str, kept: int) -> None:
-        """Another hashtag is in hand, of which so many posts are there already."""
+        """Start the next hashtag, which already has `kept` posts."""
         self._number += 1
         self._name, self._kept = name, kept
         if self._bars:
@@ -92,7 +92,7 @@ class Collecting:
             self._bars[1].update(kept)
 
     def post(self, kept: bool) -> None:
-        """A post was decided."""
+        """A post was kept or rejected."""
         self._kept += kept
         self._new += kept
         if self._bars:
@@ -107,7 +107,7 @@ class Collecting:
             )
 
     def waiting(self, wake: str | None) -> None:
-        """A long wait begins, until the time named; None: it is over."""
+        """A long wait starts and lasts until `wake`; None means that it is over."""
         if wake is None:
             return
         if self._bars:
@@ -121,7 +121,7 @@ class Collecting:
     def _time_left(self) -> str:
         posts = (self._hashtags - self._number + 1) * self._per_hashtag - self._kept
         rate = self._rate()
-        return f"{max(posts, 0) / rate / 60:,.0f} min left" if rate else "no rate yet"
+        return f"{max(posts, 0) / rate / 60:,.0f} min left" if rate else "time left unknown"
 
     def _print(self, text: str) -> None:
         print(f"{self._label}: {text}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Work spread over processes, its results in the order of the jobs."""
+"""Work spread over several processes, with results in the order of the jobs."""
 
 import collections
 import multiprocessing
@@ -19,10 +19,10 @@ Result = TypeVar("Result")
 def map_in_order(
     work: Callable[[Job], Result], jobs: Iterable[Job], *, workers: int, ahead: int, stage: str
 ) -> Iterator[tuple[Job, Result]]:
-    """Yield (job, work(job)) in the order of `jobs`, done by `workers` processes; 0 works in this one.
+    """Yield (job, work(job)) in the order of `jobs`, done by `workers` processes; 0 means in this process.
 
-    At most `ahead` jobs wait for each worker: the bound on memory. `work` must be a function that pickles. Its own
-    errors are raised here; HashgenError, naming `stage`, when a worker dies.
+    At most `ahead` jobs per worker are waiting at a time, which bounds memory. `work` must be picklable. Its errors are
+    raised here; if a worker dies, HashgenError with the name of the `stage`.
     """
     if not workers:
         for job in jobs:
@@ -40,7 +40,7 @@ def map_in_order(
             yield _next(waiting)
     except BrokenProcessPool as error:
         raise HashgenError(
-            f"{stage}: a worker process died, most likely of memory; use fewer: --workers 1, or 0 for none"
+            f"{stage}: a worker process died, probably out of memory; use fewer: --workers 1, or 0 for none"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -52,7 +52,7 @@ def _next(waiting: "collections.deque[tuple[Job, Future[Result]]]") -> tuple[Job
 
 
 def _start() -> None:
-    """In a worker: leave Ctrl-C to the stage, and end with it, or a killed stage would leave its workers waiting."""
+    """In a worker: leave Ctrl-C to the stage, and exit when the stage does, so that no worker outlives it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

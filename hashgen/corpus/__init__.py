@@ -1,1 +1,1 @@
-"""Posts as they are kept on disk: raw shards, and the tables that the stages hand on."""
+"""Posts on disk: raw shards, and the tables that one stage passes to the next."""

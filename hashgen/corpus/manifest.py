@@ -20,9 +20,11 @@ def read_manifest(folder: Path, split: SplitName) -> pd.DataFrame:
     path = folder / f"{split}.parquet"
     frame = read_table(path, "split")
     if frame.empty:
-        raise HashgenError(f"{path}: no posts; change split.shares or bring more posts, then run the stage split again")
+        raise HashgenError(
+            f"{path}: no posts; change split.shares or add more posts, then run the stage split again", stage="split"
+        )
     if missing := {"id", "caption", "hashtags", "seed_hashtags"} - set(frame.columns):
-        raise HashgenError(f"{path}: no column {', '.join(sorted(missing))}; run the stage split again")
+        raise HashgenError(f"{path}: no column {', '.join(sorted(missing))}; run the stage split again", stage="split")
     for column in ("hashtags", "seed_hashtags"):
         frame[column] = [list(values) for values in frame[column]]
     return frame

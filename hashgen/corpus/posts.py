@@ -13,7 +13,7 @@ from hashgen.base.errors import HashgenError
 from hashgen.corpus.tables import RAW_SCHEMA
 
 POSTS_PER_SHARD = 1000
-# Image bytes held back before a row group is flushed: the bound on memory, whatever the number of posts.
+# Bytes of pictures buffered before a row group is written: bounds memory for any number of posts.
 ROW_GROUP_BYTES = 32 * 2**20
 
 
@@ -21,12 +21,12 @@ ROW_GROUP_BYTES = 32 * 2**20
 class Post:
     """One post as its source gives it, before any cleaning.
 
-    id: unique within the source; the same id twice is the same post met twice. caption: the raw text,
-    hashtags included; None if the source has none. hashtags: only those given apart from the text, without
-    `#`; None if the source gives none apart. seed_hashtags: the hashtags whose listing led to this post.
+    id: unique within the source; the same id twice is the same post found twice. caption: the raw text,
+    hashtags included; None if the source has none. hashtags: only those given separately from the text, without
+    `#`; None if the source gives none. seed_hashtags: the hashtags whose listing led to this post.
     author: a hash, never a name. date: timezone-aware UTC. kind: "image" or "video". media_index and
-    n_media: the place of this picture in a carousel. image: the file's bytes unchanged (readable or not);
-    None where the post has no file. image_path: its file name, for people. licence: as the source states it.
+    n_media: the position of this picture in a carousel. image: the unchanged bytes of the file (readable or not);
+    None if the post has no file. image_path: its file name, for people. licence: as stated by the source.
     """
 
     id: str
@@ -106,14 +106,14 @@ def shard_paths(folder: Path) -> list[Path]:
     """The shards of a raw folder in order. Raises HashgenError if there is none."""
     paths = sorted(folder.glob("posts-*.parquet"))
     if not paths:
-        raise HashgenError(f"{folder}: no shards of posts; the stage scrape makes them", stage="scrape")
+        raise HashgenError(f"{folder}: no shards of posts; the stage scrape creates them", stage="scrape")
     return paths
 
 
 def read_shard(path: Path, columns: Sequence[str] | None = None) -> Iterator[tuple[int, dict[str, object]]]:
     """Yield (row number, row as a dict of RAW_SCHEMA's columns) of one shard, one row group in memory at a time.
 
-    Raises HashgenError naming the shard if it is no Parquet file, damaged or without one of the columns.
+    Raises HashgenError naming the shard if it is not a Parquet file, is damaged or lacks one of the columns.
     """
     yield from _records(path, None, 0, columns)
 
@@ -153,7 +153,7 @@ def _records(
     names = RAW_SCHEMA.names if columns is None else list(columns)
     missing = [name for name in names if name.partition(".")[0] not in file.schema_arrow.names]
     if missing:
-        raise HashgenError(f"{path}: no column {', '.join(missing)}; run the stage scrape again")
+        raise HashgenError(f"{path}: no column {', '.join(missing)}; run the stage scrape again", stage="scrape")
     row = start
     try:
         for batch in file.iter_batches(batch_size=64, row_groups=groups, columns=names):
@@ -192,4 +192,4 @@ def _open(path: Path) -> pq.ParquetFile:
 
 def _broken(path: Path, error: Exception) -> HashgenError:
     reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return HashgenError(f"{path}: not a readable Parquet shard ({reason}); run the stage scrape again")
+    return HashgenError(f"{path}: not a readable Parquet shard ({reason}); run the stage scrape again", stage="scrape")

@@ -1,4 +1,4 @@
-"""The tables that the stages hand on: every column once, and one way to read them."""
+"""The tables that stages pass on: every column in one place, and one way to read them."""
 
 from pathlib import Path
 
@@ -28,8 +28,8 @@ RAW_SCHEMA = pa.schema(
     metadata={b"hashgen.schema": b"raw-posts-1"},
 )
 
-# One row an id. dirt: the reason for which the filter should drop the post; null for a clean one. scene, light: what
-# the picture shows, null where it shows nothing. mood: what the caption tells, null where it tells none.
+# One row per id. dirt: why the filter should drop the post; null for a clean one. scene, light: what the picture
+# shows, null if it shows nothing. mood: the mood of the caption, null if it has none.
 TRUTH_SCHEMA = pa.schema(
     [("id", pa.string()), ("dirt", pa.string()), ("scene", pa.string()), ("light", pa.string()), ("mood", pa.string())]
 )
@@ -73,5 +73,5 @@ def read_table(path: Path, made_by: str, columns: list[str] | None = None) -> pd
         return pd.read_parquet(require(path, made_by), columns=columns)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise HashgenError(
-            f"{path}: not readable ({str(error).splitlines()[0]}); run the stage {made_by} again"
+            f"{path}: cannot be read ({str(error).splitlines()[0]}); run the stage {made_by} again", stage=made_by
         ) from error

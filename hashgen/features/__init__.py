@@ -1,1 +1,1 @@
-"""Picture features: the frozen backbone, the store that later stages read, the memo that encodes once."""
+"""Picture features: the frozen backbone, the store that later stages read, and the memo kept between runs."""

@@ -85,14 +85,14 @@ class Encoder:
 def _check(largest: float) -> None:
     if not largest <= _FLOAT16_MAX:  # also true of NaN
         raise HashgenError(
-            f"featurize: features reach {largest:g}, more than float16 holds ({_FLOAT16_MAX:g}); change "
+            f"featurize: features reach {largest:g}, too large for float16 (maximum {_FLOAT16_MAX:g}); change "
             "featurize.backbone or featurize.weights (if featurize.precision is float16, try bfloat16 first)"
         )
     if largest < _FLOAT16_TINY:
         # Deep chains of batch norms with initial statistics shrink the signal in some random networks.
         raise HashgenError(
-            f"featurize: features vanish (the largest is {largest:g}): this featurize.backbone says nothing with these "
-            "featurize.weights; random weights suit resnet50"
+            f"featurize: features are almost zero (the largest is {largest:g}): this featurize.backbone does not "
+            "work with these featurize.weights; with random weights use resnet50"
         )
 
 
@@ -133,7 +133,7 @@ def _build(wanted: Wanted, weights: str | Path) -> nn.Module:
     name = wanted.backbone
     if name not in backbones():
         near = ", ".join(difflib.get_close_matches(name, backbones(), n=5, cutoff=0.5)) or "resnet50, mobilenet_v2"
-        raise HashgenError(f"featurize.backbone: torchvision has no {name!r}; near it: {near}")
+        raise HashgenError(f"featurize.backbone: torchvision has no {name!r}; did you mean {near}?")
     pretrained = _download(name, weights) if weights in ("imagenet-v1", "imagenet-v2") else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(wanted.seed)
@@ -141,7 +141,7 @@ def _build(wanted: Wanted, weights: str | Path) -> nn.Module:
             model: nn.Module = models.get_model(name, weights=pretrained, **_options(wanted, pretrained is None))
         except (ValueError, AssertionError) as error:
             raise HashgenError(
-                f"featurize.image_size: {name} with {weights} does not take {wanted.image_size} pixels ({error})"
+                f"featurize.image_size: {name} with {weights} does not support {wanted.image_size} pixels ({error})"
             ) from error
     return _cut(model)
 
@@ -188,7 +188,7 @@ def _dim(model: nn.Module, wanted: Wanted) -> int:
             return int(model(torch.zeros(1, 3, side, side)).shape[1])
     except (RuntimeError, ValueError, AssertionError) as error:
         raise HashgenError(
-            f"featurize.image_size: {wanted.backbone} does not take pictures of {side} pixels ({_short(error)})"
+            f"featurize.image_size: {wanted.backbone} does not support pictures of {side} pixels ({_short(error)})"
         ) from error
 
 
@@ -213,8 +213,9 @@ def _download(name: str, weights: str | Path) -> object:
         entry.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError, EOFError, http.client.HTTPException, pickle.UnpicklingError) as error:
         raise HashgenError(
-            f"featurize.weights: cannot fetch {weights} of {name} from {entry.url} ({_short(error)}); connect to the "
-            f"net once (it is kept in {torch.hub.get_dir()}), or fetch it elsewhere and name the file"
+            f"featurize.weights: cannot download {weights} of {name} from {entry.url} ({_short(error)}); connect to "
+            f"the internet once (the file is cached in {torch.hub.get_dir()}), or download it elsewhere and set "
+            "featurize.weights to the file"
         ) from error
     return entry
 
@@ -236,7 +237,7 @@ def _load_file(model: nn.Module, path: Path) -> None:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise HashgenError(
             f"featurize.weights: {path} does not fit featurize.backbone: {'; '.join(faults[:3])}{more}; "
-            "name the backbone that it was made for, or another file"
+            "set featurize.backbone to match, or use another file"
         )
     model.load_state_dict({key: given.get(key, value) for key, value in expected.items()})
 
@@ -249,7 +250,7 @@ def _renamed(key: str) -> str:
 def _read_file(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         choices = ", ".join(NAMED_WEIGHTS)
-        raise HashgenError(f"featurize.weights: {path}: no such file; name a file or one of {choices}")
+        raise HashgenError(f"featurize.weights: {path}: no such file; use a file or one of {choices}")
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)
@@ -262,7 +263,7 @@ def _read_file(path: Path) -> dict[str, Tensor]:
         ) from error
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise HashgenError(
-            f"featurize.weights: {path} is no state dict (names to tensors); "
+            f"featurize.weights: {path} is not a state dict (names to tensors); "
             "save one: torch.save(model.state_dict(), …)"
         )
     return state

@@ -54,9 +54,9 @@ def read_pictures(posts: Path) -> Pictures:
     try:
         table = pq.read_table(require(posts, "filter"), columns=[*columns, "source"])
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise HashgenError(f"{posts}: not readable ({error}); run the stage filter again") from error
+        raise HashgenError(f"{posts}: cannot be read ({error}); run the stage filter again", stage="filter") from error
     if not table.num_rows:
-        raise HashgenError(f"{posts}: no posts; loosen filter.* or bring more posts, then run the stage filter again")
+        raise HashgenError(f"{posts}: no posts; relax filter.* or add more posts, then run the stage filter again")
     ids, shards, rows, sha256 = (table.column(name).to_pylist() for name in columns)
     return Pictures(ids, shards, rows, sha256, frozenset(table.column("source").unique().to_pylist()))
 
@@ -101,11 +101,12 @@ def write_features(
             return run()
         except sqlite3.OperationalError as error:
             raise HashgenError(
-                f"{path}: the feature memo cannot be used ({error}); free some space, or name another folder: --home"
+                f"{path}: the feature memo cannot be used ({error}); free some space, or choose another folder "
+                "with --home"
             ) from error
         except sqlite3.DatabaseError as error:
             aside = set_aside(path)
-            print(f"featurize: {path} is damaged ({error}); set aside as {aside.name}, encoding anew", file=sys.stderr)
+            print(f"featurize: {path} is damaged ({error}); renamed to {aside.name}; encoding again", file=sys.stderr)
             return run()
 
 
@@ -150,7 +151,7 @@ def _read(missing: dict[tuple[str, int], list[Key]], raw: Path) -> Iterator[Pict
             yield f"{raw / shard} row {row}", data, missing[shard, row]
         if found < len(wanted):
             raise HashgenError(
-                f"{raw / shard}: has fewer rows than the filter saw; run the stage filter again", stage="filter"
+                f"{raw / shard}: has fewer rows than when the filter ran; run the stage filter again", stage="filter"
             )
 
 
@@ -170,7 +171,8 @@ def _prepare(picture: Picture, size: int, seed: int) -> Pixels:
         return crops(data, size, [view for _, view in keys], seed)
     except BadImage as error:
         raise HashgenError(
-            f"{place}: not the picture that the filter kept ({error}); run the stage filter again", stage="filter"
+            f"{place}: the picture has changed since the filter ran ({error}); run the stage filter again",
+            stage="filter",
         ) from error
 
 

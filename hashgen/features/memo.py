@@ -1,4 +1,4 @@
-"""The memo of features: one SQLite file that outlives a run, so that no picture is encoded twice."""
+"""The feature memo: one SQLite file, kept between runs, so that no picture is encoded twice."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ Key = tuple[str, int]  # SHA-256 of the picture's bytes, view: 0 is the plain on
 
 
 class Memo:
-    """Features by picture and view in one SQLite file; what a feature depends on besides is in the file's name.
+    """Features by picture and view in one SQLite file; whatever else a feature depends on is part of the file's name.
 
-    Raises sqlite3.DatabaseError for a damaged file, its subclass OperationalError where the system is at fault.
+    Raises sqlite3.DatabaseError for a damaged file, and its subclass OperationalError for faults of the system.
     """
 
     def __init__(self, path: Path, dim: int) -> None:
@@ -57,7 +57,7 @@ class Memo:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged memo to .damaged, so that a new one can be begun; returns the new path."""
+    """Rename a damaged memo to .damaged, so that a new one can be started; returns the new path."""
     aside = path.with_suffix(".damaged")
     path.replace(aside)
     for suffix in ("-wal", "-shm"):

@@ -58,11 +58,11 @@ class FeatureStore(Features):
             )
         except (ValueError, TypeError, OSError, EOFError, KeyError) as error:
             raise HashgenError(
-                f"{folder}: not readable ({error}); run the stage featurize again", stage="featurize"
+                f"{folder}: cannot be read ({error}); run the stage featurize again", stage="featurize"
             ) from error
         if not len(store.plain) == len(store.views) == len(store.ids):
             raise HashgenError(
-                f"{folder}: its files differ in length; run the stage featurize again", stage="featurize"
+                f"{folder}: its files have different lengths; run the stage featurize again", stage="featurize"
             )
         return store
 
@@ -73,7 +73,7 @@ class FeatureStore(Features):
         if missing:
             more = f" and {len(missing) - 3:,} more" if len(missing) > 3 else ""
             raise HashgenError(
-                f"features: none for post {', '.join(missing[:3])}{more}; run the stage featurize again",
+                f"features: missing for post {', '.join(missing[:3])}{more}; run the stage featurize again",
                 stage="featurize",
             )
         return np.array([known[id] for id in ids], dtype=np.int64)

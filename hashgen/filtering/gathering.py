@@ -1,4 +1,4 @@
-"""Posts as they are judged, gathered: met twice, copied, kept or dropped; and the metrics of it."""
+"""Collects judged posts: merges posts found twice, drops copies, and computes the metrics."""
 
 import dataclasses
 from collections import Counter
@@ -12,7 +12,7 @@ from hashgen.corpus.tables import POSTS_SCHEMA, REJECTS_SCHEMA
 from hashgen.filtering.judging import REASONS, Judged
 from hashgen.params.filter import Filter
 
-# Seed hashtags that metrics tell apart; the others are summed under a name that is no hashtag.
+# Seed hashtags that the metrics list one by one; the others are summed under a name that cannot be a hashtag.
 SEEDS_TOLD = 50
 OTHER_SEEDS = "(others)"
 _ROWS_PACKED = 1000
@@ -22,7 +22,7 @@ _ROWS_PACKED = 1000
 class Filtered:
     """The outcome of a filter run: kept (POSTS_SCHEMA) and rejects (REJECTS_SCHEMA), each in the order of the shards.
 
-    raw and merged count posts by source: all met, and those that were the same id met again.
+    raw and merged count posts by source: all rows, and those whose id was found before.
     """
 
     kept: pa.Table
@@ -32,11 +32,10 @@ class Filtered:
 
 
 def filter_posts(judged: Iterable[Judged], section: Filter) -> Filtered:
-    """Merge posts met twice, drop copies of a picture, and gather the rest.
+    """Merge posts found twice, drop copies of a picture, and collect the rest.
 
-    The same picture of the same post met again is merged: the first good one stands (else the first), the seed
-    hashtags of all are united.
-    A copy of a picture is dropped only beside a post that is kept itself.
+    When the same picture of the same post is found again, the two are merged: the first good one is kept (or the first
+    one), with the seed hashtags of all. A copy of a picture is dropped only if the post it copies is kept.
     """
     gathering = _Gathering(keep_one=section.duplicates == "keep_one")
     for post in judged:
@@ -87,7 +86,7 @@ class _Gathering:
         self._rows[name].clear()
 
     def finish(self) -> Filtered:
-        """The whole; a post that was dropped when met first and kept later is no reject."""
+        """The final tables; a post that was dropped when first found but kept later is not a reject."""
         self._pack("kept")
         self._pack("rejects")
         kept, rejects = (pa.concat_tables(self._tables[name]) for name in ("kept", "rejects"))
@@ -157,12 +156,12 @@ def _counts_by(table: pa.Table, first: str, second: str) -> Counter[tuple[str, s
 
 
 _REMEDIES = {
-    "video": "bring posts with pictures",
-    "no_caption": "bring posts with a text beside their hashtags",
-    "no_hashtags": "bring posts with #hashtags in their text, or give hashtags apart",
+    "video": "add posts with pictures",
+    "no_caption": "add posts with text besides the hashtags",
+    "no_hashtags": "add posts with #hashtags in their text or in a field of their own",
     "emoji": "set filter.emoji: strip",
-    "not_english": "mend filter.languages or lower filter.language_thresholds",
-    "bad_image": "see that the files of the pictures are there and whole, or lower filter.min_side",
+    "not_english": "change filter.languages or lower filter.language_thresholds",
+    "bad_image": "check that the picture files exist and are intact, or lower filter.min_side",
     "duplicate": "set filter.duplicates: group",
 }
 
@@ -174,4 +173,4 @@ def require_kept(filtered: Filtered) -> None:
     top = Counter(filtered.rejects.column("reason").to_pylist()).most_common(3)
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in top)
     remedies = "; ".join(_REMEDIES[reason] for reason, _ in top)
-    raise HashgenError(f"filter: none of {filtered.raw.total():,} posts is kept ({reasons}); {remedies}")
+    raise HashgenError(f"filter: none of the {filtered.raw.total():,} posts was kept ({reasons}); {remedies}")

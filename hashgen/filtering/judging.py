@@ -1,15 +1,15 @@
-"""Which posts are kept: one reason for each that is not, decided from the post alone, then copies of a picture.
+"""Which posts are kept, and one reason for each that is not, judged from the post alone; copies of a picture come last.
 
-The reasons are tried in this order, and a post counts under the first that holds:
+The reasons are checked in this order, and a post counts under the first that applies:
 
-1. `video`: the post is no picture.
+1. `video`: the post is not a picture.
 2. `no_caption`: no text at all.
-3. `emoji`: an emoji in the raw text or in a hashtag given apart (with `filter.emoji: drop`).
-4. `no_hashtags`: none in the text and none given apart.
-5. `no_caption`: nothing with a letter is left of the text without its hashtags, mentions and links.
-6. `not_english`: caption or hashtags are in none of `filter.languages`.
+3. `emoji`: an emoji in the raw text or in a separate hashtag (with `filter.emoji: drop`).
+4. `no_hashtags`: none in the text and none given separately.
+5. `no_caption`: no letters are left once hashtags, mentions and links are removed.
+6. `not_english`: the caption or the hashtags are not in any of `filter.languages`.
 7. `bad_image`: the picture is missing, unreadable, too small or too large; the detail says which.
-8. `duplicate`: the same bytes as the picture of a post kept before (with `filter.duplicates: keep_one`).
+8. `duplicate`: the same bytes as the picture of an earlier kept post (with `filter.duplicates: keep_one`).
 """
 
 import dataclasses
@@ -57,14 +57,14 @@ class Judged:
 def read_text(raw: str | None, apart: Sequence[str] | None, section: Filter) -> Text | str:
     """The caption and hashtags of a raw text, or the reason to drop its post (2 to 6 in the order above).
 
-    apart: hashtags that the source gives apart from the text; they follow those in it.
+    apart: hashtags that the source gives separately; they follow those in the text.
     """
     raw, apart = raw or "", apart or ()
     if not raw.strip():
         return "no_caption"
     if section.emoji == "drop" and (has_emoji(raw) or any(has_emoji(tag) for tag in apart)):
         return "emoji"
-    # An emoji is never part of a hashtag, so those given apart lose it also where captions keep theirs.
+    # An emoji is never part of a hashtag, so separate hashtags lose it even where captions keep theirs.
     apart = [strip_emoji(tag) for tag in apart]
     text = strip_emoji(raw) if section.emoji == "strip" else raw
     hashtags = list(dict.fromkeys(hashtags_of(text) + normalise_hashtags(apart)))
@@ -114,7 +114,7 @@ def judge_row_group(group: RowGroup, section: Filter) -> Iterator[Judged]:
 
 
 def judge_all(groups: Sequence[RowGroup], section: Filter, workers: int) -> Iterator[Judged]:
-    """Judge the posts of row groups in `workers` processes, 1: in this one; in order, the same for any number of them.
+    """Judge the posts of row groups in `workers` processes (1: in this one); the order does not depend on their number.
 
     Raises HashgenError when a worker dies.
     """

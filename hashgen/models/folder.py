@@ -71,4 +71,6 @@ class Trained:
 def _unfit(folder: Path, error: Exception) -> HashgenError:
     """The error for a model folder that this version cannot read, and why."""
     reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return HashgenError(f"{folder}: not a model of this version ({reason}); run the stage train again", stage="train")
+    return HashgenError(
+        f"{folder}: made by another version of hashgen, or damaged ({reason}); run the stage train again", stage="train"
+    )

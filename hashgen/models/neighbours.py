@@ -2,7 +2,7 @@
 
 import functools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -56,21 +56,12 @@ class Neighbours(Model):
 
     def rank(self, posts: Posts, depth: int, blind: Blind | None = None) -> list[Ranking]:
         """Hashtags by the sum of the similarities of the neighbours that have them; popular ones follow with 0."""
-        return [self._vote(nearest, depth) for nearest in self.nearest(posts, blind)]
+        return [vote(nearest, self.train.hashtags, self.habits, depth) for nearest in self.nearest(posts, blind)]
 
     def write(self, posts: Posts, blind: Blind | None = None) -> list[list[str]]:
         """The head of the ranking (see `Habits.write`)."""
         rankings = self.rank(posts, self.habits.length, blind)
         return [self.habits.write([hashtag for hashtag, _ in ranking]) for ranking in rankings]
-
-    def _vote(self, nearest: Nearest, depth: int) -> Ranking:
-        """Hashtags by the sum of their weights, equals by frequency, then popular ones, `depth` in all."""
-        votes: Counter[str] = Counter()
-        for row, weight in nearest:
-            votes.update(dict.fromkeys(self.train.hashtags[row], weight))
-        popular = self.habits.popular
-        ranking = sorted(votes, key=lambda hashtag: (-votes[hashtag], popular[hashtag]))
-        return [(hashtag, votes[hashtag] * _STEP) for hashtag in self.habits.fill(ranking, depth)]
 
     def nearest(self, posts: Posts, blind: Blind | None = None) -> list[Nearest]:
         """For each post the nearest training posts and their weights: similarities in millionths.
@@ -142,6 +133,18 @@ class Neighbours(Model):
 
 
 MODEL = Neighbours
+
+
+def vote(nearest: Nearest, hashtags: Sequence[Sequence[str]], habits: Habits, depth: int) -> Ranking:
+    """Hashtags by the sum of their weights, equals by frequency, then popular ones with 0, `depth` in all.
+
+    hashtags: those of each training post.
+    """
+    votes: Counter[str] = Counter()
+    for row, weight in nearest:
+        votes.update(dict.fromkeys(hashtags[row], weight))
+    ranking = sorted(votes, key=lambda hashtag: (-votes[hashtag], habits.popular[hashtag]))
+    return [(hashtag, votes[hashtag] * _STEP) for hashtag in habits.fill(ranking, depth)]
 
 
 def _chunks(total: int, size: int) -> Iterator[slice]:

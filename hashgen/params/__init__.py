@@ -1,4 +1,4 @@
-"""The typed mirror of params.yaml: one file a section here, what each key means there, beside its value."""
+"""The types of params.yaml, one file per section; what a key means is explained there, beside its value."""
 
 import difflib
 import functools
@@ -16,7 +16,7 @@ from ruamel.yaml.error import YAMLError
 from hashgen.base.errors import HashgenError
 from hashgen.params.fields import Section
 
-# A section a stage, in the order of the pipeline. The class of `scrape` is `Scrape` in hashgen/params/scrape.py.
+# One section per stage, in the order of the pipeline. The class of `scrape` is `Scrape` in hashgen/params/scrape.py.
 SECTIONS = ("scrape", "filter", "split", "vocab", "featurize", "baselines", "train", "evaluate", "report")
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -44,8 +44,8 @@ def read_values(path: Path, keys: Sequence[str]) -> dict[str, Any]:
 def read_params(path: Path) -> Any:
     """Read and check a whole parameter file; returns an object with a section under each name of `SECTIONS`.
 
-    YAML 1.2 is read with ruamel.yaml as DVC does: `1e-3` is a number and `no` a string. Raises HashgenError
-    that names every faulty key by its dotted path, all at once.
+    The file is YAML 1.2, where `1e-3` is a number and `no` a string. Raises HashgenError that lists every invalid key
+    by its dotted path, all at once.
     """
     raw = _read_yaml(path)
     if not isinstance(raw, dict):
@@ -56,13 +56,13 @@ def read_params(path: Path) -> Any:
     except pydantic.ValidationError as error:
         raise HashgenError("\n".join(_fault(path, fault) for fault in error.errors())) from error
     except (TypeError, ValueError, RecursionError) as error:
-        # YAML also knows keys that are lists and values that hold themselves.
+        # YAML also allows lists as keys, and values that contain themselves.
         raise HashgenError(f"{path}: not valid as parameters ({error}); use plain keys and values") from error
 
 
 @functools.cache
 def _whole() -> type[Section]:
-    """The class of a whole file. Sections are imported here by name: what one says decides nothing for another."""
+    """The class of a whole file. Sections are imported here by name, so that none depends on another."""
     kinds: dict[str, Any] = {}
     for name in SECTIONS:
         module = importlib.import_module(f"hashgen.params.{name}")
@@ -75,14 +75,16 @@ def _read_yaml(path: Path) -> object:
         with path.open(encoding="utf-8") as stream:
             return YAML(typ="safe", pure=True).load(stream)
     except FileNotFoundError as error:
-        raise HashgenError(f"{path}: no such file; run from the root of the repository or name it: --params") from error
+        raise HashgenError(
+            f"{path}: no such file; run in the root of the repository, or name it with --params"
+        ) from error
     except OSError as error:
-        raise HashgenError(f"{path}: cannot be read ({error.strerror}); name another file: --params") from error
+        raise HashgenError(f"{path}: cannot be read ({error.strerror}); name another file with --params") from error
     except (YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" line {where.line + 1}" if where is not None else ""
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise HashgenError(f"{path}{line}: not valid YAML ({problem}); mend that line") from error
+        raise HashgenError(f"{path}{line}: not valid YAML ({problem}); fix that line") from error
 
 
 def _fault(path: Path, fault: ErrorDetails) -> str:
@@ -93,12 +95,12 @@ def _fault(path: Path, fault: ErrorDetails) -> str:
         parent = key.rpartition(".")[0]
         return f"{path}: {parent}: value {fault['loc'][-1] + 1} of the list is missing"
     if fault["type"] == "missing":
-        return f"{path}: {key}: missing; every parameter must stand in the file"
+        return f"{path}: {key}: missing; every parameter must be in the file"
     return f"{path}: {key}: {fault['msg']}, found {fault['input']!r}"
 
 
 def _near(loc: tuple[int | str, ...]) -> str:
-    """What an unknown key may have been meant for, among those that stand beside it."""
+    """Which of the keys beside an unknown key may have been meant."""
     *parents, name = loc
     section: Any = _whole()
     for parent in parents:

@@ -14,6 +14,6 @@ Name = Annotated[str, Field(min_length=1)]
 
 
 class Section(pydantic.BaseModel):
-    """A section or block of params.yaml: strict types, every key required, unknown keys refused."""
+    """A section or block of params.yaml: strict types, every key required, unknown keys rejected."""
 
     model_config = pydantic.ConfigDict(strict=True, extra="forbid", frozen=True)

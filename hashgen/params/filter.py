@@ -20,5 +20,5 @@ class Filter(Section):
     max_non_latin: Share
     language_thresholds: LanguageThresholds
     min_side: Positive
-    max_pixels: Annotated[int, Field(ge=1, le=178_956_970)]  # Pillow's own limit holds above
+    max_pixels: Annotated[int, Field(ge=1, le=178_956_970)]  # above it Pillow's own limit applies
     duplicates: Literal["keep_one", "group"]

@@ -26,7 +26,7 @@ class TableColumns(Section):
     image: Name
     author: Name | None
     date: Name | None
-    # Alone of all keys these two may be left out: few tables have such columns.
+    # Only these two keys may be left out: few tables have such columns.
     licence: Name | None = None
     seed_hashtags: Name | None = None
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from hashgen.pictures.decode import PILLOW_LIMIT, guarded, jpeg_size, open_picture, read_image
 
-# Part of the key of every remembered feature: raise it whenever `crops` yields other pixels.
+# Part of the key of every stored feature: raise it whenever `crops` yields different pixels.
 TRANSFORM_VERSION = 1
 Box = tuple[int, int, int, int]
 
@@ -19,7 +19,7 @@ Box = tuple[int, int, int, int]
 def crops(data: bytes, size: int, views: Sequence[int], seed: int) -> npt.NDArray[np.uint8]:
     """What an encoder sees of a picture: (len(views), size, size, 3) uint8 RGB.
 
-    View 0 is the plain one, torchvision's evaluation transform: the shorter side resized to round(size * 256 / 224),
+    View 0 is the plain one, by torchvision's evaluation transform: the shorter side resized to round(size * 256 / 224),
     the centre cropped. Views from 1 are augmented as in the paper (section 4): torchvision's random resized crop
     (area 0.08..1, aspect 3/4..4/3) and a horizontal flip at 0.5. A view depends on the bytes, its number and `seed`
     alone, so it can be remembered by them. JPEG files are decoded no larger than twice what a view needs.
@@ -39,7 +39,7 @@ def crops(data: bytes, size: int, views: Sequence[int], seed: int) -> npt.NDArra
 
 
 class _Scales:
-    """A picture decoded at the scales that are asked for; `size` is its whole (width, height), upright."""
+    """A picture decoded at the scales requested; `size` is its full (width, height), upright."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

@@ -1,4 +1,4 @@
-"""Pictures by Pillow: reading any bytes soundly."""
+"""Reading pictures with Pillow, safely for any bytes."""
 
 import dataclasses
 import io
@@ -36,8 +36,8 @@ class Checked:
     """A sound picture: width and height in pixels as people see it, and its perceptual hash.
 
     phash: one hash of 64 hex digits for each of HASH_INSETS, of which one differs in few bits from one of a re-encoded,
-    resized or slightly cropped copy. None for a picture of few waves, such as (nearly) one colour or a gradient: all
-    of those have much the same hash, whatever they show.
+    resized or slightly cropped copy. None for a picture with too little structure, such as a plain colour or a
+    gradient: those all have much the same hash, whatever they show.
     """
 
     width: int
@@ -50,7 +50,7 @@ class Header:
     """What a picture's file says before its pixels.
 
     format: Pillow's name, one of FORMATS or MPO (a JPEG that other pictures follow). width, height: pixels as stored.
-    turned: EXIF or XMP asks for turning or mirroring. profile: the ICC profile, None where there is none.
+    turned: EXIF or XMP says to turn or mirror it. profile: the ICC profile, None where there is none.
     """
 
     format: str
@@ -61,18 +61,18 @@ class Header:
 
 
 class BadImage(ValueError):
-    """Bytes that are no usable picture; the message is one of the short details that `check_image` lists."""
+    """Bytes that are not a usable picture; the message is a detail that `check_image` lists."""
 
 
 def check_image(data: bytes, min_side: int, max_pixels: int) -> Checked:
     """Size and perceptual hash of a picture, EXIF orientation applied; everything is decoded, once.
 
     Raises BadImage with the detail `empty`, `not_an_image`, `truncated` (a known format that cannot be decoded to its
-    end), `too_small` (a side below `min_side` pixels) or `too_large` (more than `max_pixels`). No other error leaves.
+    end), `too_small` (a side below `min_side` pixels) or `too_large` (more than `max_pixels`). Raises nothing else.
     """
     with guarded(data):
         size = jpeg_size(open_picture(data, max_pixels))
-        # A small scale reads a JPEG to its last bit all the same, in a fraction of the time.
+        # At a small scale a JPEG is still read to its last bit, in a fraction of the time.
         fits = (reduction for reduction in (8, 4, 2) if size and min(size) / reduction >= 2 * HASH_SIDE)
         picture = _decode(data, max_pixels, next(fits, 1))
         width, height = size or picture.size
@@ -96,7 +96,7 @@ def read_image(data: bytes, max_pixels: int, reduction: int = 1) -> Image.Image:
 
     max_pixels: largest width times height; the header is checked before anything is decoded, and Pillow's own limit
     of 178,956,970 pixels holds besides. reduction: 1, 2, 4 or 8; a JPEG is decoded at that fraction of its size,
-    other formats ignore it. Raises BadImage (details as `check_image`) for whatever is wrong.
+    other formats ignore it. Raises BadImage (details as `check_image`) for anything that is wrong.
     """
     with guarded(data):
         return _decode(data, max_pixels, reduction)
@@ -104,7 +104,7 @@ def read_image(data: bytes, max_pixels: int, reduction: int = 1) -> Image.Image:
 
 @contextmanager
 def guarded(data: bytes) -> Iterator[None]:
-    """Turn whatever Pillow throws at damaged bytes into BadImage; keep its warnings in."""
+    """Turn whatever Pillow raises on damaged bytes into BadImage, and silence its warnings."""
     if not data:
         raise BadImage("empty")
     try:
@@ -153,7 +153,7 @@ def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:
-        # Broken EXIF spoils the orientation, not the picture.
+        # With broken EXIF the orientation is unknown, but the picture is fine.
         return 1
 
 

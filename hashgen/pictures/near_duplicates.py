@@ -11,9 +11,9 @@ Hashes = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.int64]
 
 _WORD = 64
-# Members of larger buckets are compared all with all, which costs a tenth a pair.
+# Members of larger buckets are compared all with all, at a tenth of the cost per pair.
 _BUCKET = 256
-# So few hashes are compared all with all, at once.
+# Up to this many hashes are compared all with all, at once.
 _FEW = 4096
 # Pairs compared at once: the bound on memory.
 _PAIRS = 2**21
@@ -115,7 +115,7 @@ def _portions(ends: Rows) -> Iterable[tuple[int, int]]:
 
 
 def _unite(labels: Rows, one: Rows, other: Rows) -> None:
-    """Give the rows one[i] and other[i] the same label, the smallest of all that hang together."""
+    """Give the rows one[i] and other[i] the same label, the smallest of all that are linked."""
     low, high = labels[one], labels[other]
     while (differ := low != high).any():
         low, high = low[differ], high[differ]

@@ -14,7 +14,7 @@ HASH_BITS = 256
 HASH_INSETS = (0.0, 0.025, 0.05)
 # Waves below this (DCT-II of grey 0..255, unnormalised) are not set: in a soft picture they are rounding noise.
 _LEAST_WAVE = 400.0
-# Waves that a picture must have to be told from others by them.
+# How many waves a picture must have to be distinguished by them.
 _LEAST_WAVES = 25
 # A darkest and a lightest grey closer than this (of 0..255) leave nothing to hash but noise.
 _LEAST_CONTRAST = 8

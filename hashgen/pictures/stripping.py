@@ -1,4 +1,4 @@
-"""Pictures without what a camera and a person wrote beside the pixels: EXIF, XMP, IPTC, comments, thumbnails."""
+"""Removes metadata from pictures: EXIF, XMP, IPTC, comments, thumbnails."""
 
 import io
 import re
@@ -8,7 +8,7 @@ from PIL import Image
 
 from hashgen.pictures.decode import Header, read_header, read_image
 
-# JPEG quality of a picture that must be encoded again: because it was turned, or is of another kind, or was resized.
+# JPEG quality of a picture that must be re-encoded because it was turned, has another format, or was resized.
 TURNED_QUALITY = 95
 RESIZED_QUALITY = 88
 
@@ -35,7 +35,7 @@ def strip_metadata(data: bytes, max_pixels: int, max_side: int | None = None) ->
     with a side of more pixels: resized by Lanczos to that length, at RESIZED_QUALITY. Other files of `data` behind
     the picture (MPO, motion photos) go too.
 
-    The picture should have been checked: a damaged one may come out as damaged. Raises BadImage as `read_image`.
+    The picture should have been checked: a damaged one may stay damaged. Raises BadImage as `read_image`.
     """
     header = read_header(data, max_pixels)
     large = max_side is not None and max(header.width, header.height) > max_side

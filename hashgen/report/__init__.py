@@ -1,1 +1,1 @@
-"""What a person reads of a run: the page, the model card and the dataset card, pictures, and runs laid side by side."""
+"""What people read about a run: the page, the model card, the dataset card, pictures, and runs side by side."""

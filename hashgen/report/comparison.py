@@ -13,7 +13,7 @@ from hashgen.report.score_tables import COLUMNS, Score, read_figure
 
 SPLITS = {"val": "validation", "test": "test"}
 _DRAWN = ("f1", "bleu4")
-_CURVES = {"val_f1": "F1, validation", "val_loss": "Loss, validation, nats a token"}
+_CURVES = {"val_f1": "F1, validation", "val_loss": "Loss, validation, nats per token"}
 _WRITTEN = {None: "null", True: "true", False: "false"}
 # Sections that decide which posts are scored.
 _POSTS = ("scrape.", "filter.", "split.")
@@ -21,9 +21,9 @@ _POSTS = ("scrape.", "filter.", "split.")
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run: a name, metrics of the stage evaluate, parameters by section or dotted name, losses and scores by epoch.
+    """One run: name, metrics of the stage evaluate, parameters by section or dotted name, losses and scores per epoch.
 
-    posts: a hash of the manifests; runs of one hash are scored on the same posts.
+    posts: a hash of the manifests; runs with the same hash are scored on the same posts.
     """
 
     name: str
@@ -34,9 +34,10 @@ class Run:
 
 
 def render_comparison(runs: Sequence[Run]) -> str:
-    """The page as HTML, alike in style to the report. Raises HashgenError when a run's metrics lack a score."""
+    """The page as HTML, in the style of the report. Raises HashgenError when a run's metrics lack a score."""
     rows = {split: [_row(run, split) for run in runs] for split in SPLITS}
     differing = differing_params(runs)
+    learnt = {run.name: run.history for run in runs if not run.history.empty}
     return render(
         "comparison.html",
         runs=runs,
@@ -44,9 +45,7 @@ def render_comparison(runs: Sequence[Run]) -> str:
         columns=COLUMNS,
         rows=rows,
         figures={split: [score_figure(rows[split], key, split) for key in _DRAWN] for split in SPLITS},
-        curves=[
-            curves_of_runs({run.name: run.history for run in runs}, column, title) for column, title in _CURVES.items()
-        ],
+        curves=[curves_of_runs(learnt, column, title) for column, title in _CURVES.items()] if learnt else [],
         params=differing,
         other_posts=len({run.posts for run in runs}) > 1,
         deciding=[name for name in differing if name.startswith(_POSTS)],
@@ -61,14 +60,16 @@ def _row(run: Run, split: str) -> Score:
         if any(figures[key] is None for key in _DRAWN) or "posts" not in scores:
             raise KeyError("both")
     except (KeyError, TypeError, AttributeError) as error:
-        raise HashgenError(f"{run.name}: its scores are not of this version; run it again, or leave it out") from error
+        raise HashgenError(
+            f"{run.name}: its scores are from another version of hashgen; run it again, or leave it out"
+        ) from error
     return Score(run.name, "model", figures)
 
 
 def differing_params(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """The parameters by dotted name, in order, that are not the same in all runs: one value a run, as YAML has it.
+    """The parameters that differ between runs, by dotted name, in order: one value per run, as written in YAML.
 
-    A parameter that a run does not have is `–` there. Those of the report are left out: they change no score.
+    A parameter that a run does not have is `–`. Those of the report are left out: they change no score.
     """
     flat = [_flatten(run.params) for run in runs]
     names = dict.fromkeys(name for params in flat for name in params if not name.startswith("report."))

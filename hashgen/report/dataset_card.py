@@ -11,7 +11,7 @@ from hashgen.report.provenance import licence_head, licences, period, size_categ
 
 
 def render_dataset_card(found: Findings) -> str:
-    """The card as Markdown; nothing is left to fill in. Raises HashgenError when the metrics lack a figure."""
+    """The card as Markdown; nothing is left to fill in. Raises HashgenError when the metrics lack a value."""
     posts = found.posts
     counts = hashtag_counts(posts)
     stated = licences(posts)
@@ -32,7 +32,7 @@ def render_dataset_card(found: Findings) -> str:
         notes=source_notes(found.metrics["scrape"]),
         frequent=sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:10],
         distinct=len(counts),
-        cuts=cuts(posts, found.model["train"]),
+        cuts=cuts(posts, found.about.section),
         **found.metrics,
     )
 

@@ -1,4 +1,4 @@
-"""Posts to look at: cards of test posts, the grid of pictures by captions, dropped posts."""
+"""Example posts: cards of test posts, the grid of pictures and captions, dropped posts."""
 
 import base64
 import dataclasses
@@ -17,13 +17,13 @@ KINDS: tuple[Kind, ...] = ("best", "typical", "worst")
 
 _THUMBNAIL = 192  # pixels of the longer side
 _CAPTION = 200  # characters shown
-# A mention or an e-mail address: a person, whom the page need not name.
+# A mention or an e-mail address: the page need not name people.
 _ADDRESS = re.compile(r"(?<![\w.+-])[\w.+-]*@\w[\w.-]*")
 
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """One test post: thumbnail (a data URL, None where pictures are left out), caption, hashtags told apart, F1."""
+    """One test post: thumbnail (a data URL, None if pictures are left out), caption, hits, extras and misses, F1."""
 
     post: str
     picture: str | None
@@ -36,11 +36,10 @@ class Card:
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One picture with one caption, and the hashtags written, in order.
+    """One picture with one caption, and the hashtags written for them, in order.
 
-    own: whether they are of one post. marks: for each hashtag where it comes from, in an own cell `hit` or `extra`,
-    else `picture` and `caption` (it is also written for the post that the picture or the caption is from), `both`, or
-    `new`.
+    own: whether both are from the same post. marks: one per hashtag; if `own`, `hit` or `extra`; otherwise `picture` or
+    `caption` (the hashtag is also written for the post of the picture or of the caption), `both`, or `new`.
     """
 
     own: bool
@@ -57,7 +56,7 @@ class Grid:
     rows: Sequence[Sequence[Cell]]
 
     def kept(self) -> dict[str, float]:
-        """The mean share of an own pair's hashtags that stay when the other part is another post's.
+        """The mean share of the hashtags of a post that stay when its caption or picture is replaced.
 
         `picture`: the picture stays and the caption changes; `caption`: the other way round.
         """
@@ -76,7 +75,7 @@ class Grid:
 def choose_cards(test: pd.DataFrame, count: int) -> dict[Kind, list[str]]:
     """Ids of the test posts to show: `count` best, `count` around the median and `count` worst by F1.
 
-    Posts of equal F1 are taken in order of their id, so that the choice is no one's taste. No post comes twice.
+    Posts with equal F1 are taken in order of their id, so that nobody chooses. No post appears twice.
     """
     ranked = test.assign(f1=[_f1(set(w), set(t)) for w, t in zip(test["both"], test["hashtags"], strict=True)])
     ids = [str(post) for post in ranked.sort_values(["f1", "id"], ascending=[False, True])["id"]]
@@ -165,7 +164,7 @@ def _mark(with_picture: bool, with_caption: bool) -> str:
 def choose_examples(rejects: pd.DataFrame, count: int) -> dict[str, list[str]]:
     """For each reason, most frequent first, the raw captions of `count` dropped posts, drawn by a hash of their id.
 
-    Mentions and e-mail addresses are covered, a long caption is cut; a post without a caption gives its detail instead.
+    Mentions and e-mail addresses are hidden, long captions are cut; a post without a caption gives its detail instead.
     """
     drawn = rejects.assign(draw=[hashlib.sha256(str(post).encode()).hexdigest() for post in rejects["id"]])
     examples = {}

@@ -1,4 +1,4 @@
-"""Figures as SVG by matplotlib: text stays text, colours follow the page, the same bytes for the same figures."""
+"""Charts as SVG with matplotlib: text stays text, colours follow the page, the same data give the same bytes."""
 
 import html
 import io
@@ -16,19 +16,24 @@ from hashgen.report.post_tables import Cut
 from hashgen.report.score_tables import COLUMNS, Score
 from hashgen.report.score_tables import Figure as Found
 
-# Drawn in place of the page's text colour, which is another in the dark.
+# Replaced by the page's text colour, which differs in dark mode.
 _INK = "#010203"
 # At least 3:1 against the page, light and dark.
 _BLUE, _ORANGE, _GREY = "#2f7ed8", "#c56d15", "#858585"
-# Of runs side by side: told apart by line too, and seen on light and dark.
+# For runs side by side: line styles differ too, and all are visible on light and dark.
 _COLOURS = (_BLUE, _ORANGE, "#2a9d6f", "#b05fc4", "#c94f4f", _GREY)
 _STYLES = ("-", "--", ":", "-.")
 _MARKS = {"model": ("o", _BLUE), "blind": ("o", _BLUE), "baseline": ("s", _ORANGE), "ceiling": ("D", _GREY)}
 
 
 def curves(history: pd.DataFrame) -> list[str]:
-    """Two figures by epoch, training and validation: losses (the paper's Fig. 3) and BLEU-4 (Fig. 4)."""
-    panels = {"loss": "Loss, nats a token (as Fig. 3)", "bleu4": "BLEU-4, free-running (as Fig. 4)"}
+    """Two figures by epoch, training and validation: losses (the paper's Fig. 3) and BLEU-4 (Fig. 4).
+
+    None for a model without epochs.
+    """
+    if history.empty:
+        return []
+    panels = {"loss": "Loss, nats per token (as in Fig. 3)", "bleu4": "BLEU-4, free-running (as in Fig. 4)"}
     return [_curve(history, kind, title) for kind, title in panels.items()]
 
 
@@ -70,15 +75,15 @@ def curves_of_runs(histories: Mapping[str, pd.DataFrame], column: str, title: st
     axes.legend(frameon=False, fontsize=9)
     axes.grid(axis="y", alpha=0.25)
     last = "; ".join(f"{name} {history[column].iloc[-1]:.3f}" for name, history in histories.items())
-    return to_svg(figure, f"runs-{column}", f"{title}, by epoch; at the last one: {last}.")
+    return to_svg(figure, f"runs-{column}", f"{title}, by epoch; last values: {last}.")
 
 
 def score_figure(rows: Sequence[Score], key: str, split: str) -> str:
-    """One score of a split for all rows that have it: points with 95 % intervals; the scale need not start at zero."""
+    """One score of a split for all rows that have it: points with 95 % intervals; the axis may not start at zero."""
     shown = [(row, found) for row in reversed(rows) if (found := row.figures[key]) is not None]
     figure = Figure(figsize=(4.2, 0.42 * len(shown) + 0.8))
     axes = figure.subplots()
-    # A name stands over its point, so that the scale has the whole width, on a phone too.
+    # Each name is above its point, so that the axis has the full width, even on a phone.
     over = axes.get_yaxis_transform()
     for height, (row, found) in enumerate(shown):
         marker, colour = _MARKS[row.kind]
@@ -117,13 +122,13 @@ def tail_figure(points: Sequence[tuple[int, int]], distinct: int) -> str:
     _title(axes, "Posts with the hashtag")
     axes.grid(alpha=0.25)
     words = (
-        f"{distinct:,} hashtags by falling frequency on log scales: from {points[0][1]:,} posts to {points[-1][1]:,}."
+        f"{distinct:,} hashtags, most frequent first, on log scales: from {points[0][1]:,} posts to {points[-1][1]:,}."
     )
     return to_svg(figure, "tail", words)
 
 
 def lengths_figure(cut: Cut, what: str) -> str:
-    """A histogram of one length a post; a line marks the cap where it lies within the picture."""
+    """A histogram of one length per post; a line marks the cap if it is within the chart."""
     figure = Figure(figsize=(4.4, 3.1))
     axes = figure.subplots()
     top = cut.longest
@@ -133,10 +138,10 @@ def lengths_figure(cut: Cut, what: str) -> str:
     if cut.cap < top:
         axes.axvline(cut.cap + 0.5, color=_ORANGE, linestyle="--", linewidth=1.5)
         axes.text(cut.cap + 0.5, 0.95, " cap", transform=axes.get_xaxis_transform(), color=_INK, va="top", fontsize=9)
-    per = f"{what} a {'caption' if what == 'words' else 'post'}"
+    per = f"{what} per {'caption' if what == 'words' else 'post'}"
     axes.set_xlabel(per)
     _title(axes, "Posts")
-    words = f"Histogram of {per}: median {cut.median}, most {top}, cap {cut.cap}."
+    words = f"Histogram of {per}: median {cut.median}, maximum {top}, cap {cut.cap}."
     return to_svg(figure, f"lengths-{what}", words)
 
 
@@ -145,7 +150,7 @@ def _title(axes: Axes, text: str) -> None:
 
 
 def to_svg(figure: Figure, name: str, words: str) -> str:
-    """The figure as an `<svg>` element that tells `words` to who cannot see it. name: keeps ids apart on one page."""
+    """The figure as an `<svg>` element, with `words` for those who cannot see it. name: makes ids unique on a page."""
     stream = io.StringIO()
     # Text stays text, ids come from a fixed salt and no date is written: the same bytes for the same figures.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
@@ -154,8 +159,8 @@ def to_svg(figure: Figure, name: str, words: str) -> str:
         figure.savefig(stream, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
     svg = stream.getvalue()
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
-    svg = re.sub(r"\s*<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)  # its style would hold for the whole page
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # no one refers to them, and every figure has the same ones
+    svg = re.sub(r"\s*<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)  # its style would apply to the whole page
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # unused, and the same in every figure
     return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(words)}"', 1)
 
 

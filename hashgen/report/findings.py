@@ -1,4 +1,4 @@
-"""All that the report tells of one run, as the stages before it left it."""
+"""Everything the report shows about a run, as the stages before it left it."""
 
 import dataclasses
 import io
@@ -13,6 +13,7 @@ from hashgen.base.errors import HashgenError
 from hashgen.base.files import read_json, require
 from hashgen.corpus.manifest import SPLITS, SplitName, read_manifest
 from hashgen.corpus.tables import read_table
+from hashgen.models.folder import About
 from hashgen.params.report import Report
 
 _HISTORY = ("epoch", "train_loss", "val_loss", "train_bleu4", "val_bleu4", "train_bleu1", "val_bleu1", "val_f1")
@@ -22,7 +23,7 @@ _HISTORY = ("epoch", "train_loss", "val_loss", "train_bleu4", "val_bleu4", "trai
 class Findings:
     """One run.
 
-    metrics: by stage, as it wrote them. model: `model.json` of the trained model. manifests: posts by split.
+    metrics: by stage, as it wrote them. about: how the model was made. manifests: posts by split.
     predictions: what was written for validation and test posts. grid: what was written for test pictures with each
     other's captions. rejects: dropped posts. history: losses and scores by epoch. thumbnails: JPEG bytes by post id,
     empty where pictures are left out. seeds: by dotted name of the parameter. languages: of the captions kept.
@@ -31,7 +32,7 @@ class Findings:
 
     section: Report
     metrics: Mapping[str, Mapping[str, Any]]
-    model: Mapping[str, Any]
+    about: About
     manifests: Mapping[SplitName, pd.DataFrame]
     predictions: pd.DataFrame
     grid: pd.DataFrame
@@ -51,7 +52,7 @@ class Findings:
     @property
     def random_weights(self) -> bool:
         """Whether the pictures were read by a backbone that never learnt from any picture."""
-        return bool(self.model["features"].get("weights") == "random")
+        return self.about.recipe.weights == "random"
 
     @property
     def test(self) -> pd.DataFrame:
@@ -76,30 +77,37 @@ def read_findings(
     history: Path,
 ) -> Findings:
     """Read one run; `metrics` are JSON files by stage. Raises HashgenError for whatever is missing or broken."""
+    about = About.read(model)
     return Findings(
         section=section,
         metrics={stage: read_json(path, stage) for stage, path in metrics.items()},
-        model=read_json(model / "model.json", "train"),
+        about=about,
         manifests={split: read_manifest(manifest, split) for split in SPLITS},
         predictions=read_table(predictions, "evaluate"),
         grid=read_table(grid, "evaluate"),
         rejects=read_table(rejects, "filter"),
-        history=read_history(history),
+        history=read_history(history, about.epoch),
     )
 
 
-def read_history(path: Path) -> pd.DataFrame:
-    """Losses and scores by epoch as the stage train writes them. Raises HashgenError when missing or broken."""
-    return parse_history(require(path, "train").read_text(encoding="utf-8", errors="replace"), str(path))
+def read_history(path: Path, epoch: int | None) -> pd.DataFrame:
+    """Losses and scores by epoch as the stage train writes them; `epoch` is the one that was kept.
+
+    Raises HashgenError when missing or broken.
+    """
+    return parse_history(require(path, "train").read_text(encoding="utf-8", errors="replace"), str(path), epoch)
 
 
-def parse_history(text: str, where: str) -> pd.DataFrame:
-    """The same from the text of such a file. where: names it in the HashgenError that is raised when it is broken."""
+def parse_history(text: str, where: str, epoch: int | None) -> pd.DataFrame:
+    """The same from the text of such a file; no row where `epoch` is None, for a model that learns in no epochs.
+
+    where: names it in the HashgenError that is raised when it is broken.
+    """
     try:
         history = pd.read_csv(io.StringIO(text))[list(_HISTORY)]
-        if history.empty or not np.isfinite(history.astype(float)).all(axis=None):
-            raise ValueError("an epoch is missing, or a figure of it")
+        if history.empty != (epoch is None) or not np.isfinite(history.astype(float)).all(axis=None):
+            raise ValueError("an epoch or a value is missing")
         return history
     except (ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
-        raise HashgenError(f"{where}: not readable ({reason}); run the stage train again") from error
+        raise HashgenError(f"{where}: cannot be read ({reason}); run the stage train again") from error

@@ -1,17 +1,17 @@
-"""Templates: what the pages and cards share, and figures that a template asks for but the metrics lack."""
+"""Templates: what the pages and cards share, and the error for values missing from the metrics."""
 
 import jinja2
 
 from hashgen.base.errors import HashgenError
 
-# What templates build on: the frame of a page, the part on privacy that both cards have.
+# Parts that templates share: the frame of a page, and the section on privacy of both cards.
 _SHARED = {"layout": "layout.html", "deletion": "deletion.md"}
 
 
 def render(name: str, **context: object) -> str:
     """Fill the template `name` with `context`; HTML is escaped, Markdown is not.
 
-    Raises HashgenError when the metrics lack a figure that the template shows.
+    Raises HashgenError when a value that the template shows is missing from the metrics.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hashgen.report"),
@@ -30,8 +30,8 @@ def render(name: str, **context: object) -> str:
 
 
 def lacking(error: Exception) -> HashgenError:
-    """The error of metrics that lack a figure, as metrics of another version do."""
-    return HashgenError(f"report: the metrics lack a figure ({error}); run the pipeline again: dvc repro -f")
+    """The error for metrics that lack a value, as metrics of another version may."""
+    return HashgenError(f"report: the metrics lack a value ({error}); run the pipeline again: dvc repro -f")
 
 
 def _figure(value: float | None) -> str:
@@ -50,5 +50,5 @@ def _percent(value: float) -> str:
 
 
 def _field(text: str) -> str:
-    """A text from elsewhere as one field of a Markdown table."""
+    """Text from outside as one field of a Markdown table."""
     return " ".join(text.split()).replace("|", "\\|")

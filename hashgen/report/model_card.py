@@ -15,7 +15,7 @@ _MEANS = {"bleu4": "corpus, sacrebleu with tokenize none"}
 
 
 def render_model_card(found: Findings) -> str:
-    """The card as Markdown; nothing is left to fill in. Raises HashgenError when the metrics lack a figure."""
+    """The card as Markdown; nothing is left to fill in. Raises HashgenError when the metrics lack a value."""
     try:
         evaluate, baselines = found.metrics["evaluate"], found.metrics["baselines"]
         rows, heads = score_rows(evaluate, baselines, "test"), headlines(evaluate, baselines)
@@ -50,7 +50,7 @@ def _head(found: Findings) -> dict[str, Any]:
         "dataset": dataset,
         "metrics": metrics,
     }
-    # Weights that learnt from invented posts and from nothing else are the project's own.
+    # Weights trained on synthetic posts and nothing else belong to the project.
     own = found.is_sample and found.random_weights and not found.metrics["vocab"].get("glove")
     return {
         "language": list(found.languages),

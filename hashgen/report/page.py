@@ -31,7 +31,7 @@ from hashgen.report.score_tables import (
     unhelped,
 )
 
-# What the figures depend on.
+# Packages that affect the results.
 PACKAGES = (
     "torch",
     "torchvision",
@@ -49,7 +49,7 @@ STAGES = ("scrape", "filter", "split", "vocab", "featurize", "baselines", "train
 def render_page(found: Findings) -> str:
     """The page as HTML: no network, no script, the same bytes from the same inputs.
 
-    Raises HashgenError when metrics lack a figure that the page shows.
+    Raises HashgenError when the metrics lack a value that the page shows.
     """
     try:
         context = _scores(found) | _data(found) | _posts(found)
@@ -67,7 +67,7 @@ def render_page(found: Findings) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that the figures depend on, those that are installed."""
+    """Versions of Python and of the installed packages that affect the results."""
     result = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -83,20 +83,20 @@ def _scores(found: Findings) -> dict[str, Any]:
     return {
         "test": evaluate["test"],
         "headlines": headlines(evaluate, baselines),
-        "unhelped": unhelped(evaluate["test"], found.model["train"]["inputs"]),
+        "unhelped": unhelped(evaluate["test"], found.about.section.inputs),
         "rows": rows,
         "score_figures": [score_figure(rows, key, "test") for key in ("f1", "bleu4")],
         "facets": facet_rows(evaluate, baselines),
         "curves": curves(found.history),
         "overfits": overfits(found.history),
-        "restarts": restarts(found.model["train"], len(found.history)),
+        "restarts": restarts(found.about.section, len(found.history)),
         "table_1": table_1(found.history),
     }
 
 
 def _data(found: Findings) -> dict[str, Any]:
     metrics, posts = found.metrics, found.posts
-    counts, cut = hashtag_counts(posts), cuts(posts, found.model["train"])
+    counts, cut = hashtag_counts(posts), cuts(posts, found.about.section)
     reasons = list(metrics["filter"]["dropped"])
     points = tail(counts)
     return {

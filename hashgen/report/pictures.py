@@ -1,4 +1,4 @@
-"""Pictures of example posts as PNG, for views that show no page: cards of one kind, and the grid."""
+"""Example posts as PNG, for viewers that cannot show the page: cards of one kind, and the grid."""
 
 import io
 import textwrap
@@ -13,7 +13,7 @@ from PIL import Image
 
 from hashgen.report.examples import Card, Grid, from_data_url
 
-# Dark enough on white, and told apart by their signs too.
+# Dark enough on white; the signs differ too.
 _COLOURS = {"hit": "#13693b", "extra": "#96302f", "miss": "#7a4f00", "picture": "#1f5fae", "caption": "#7a4f00"}
 _COLOURS |= {"both": "#595959", "new": "#7b2d8e"}
 _SIGNS = {"hit": "✓", "extra": "✗", "miss": "○", "picture": "▣", "caption": "❝", "both": "▣❝", "new": "+"}
@@ -38,7 +38,7 @@ def draw_cards(cards: Sequence[Card], title: str, path: Path) -> None:
 
 
 def draw_grid(grid: Grid, path: Path) -> None:
-    """Draw the grid to a PNG file: a row a picture, a column a caption, the hashtags marked as in the page."""
+    """Draw the grid to a PNG file: one row per picture, one column per caption, hashtags marked as on the page."""
     size = len(grid.rows)
     figure = Figure(figsize=(2.2 + 2.9 * size, 0.9 + 2.3 * size), dpi=80)
     widths, heights = [2.0, *[2.9] * size], [0.7, *[2.2] * size]
@@ -56,7 +56,9 @@ def draw_grid(grid: Grid, path: Path) -> None:
             _write(field, lines, left=0.04, size=11, height=0.1, width=30)
             field.set(xticks=[], yticks=[])
             field.spines[:].set(linewidth=2.5 if cell.own else 0.5, color="black" if cell.own else "#bbbbbb")
-    legend = "framed: the post as it is (✓ true ✗ not true); else ▣ stays with the picture, ❝ comes with the caption,"
+    legend = (
+        "framed: the original post (✓ true ✗ not true); others: ▣ stays with the picture, ❝ comes with the caption,"
+    )
     figure.text(0.5, 0.02, f"{legend} ▣❝ written for both, + for neither", ha="center", fontsize=9)
     _save(figure, path)
 
@@ -74,7 +76,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _write(axes: Axes, lines: Sequence[tuple[str, str]], *, left: float, size: int, height: float, width: int) -> None:
-    """Write lines of text (text, colour) from the top; left and height of a line in shares of the field.
+    """Write lines of text (text, colour) from the top; left and height of a line as fractions of the field.
 
     A line of more than `width` characters is cut.
     """
@@ -90,6 +92,6 @@ def _write(axes: Axes, lines: Sequence[tuple[str, str]], *, left: float, size: i
 def _save(figure: Figure, path: Path) -> None:
     figure.subplots_adjust(0.02, 0.06, 0.98, 0.95, 0.04, 0.06)
     with warnings.catch_warnings():
-        # Where a caption has letters that the font lacks, a box stands for them.
+        # Letters that the font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(path, format="png", metadata={"Software": None})

@@ -1,4 +1,4 @@
-"""The posts in figures: the funnel of the filter, what the split leaks, frequencies, lengths and what caps cut."""
+"""Statistics of the posts: the funnel of the filter, leaks of the split, frequencies, lengths, and what caps cut."""
 
 import dataclasses
 import math
@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 
 from hashgen.base.errors import HashgenError
+from hashgen.params.train import Train
 from hashgen.text.words import tokenise
 
 REASONS = {
     "video": "no still picture",
-    "no_caption": "no caption, or no letter left of it",
+    "no_caption": "no caption, or no letters left in it",
     "no_hashtags": "no hashtags",
     "emoji": "emoji in caption or hashtags",
     "not_english": "caption or hashtags in another language",
@@ -22,10 +23,10 @@ REASONS = {
 }
 LEAKS = {
     "posts": "posts",
-    "images": "pictures, byte for byte",
-    "near_duplicate_images": "pictures that look alike (perceptual hash)",
+    "images": "identical pictures (same bytes)",
+    "near_duplicate_images": "similar pictures (perceptual hash)",
     "authors": "authors",
-    "captions": "captions, but for case and punctuation",
+    "captions": "captions (ignoring case and punctuation)",
     "groups": "groups of posts that belong together",
 }
 WARNINGS = {
@@ -33,10 +34,10 @@ WARNINGS = {
     "with_author": "posts with an author (a salted hash)",
     "with_date": "posts with a date",
     "with_seed_hashtags": "posts with the hashtag they were found under",
-    "broken_rows": "broken rows left out",
+    "broken_rows": "broken rows skipped",
     "rows_without_file": "rows without a readable file",
-    "files_without_rows": "files that no row names",
-    "unread_dates": "dates that could not be read",
+    "files_without_rows": "files not named in any row",
+    "unread_dates": "unreadable dates",
 }
 
 
@@ -56,25 +57,25 @@ def funnel(filtered: Mapping[str, Any]) -> list[Step]:
     Raises HashgenError when the metrics of the filter do not add up.
     """
     left = filtered["raw"]
-    steps = [Step("raw rows", "as the source gave them", 0, left)]
-    losses = [("met again", "the same id once more: merged into one post", filtered.get("merged", 0))]
+    steps = [Step("raw rows", "as provided by the source", 0, left)]
+    losses = [("merged", "the same post found again", filtered.get("merged", 0))]
     losses += [(reason, REASONS.get(reason, ""), count) for reason, count in filtered["dropped"].items()]
     for name, detail, count in losses:
         left -= count
         steps.append(Step(name, detail, count, left))
     if left != filtered["kept"]:
         raise HashgenError(
-            f"metrics of the filter do not add up: {left} posts are left, {filtered['kept']} kept; run it again:"
+            f"the metrics of the filter do not add up: {left} posts left, but {filtered['kept']} kept; run it again:"
             " dvc repro -f -s filter"
         )
     return steps
 
 
 def breakdown(blocks: Mapping[str, Mapping[str, Any]], reasons: Sequence[str], most: int = 200) -> list[dict[str, Any]]:
-    """Rows of a table by source or seed hashtag: `name`, `posts` (met again apart), `kept`, `share`, `dropped`.
+    """Rows of a table by source or seed hashtag: `name`, distinct `posts`, `kept`, `share`, `dropped`.
 
-    `dropped` has one count for each of `reasons`, in that order. Of more than `most` rows those with most posts are
-    given, so that a page of posts found under very many hashtags stays small.
+    `dropped` has one count for each of `reasons`, in that order. Only the `most` rows with the most posts are returned,
+    so that the page stays small even for posts found under very many hashtags.
     """
     rows = []
     for name, block in blocks.items():
@@ -86,7 +87,7 @@ def breakdown(blocks: Mapping[str, Mapping[str, Any]], reasons: Sequence[str], m
 
 
 def source_notes(scraped: Mapping[str, Any]) -> list[tuple[str, int]]:
-    """What the source says of itself: (in words, count) of each whole number above 0 but `posts` and `shards`."""
+    """Notes of the source: (label, count) for each whole number above 0 except `posts` and `shards`."""
     found = []
     for key, value in scraped.items():
         if isinstance(value, int) and not isinstance(value, bool) and value and key not in ("posts", "shards"):
@@ -95,7 +96,7 @@ def source_notes(scraped: Mapping[str, Any]) -> list[tuple[str, int]]:
 
 
 def source_hashtags(scraped: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
-    """The source's table of the hashtags it was asked for: column names and rows; empty where it has none."""
+    """The table of hashtags requested from the source: column names and rows; empty if it has none."""
     table = scraped.get("hashtags")
     if isinstance(table, Mapping):
         table = [{"hashtag": name, **block} for name, block in table.items() if isinstance(block, Mapping)]
@@ -106,16 +107,16 @@ def source_hashtags(scraped: Mapping[str, Any]) -> tuple[list[str], list[list[An
 
 
 def leak_rows(split: Mapping[str, Any], posts: pd.DataFrame) -> list[tuple[str, int | None]]:
-    """(in words, how many stand in more than one split); None for authors where no post's author is known.
+    """(label, how many occur in more than one split); None for authors if no author is known.
 
-    Captions are two rows, as the split only promises to keep long ones on one side.
+    Captions take two rows, because the split only keeps long ones together.
     """
     known = "author" in posts and posts["author"].notna().any()
     rows = []
     for key, count in split["leaks"].items():
         rows.append((LEAKS.get(key, key.replace("_", " ")), None if key == "authors" and not known else count))
         if key == "captions" and (words := split.get("caption_words") or 1) > 1:
-            rows[-1] = (f"captions of {words} words or more, but for case and punctuation", count)
+            rows[-1] = (f"captions of {words} words or more (ignoring case and punctuation)", count)
             rows.append(("shorter captions, which may be the same by chance", split["short_captions"]))
     return rows
 
@@ -153,11 +154,11 @@ class Cut:
         return max(self.values)
 
 
-def cuts(posts: pd.DataFrame, train: Mapping[str, Any]) -> dict[str, Cut]:
+def cuts(posts: pd.DataFrame, train: Train) -> dict[str, Cut]:
     """What `train.hashtag_length` and `train.caption_length` cut of the posts: `hashtags` and `words` a post."""
     return {
-        "hashtags": Cut([len(hashtags) for hashtags in posts["hashtags"]], train["hashtag_length"]),
-        "words": Cut([len(tokenise(caption)) for caption in posts["caption"]], train["caption_length"]),
+        "hashtags": Cut([len(hashtags) for hashtags in posts["hashtags"]], train.hashtag_length),
+        "words": Cut([len(tokenise(caption)) for caption in posts["caption"]], train.caption_length),
     }
 
 
@@ -172,8 +173,8 @@ def tail(counts: Mapping[str, int], points: int = 200) -> list[tuple[int, int]]:
 
 
 def filter_csv(filtered: Mapping[str, Any]) -> str:
-    """CSV of `reason,posts`: the posts kept, met again, and dropped for each reason."""
-    counts = {"kept": filtered["kept"], "met_again": filtered.get("merged", 0), **filtered["dropped"]}
+    """CSV of `reason,posts`: the posts kept, merged, and dropped for each reason."""
+    counts = {"kept": filtered["kept"], "merged": filtered.get("merged", 0), **filtered["dropped"]}
     return "reason,posts\n" + "".join(f"{reason},{count}\n" for reason, count in counts.items())
 
 
@@ -184,7 +185,7 @@ def tail_csv(counts: Mapping[str, int]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Hashtag:
-    """One hashtag: posts that have it in training and in test, test posts it is written for, and rightly so."""
+    """One hashtag: posts that have it in training and in test, test posts it is written for, and where it is true."""
 
     name: str
     train: int
@@ -231,9 +232,9 @@ class Extremes:
 
 
 def extremes(table: Sequence[Hashtag], frequent: int = 15, listed: int = 300, most: int = 8) -> Extremes:
-    """The rows of the table that are worth showing; no more than `most` on either side.
+    """The rows of the table to show, at most `most` for each of `over` and `under`.
 
-    A difference within the square root of `written + test` counts as chance: neither over nor under.
+    A difference up to the square root of `written + test` counts as chance: neither over nor under.
     """
     beyond = [row for row in table if (row.written - row.test) ** 2 > row.written + row.test]
     off = sorted(beyond, key=lambda row: (row.test - row.written, row.name))

@@ -1,4 +1,4 @@
-"""Where posts and weights come from, as the heads and texts of the cards tell it."""
+"""Where posts and weights come from, for the heads and texts of the cards."""
 
 import io
 import re
@@ -10,7 +10,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-# Hugging Face's identifiers of licences that posts may have.
+# Hugging Face's identifiers for licences that posts may have.
 _VERSIONS = {
     "by": "2.0 2.5 3.0 4.0",
     "by-sa": "3.0 4.0",
@@ -25,7 +25,7 @@ _SPDX = {"pddl-1.0": "pddl", "odbl-1.0": "odbl", "odc-by-1.0": "odc-by"}
 _DEED = re.compile(
     r"https?://(?:www\.)?creativecommons\.org/(?:licenses/([a-z-]+)|publicdomain/(zero))/([\d.]+)/?(?:deed\S*|legalcode\S*)?"
 )
-# What YAML 1.1, which Hugging Face reads, takes for a truth value: "no" is Norwegian.
+# Read as booleans in YAML 1.1, which Hugging Face uses: "no" is Norwegian.
 _TRUTHS = {"y", "n", "yes", "no", "true", "false", "on", "off"}
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -47,7 +47,7 @@ def licence_head(found: Mapping[str, int]) -> dict[str, str]:
 
 
 def _identifier(licence: str) -> str:
-    """A licence as Hugging Face names those it knows: lower case, hyphens; also from an address at Creative Commons."""
+    """A licence as Hugging Face names those it knows: lower case, hyphens; also from a Creative Commons URL."""
     licence = licence.lower()
     if found := _DEED.fullmatch(licence):
         kind, zero, version = found.groups()
@@ -57,7 +57,7 @@ def _identifier(licence: str) -> str:
 
 
 def size_category(posts: int) -> str:
-    """The name that Hugging Face gives to a number of posts."""
+    """Hugging Face's name for a number of posts."""
     return next((name for bound, name in _SIZES if posts < bound), "n>1M")
 
 

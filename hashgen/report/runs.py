@@ -24,10 +24,10 @@ def write_comparison(runs: Sequence[str], evaluate: Path, history: Path, lock: P
     each run has its metrics, its losses and DVC's record. Raises HashgenError for what cannot be compared.
     """
     if len(runs) < 2:
-        raise HashgenError(f"{' '.join(runs)}: only one run; name two or more, as in: . HEAD")
+        raise HashgenError(f"{' '.join(runs)}: only one run; give two or more, for example: . HEAD")
     found = [_read(name, evaluate, history, lock) for name in runs]
     if len({one.name for one in found}) < len(found):
-        raise HashgenError(f"{' '.join(runs)}: one run twice; name each once")
+        raise HashgenError(f"{' '.join(runs)}: the same run twice; give each run once")
     page = render_comparison(found)
     with atomic_file(out) as partial:
         partial.write_text(page, encoding="utf-8")
@@ -36,7 +36,7 @@ def write_comparison(runs: Sequence[str], evaluate: Path, history: Path, lock: P
 def _read(name: str, evaluate: Path, history: Path, lock: Path) -> Run:
     commit = None if name in HERE else _resolve(name)
     scores = _parse(name, evaluate, _text(name, commit, evaluate))
-    learnt = parse_history(_text(name, commit, history), f"{name}: its {history}")
+    learnt = parse_history(_text(name, commit, history), f"{name}: its {history}", scores.get("best_epoch"))
     ran = _parse(name, lock, _text(name, commit, lock))
     return Run(_label(name, commit), scores, *_settings(f"{name}: its {lock}", ran), learnt)
 
@@ -61,9 +61,9 @@ def _settings(where: str, ran: dict[str, Any]) -> tuple[dict[str, Any], str]:
         is_whole = all(read[path] == made[path] for path in read.keys() & made.keys())
         found = {key: value for values in params for key, value in values.items()}, made["data/manifest"]
     except (KeyError, TypeError, AttributeError) as error:
-        raise HashgenError(f"{where} tells of no whole run; run it again, or leave it out") from error
+        raise HashgenError(f"{where} does not record a complete run; run it again, or leave it out") from error
     if not is_whole:
-        raise HashgenError(f"{where} tells of a run that did not end; run it again: dvc repro")
+        raise HashgenError(f"{where} records a run that did not finish; run it again: dvc repro")
     return found
 
 
@@ -76,7 +76,7 @@ def _resolve(name: str) -> str:
     refs = (_git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or "").splitlines()
     commits = {line.split()[0] for line in refs if line.endswith(f"/{name}")}
     if len(commits) > 1:
-        raise HashgenError(f"{name}: {len(commits)} experiments have this name; name its commit (dvc exp show --sha)")
+        raise HashgenError(f"{name}: {len(commits)} experiments have this name; use its commit (dvc exp show --sha)")
     if not commits:
         raise HashgenError(f"{name}: no such commit, branch, tag or experiment; see: dvc exp list --all-commits")
     return commits.pop()
@@ -90,7 +90,7 @@ def _text(name: str, commit: str | None, path: Path) -> str:
             raise HashgenError(f"{path}: cannot be read; run the pipeline first: dvc repro") from error
     text = _git("show", f"{commit}:./{path.as_posix()}")
     if text is None:
-        raise HashgenError(f"{name}: has no {path}; name a commit that holds a run")
+        raise HashgenError(f"{name}: has no {path}; use a commit that contains a run")
     return text
 
 
@@ -98,9 +98,9 @@ def _parse(name: str, path: Path, text: str) -> dict[str, Any]:
     try:
         found = json.loads(text) if path.suffix == ".json" else YAML(typ="safe", pure=True).load(text)
     except (ValueError, YAMLError) as error:
-        raise HashgenError(f"{name}: its {path} is not readable; run it again, or leave it out") from error
+        raise HashgenError(f"{name}: its {path} cannot be read; run it again, or leave it out") from error
     if not isinstance(found, dict):
-        raise HashgenError(f"{name}: its {path} is no mapping; run it again, or leave it out")
+        raise HashgenError(f"{name}: its {path} is not a mapping; run it again, or leave it out")
     return found
 
 

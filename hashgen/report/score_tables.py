@@ -6,17 +6,19 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from hashgen.params.train import Train
+
 COLUMNS = {"f1": "F1", "bleu4": "BLEU-4", "p_at_1": "P@1", "r_at_5": "R@5", "f1_at_5": "F1@5"}
 HEADLINE = {
-    "f1": "all hashtags written against all true ones, misses and extras counted",
-    "p_at_1": "how often the first hashtag is true; the model puts first what people do, not what is surest",
-    "f1_at_5": "F1 of the first five",
-    "bleu4": "runs of up to four in the right order; small on real posts",
+    "f1": "all hashtags written against all true ones, counts both missed and extra hashtags",
+    "p_at_1": "how often the hashtag that the model is surest of is true",
+    "f1_at_5": "F1 of the five hashtags that the model is surest of",
+    "bleu4": "sequences of up to four hashtags in the right order; low on real posts",
 }
 NAMES = {
     "both": "model",
-    "no_image": "model, blind to the picture",
-    "no_caption": "model, blind to the caption",
+    "no_image": "model without the picture",
+    "no_caption": "model without the caption",
     "popularity": "most frequent hashtags",
     "knn_image": "nearest pictures",
     "knn_caption": "nearest captions",
@@ -24,16 +26,16 @@ NAMES = {
     "seeds": "hashtags the post was found under (oracle)",
 }
 FACETS = {
-    "not_seed": "not those the post was found under",
-    "not_in_caption": "not words of the caption",
+    "not_seed": "without those the post was found under",
+    "not_in_caption": "without those in the caption",
     "rare": "rare: in fewer than 10 training posts",
 }
 _CEILINGS = {
     "both": "ceiling",
-    "image": "ceiling of the picture alone",
-    "caption": "ceiling of the caption alone",
+    "image": "ceiling with the picture only",
+    "caption": "ceiling with the caption only",
 }
-# An oracle: a person who posts has no such listing.
+# An oracle: someone who writes a post has no such list.
 _ORACLE = "seeds"
 
 Kind = Literal["model", "blind", "baseline", "ceiling"]
@@ -155,16 +157,18 @@ def overfits(history: pd.DataFrame) -> bool:
 
     A rule of thumb: with dropout, which only training has, a sound fit ends with the training loss above.
     """
+    if history.empty:
+        return False
     last = history.iloc[-1]
     return bool(last["val_loss"] > 1.1 * last["train_loss"] and last["val_loss"] > history["val_loss"].min())
 
 
-def restarts(train: Mapping[str, Any], epochs: int) -> list[int]:
+def restarts(train: Train, epochs: int) -> list[int]:
     """The epochs, of the first `epochs`, after which the learning rate jumps back up (`train.restart_epochs`)."""
-    period, found, at = train["restart_epochs"], [], train["restart_epochs"]
+    period, found, at = train.restart_epochs, [], train.restart_epochs
     while at < epochs:
         found.append(at)
-        period *= train["restart_factor"]
+        period *= train.restart_factor
         at += period
     return found
 
@@ -187,8 +191,10 @@ _TABLE_1 = {
 def table_1(history: pd.DataFrame) -> list[dict[str, Any]]:
     """The paper's Table 1 and ours: `name`, `paper` and `ours`, each (highest, lowest, mean) over the epochs.
 
-    Ours are the loss in nats a token and BLEU-1, the paper's order, free-running.
+    Ours are the loss in nats a token and BLEU-1, the paper's order, free-running. No row for a model without epochs.
     """
+    if history.empty:
+        return []
     rows = []
     for key, (name, column) in _TABLE_1.items():
         values = history[column]

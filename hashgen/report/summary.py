@@ -32,7 +32,7 @@ def print_summary(evaluate: Path, baselines: Path, report: Path) -> None:
     try:
         lines = summarise(scores, others, report)
     except (AttributeError, KeyError, TypeError) as error:
-        raise HashgenError(f"{evaluate}: lacks a figure ({error}); run the pipeline again: dvc repro -f") from error
+        raise HashgenError(f"{evaluate}: lacks a value ({error}); run the pipeline again: dvc repro -f") from error
     if sys.stdout.isatty() and shutil.get_terminal_size().columns >= WIDTH:
         lines = draw_box(lines, _LINES if _can_print(_LINES, sys.stdout) else _PLAIN)
     print("\n".join(lines))
@@ -52,17 +52,17 @@ def summarise(evaluate: Mapping[str, Any], baselines: Mapping[str, Any], report:
     elif best is not None:
         table["best baseline"] = rows[best]
     table |= {"without picture": rows[NAMES["no_image"]], "without caption": rows[NAMES["no_caption"]]}
-    drawn = " of the drawn sample" if "ceiling" in rows else ""
+    drawn = " of the built-in sample" if "ceiling" in rows else ""
     note = [f"best baseline: {best}"] if "best baseline" in table else []
     return [
-        f"Scores on {evaluate['test']['both']['posts']:,} test posts{drawn}; no choice was made by them",
+        f"Scores on {evaluate['test']['both']['posts']:,} test posts{drawn}; no choice was based on them",
         "",
         f"{'':16}{_COLUMNS['f1']:24}{_COLUMNS['bleu4']}",
         *(_line(name, score) for name, score in table.items()),
         *note,
         "",
         f"report: {report}",
-        "next, after source .venv/bin/activate:",
+        "what to try next (first: source .venv/bin/activate):",
         *(f"  {command}" for command in NEXT),
     ]
 

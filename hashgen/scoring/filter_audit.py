@@ -1,4 +1,4 @@
-"""The audit of the filter: what it did, held against the drawn sample's hidden truth."""
+"""The audit of the filter: what it did, compared with the true labels of the sample."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -25,8 +25,8 @@ class Source(abc.ABC):
     """A place posts come from.
 
     `posts()` yields them one by one, in order of arrival, in bounded memory. A post whose picture is missing or
-    unreadable is yielded all the same: dropping and counting is the filter's work. A fault of the source as a whole
-    raises HashgenError. The rest is complete once `posts()` has ended.
+    unreadable is yielded anyway: dropping and counting is the job of the filter. A fault of the source as a whole
+    raises HashgenError. Everything else is complete once `posts()` has ended.
     """
 
     total: int | None = None

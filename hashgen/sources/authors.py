@@ -1,4 +1,4 @@
-"""Hashes that tell authors apart and name nobody, keyed with a secret that never leaves this machine."""
+"""Hashes that distinguish authors but identify nobody, keyed with a secret that never leaves this machine."""
 
 import hashlib
 import secrets
@@ -13,7 +13,7 @@ _SALT_BYTES = 32
 
 
 def hash_author(author: str | None, salt: bytes | None) -> str | None:
-    """A name that tells authors apart and nobody's identity: keyed BLAKE2b, 32 hex digits.
+    """A name that distinguishes authors without identifying them: keyed BLAKE2b, 32 hex digits.
 
     salt: at most 64 bytes; None where authors are not kept. None also for an unknown author.
     """
@@ -37,7 +37,7 @@ def read_salt(home: Path) -> bytes:
                     partial.write_bytes(secrets.token_bytes(_SALT_BYTES))
         salt = path.read_bytes()
     except OSError as error:
-        raise HashgenError(f"{path}: {error.strerror or error}; name a folder that can be written: --home") from error
+        raise HashgenError(f"{path}: {error.strerror or error}; choose a writable folder with --home") from error
     if len(salt) != _SALT_BYTES:
         raise HashgenError(f"{path}: damaged; restore it, or delete it (author hashes will then differ from before)")
     return salt

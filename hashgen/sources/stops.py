@@ -1,17 +1,17 @@
-"""The ways in which collecting from a site stops, each with the exit code of the stage.
+"""The ways in which collecting from a site can stop, with the exit code of the stage.
 
 | exit code | what happened |
 |---|---|
 | 1 | bad parameters; no post of any hashtag |
-| 3 | asked to wait: a refusal (401 and 429 of pictures too, 403 of three in a row), or the day's requests used up |
-| 4 | the login is missing or has ended |
+| 3 | must wait: a refusal (also 401 and 429 for pictures, or 403 for three in a row), or the daily limit is reached |
+| 4 | the login is missing or has expired |
 | 5 | the account needs attention |
 | 6 | the answers are not understood |
-| 7 | the network is down, or the servers are out of order |
+| 7 | the network is down, or the servers have an error |
 | 8 | the disk is full |
-| 130, 143 | ended by SIGINT or SIGTERM |
+| 130, 143 | stopped by SIGINT or SIGTERM |
 
-Until the waiting time that a refusal sets is over, all runs end with the code of that refusal.
+Until the wait after a refusal is over, all runs end with the exit code of that refusal.
 """
 
 import enum
@@ -36,10 +36,10 @@ class ExitCode(enum.IntEnum):
 
 
 class Stop(Exception):
-    """Collecting cannot go on; what was collected is kept.
+    """Collecting cannot continue; what was collected is kept.
 
-    what: what happened, in words that hold no name, address or secret. remedy: what to do. until: epoch seconds before
-    which another run is of no use; None if it is.
+    what: what happened, without any name, address or secret. remedy: what to do. until: epoch seconds before which
+    another run is pointless; None if it can be started at once.
     """
 
     def __init__(self, what: str, exit_code: int, remedy: str = "", until: float | None = None) -> None:
@@ -51,12 +51,12 @@ class Stop(Exception):
 
     def advice(self) -> str:
         """What to do and when, as the end of a message."""
-        when = f"run again after {clock_text(self.until)}" if self.until is not None else "run again to go on"
+        when = f"run again after {clock_text(self.until)}" if self.until is not None else "run again to continue"
         return f"{self.remedy}, then {when}" if self.remedy else when
 
 
 class Refusal(Stop):
-    """The site refuses to serve: no run may make a request for a time. retry_after: seconds it asked for, if it did."""
+    """The site refuses to serve us: no run may send requests for a while. retry_after: seconds it asked for, if any."""
 
     def __init__(self, what: str, exit_code: int, remedy: str = "", retry_after: float | None = None) -> None:
         super().__init__(what, exit_code, remedy)
@@ -68,7 +68,7 @@ def disk_full(error: BaseException) -> Stop | None:
     full = isinstance(error, OSError) and error.errno in _FULL
     if isinstance(error, sqlite3.OperationalError):
         full = getattr(error, "sqlite_errorcode", 0) & 0xFF == _SQLITE_FULL or "disk is full" in str(error)
-    return Stop("the disk is full", ExitCode.DISK, "make room") if full else None
+    return Stop("the disk is full", ExitCode.DISK, "free some space") if full else None
 
 
 def clock_text(at: float) -> str:

@@ -1,1 +1,1 @@
-"""Which posts train, validate and test, and what the split leaks."""
+"""The split into training, validation and test posts, and what it leaks."""

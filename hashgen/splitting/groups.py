@@ -14,8 +14,8 @@ from hashgen.corpus.manifest import SPLITS, SplitName
 from hashgen.params.split import Split
 from hashgen.pictures.near_duplicates import first_alike, read_hashes
 
-# Posts that agree in one of these columns of posts.parquet belong to one group; null agrees with nothing. The pictures
-# of a carousel have one `post`.
+# Posts with the same value in one of these columns of posts.parquet belong to one group; nulls never match. The
+# pictures of a carousel share one `post`.
 GROUP_KEYS = ("post", "image_sha256", "author")
 # The column of posts.parquet without which a post cannot be placed by `split.by`.
 NEEDED_TO_SPLIT_BY = {"group": "id", "author": "author", "time": "date"}
@@ -25,9 +25,9 @@ _NO_WORD = re.compile(r"[\W_]+")
 def group_posts(posts: pa.Table, near_duplicate_bits: int | None, same_caption_words: int | None) -> list[str]:
     """The group of each post, in the order of `posts`: the id of the group's first member in that order.
 
-    Two posts belong together when they agree in one of GROUP_KEYS, when their perceptual hashes differ in at most
-    `near_duplicate_bits` bits, or when they have one caption of at least `same_caption_words` words, case and
-    punctuation aside; None turns either off. So do all of a chain.
+    Two posts belong together when one of GROUP_KEYS is the same, when their perceptual hashes differ in at most
+    `near_duplicate_bits` bits, or when they have the same caption of at least `same_caption_words` words, ignoring case
+    and punctuation; None turns either check off. Posts linked through other posts belong together too.
 
     posts: columns GROUP_KEYS, image_phash and caption. Since new posts come last, a group keeps its name when it
     grows, and groups that merge take the name of the one that was there first.
@@ -43,7 +43,7 @@ def group_posts(posts: pa.Table, near_duplicate_bits: int | None, same_caption_w
 
 
 def _likes(posts: pa.Table, bits: int | None, words: int | None) -> Iterator[Iterable[tuple[int, object]]]:
-    """For each way to belong together (row, value) of the posts, equal values for those that do, None for no such."""
+    """For each way to belong together: (row, value) of the posts. Equal values belong together; None with nothing."""
     for key in GROUP_KEYS:
         yield enumerate(posts.column(key).to_pylist())
     if bits is not None:
@@ -110,7 +110,7 @@ def split_posts(posts: pa.Table, section: Split) -> dict[SplitName, pa.Table]:
     """The manifests: the columns of `posts` and `group`, in order of arrival (shard and row).
 
     Groups and the bounds of time come from all posts, so that `split.limit` moves no group. `by: author` leaves out
-    posts whose author is not known and `by: time` those without a date: nobody can tell on which side they belong.
+    posts whose author is unknown, and `by: time` posts without a date: nobody can tell which split they belong to.
     Raises HashgenError if none is left or a split is empty.
     """
     posts = posts.sort_by([("shard", "ascending"), ("row", "ascending")])
@@ -119,7 +119,9 @@ def split_posts(posts: pa.Table, section: Split) -> dict[SplitName, pa.Table]:
     needed = NEEDED_TO_SPLIT_BY[section.by]
     known = np.flatnonzero(posts.column(needed).is_valid().to_numpy())
     if not known.size:
-        raise HashgenError(f"split: no post has {needed}, which split.by: {section.by} needs; set split.by: group")
+        raise HashgenError(
+            f"split: no post has a known {needed}, which split.by: {section.by} needs; set split.by: group"
+        )
     rows: dict[SplitName, list[int]] = {name: [] for name in SPLITS}
     for place in choose_posts([groups[row] for row in known], section.limit, section.seed):
         rows[placed[groups[known[place]]]].append(int(known[place]))
@@ -128,8 +130,8 @@ def split_posts(posts: pa.Table, section: Split) -> dict[SplitName, pa.Table]:
         limit = "" if section.limit is None else "raise split.limit, "
         count = f"{len(known):,} posts in {len({groups[row] for row in known}):,} groups"
         raise HashgenError(
-            f"split: an empty split ({sizes} of {count}); {limit}change split.shares or split.seed, or bring more "
-            "posts (those of one author stay together)"
+            f"split: a split would be empty ({sizes} of {count}); {limit}change split.shares or split.seed, or add "
+            "more posts (posts by the same author stay together)"
         )
     named = posts.append_column(pa.field("group", pa.string()), pa.array(groups, pa.string()))
     return {name: named.take(pa.array(rows[name], pa.int64())) for name in SPLITS}
@@ -142,8 +144,8 @@ def _by_hash(groups: Sequence[str], section: Split) -> dict[str, SplitName]:
 def _by_time(posts: pa.Table, groups: Sequence[str], section: Split) -> dict[str, SplitName]:
     """The split of each group that has a date: groups in order of their newest post, filled up to the shares.
 
-    So the newest posts are in test and the shares hold but for a group. Test posts that are older than some training
-    post, because a newer one shares their group, are counted by the audit (`straddling`).
+    So the newest posts are in test, and the shares are met to within one group. Test posts that are older than some
+    training post, because a newer one shares their group, are counted by the audit (`straddling`).
     """
     newest: dict[str, tuple[datetime, int]] = {}
     sizes: Counter[str] = Counter()

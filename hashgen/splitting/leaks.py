@@ -1,4 +1,4 @@
-"""What a split leaks and what it gives away, counted from the written manifests and not by the code that made them."""
+"""What a split leaks and gives away, counted from the written manifests, independently of the code that made them."""
 
 import itertools
 from collections import Counter
@@ -22,7 +22,7 @@ _AT_ONCE = 500
 
 
 def summarise(manifests: Manifests, section: Split) -> dict[str, Any]:
-    """Metrics of manifests that one `section` made: sizes, groups, leaks, and what a score may owe to no model.
+    """Metrics of the manifests made with `section`: sizes, groups, leaks, and how much of a score needs no model.
 
     shares_off: shares of posts minus those of `split.shares`.
     leaks: see `leaks`. caption_words: the number of words from which captions count there, null for any (is not
@@ -58,12 +58,12 @@ def summarise(manifests: Manifests, section: Split) -> dict[str, Any]:
 
 
 def leaks(manifests: Manifests, section: Split) -> dict[str, int]:
-    """How many distinct values stand in more than one split; all are 0 for manifests that `section` made.
+    """How many distinct values occur in more than one split; all are 0 for manifests made with `section`.
 
     near_duplicate_images: perceptual hashes with one within `split.near_duplicate_bits` in another split; of each pair
     of splits at most PICTURES_COMPARED of the smaller, evenly chosen, are compared with all of the larger. captions:
-    those of at least `split.same_caption_words` words. Where these are null, nothing is promised: counted are equal
-    perceptual hashes and equal captions of any length (see `broken_promises`).
+    those of at least `split.same_caption_words` words. If these parameters are null, nothing is promised; then equal
+    perceptual hashes and equal captions of any length are counted (see `broken_promises`).
     """
     return {
         "posts": shared(manifests, "post"),
@@ -76,13 +76,13 @@ def leaks(manifests: Manifests, section: Split) -> dict[str, int]:
 
 
 def broken_promises(found: Mapping[str, int], section: Split) -> dict[str, int]:
-    """Those of the leaks that must not be, none if the split is sound."""
+    """The leaks that the parameters forbid; empty if the split is sound."""
     off = {"near_duplicate_images": section.near_duplicate_bits is None, "captions": section.same_caption_words is None}
     return {name: count for name, count in found.items() if count and not off.get(name)}
 
 
 def shared(manifests: Manifests, column: str) -> int:
-    """How many distinct values of a column stand in more than one split; nulls apart."""
+    """How many distinct values of a column occur in more than one split, not counting nulls."""
     return _shared([frame[column].dropna() for frame in manifests.values()])
 
 
@@ -92,7 +92,7 @@ def _shared(splits: Iterable[Iterable[str]]) -> int:
 
 
 def _captions(posts: pd.DataFrame, least: int, most: int | None = None) -> list[str]:
-    """Captions of so many words, in lower case and without punctuation."""
+    """Captions of `least` to `most` words, in lower case and without punctuation."""
     found = []
     for caption in posts["caption"]:
         plain = "".join(sign for sign in caption.lower() if sign.isalnum() or sign.isspace()).split()
@@ -108,7 +108,7 @@ def _seen_captions(manifests: Manifests) -> float:
 
 
 def _near_across(manifests: Manifests, bits: int) -> int:
-    """Distinct perceptual hashes with one of another split within `bits` bits, all compared with all."""
+    """Number of distinct perceptual hashes that are within `bits` bits of a hash in another split."""
     hashes = {name: sorted(manifests[name]["image_phash"].dropna().unique()) for name in SPLITS}
     near: set[str] = set()
     for pair in itertools.combinations(SPLITS, 2):

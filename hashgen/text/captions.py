@@ -1,4 +1,4 @@
-"""What people write under a picture: emoji, hashtags, and the caption that is left to learn from.
+"""What people write under a picture: emoji, hashtags, and the caption that remains for training.
 
 Pure functions on text. Every pattern is linear in the length of the text or nearly so: repeats are possessive
 and start only where a run of their characters starts.
@@ -120,7 +120,7 @@ _LETTER = regex.compile(r"\p{L}")
 
 
 def has_emoji(text: str) -> bool:
-    """Whether a raw text, before any normalising, holds an emoji in the sense of Unicode UTS #51.
+    """Whether a raw text, before any normalising, contains an emoji as defined in Unicode UTS #51.
 
     Text-default pictographs (❤ ✔), keycaps and flags count; whatever variation selector 15 makes text, bare
     © ® ™, digits and signs that are no emoji (★ ♡ →), and faces typed with letters and punctuation do not.
@@ -152,7 +152,7 @@ def normalise(text: str) -> str:
 
 
 def hashtags_of(text: str) -> list[str]:
-    """The hashtags of a text: lower case, without `#`, each once, in the order in which they first stand.
+    """The hashtags of a text: lower case, without `#`, each once, in the order of their first occurrence.
 
     A hashtag is `#` (or ＃) and letters, marks, digits and `_` with at least one letter; glued ones each count.
     E-mails and URLs hold none.
@@ -168,9 +168,9 @@ def hashtags_of(text: str) -> list[str]:
 
 
 def normalise_hashtags(values: Iterable[str]) -> list[str]:
-    """Hashtags that a source gives apart from the text, in the form of `hashtags_of`: "#Food", "food" and " Food ".
+    """Hashtags that a source gives separately, in the form of `hashtags_of`: "#Food", "food" and " Food ".
 
-    A value may hold several ("#a #b"). What is no valid hashtag is left out.
+    A value may contain several ("#a #b"). Anything that is not a valid hashtag is left out.
     """
     found: dict[str, None] = {}
     for value in values:
@@ -246,7 +246,7 @@ def _ends_sentence(text: str, run: regex.Match[str]) -> bool:
     return is_closed and len(_HASHTAG.findall(run.group())) == 1
 
 
-# Hashtags and caption of a text are asked for one after the other.
+# Hashtags and caption of a text are requested one after the other.
 @functools.lru_cache(maxsize=4)
 def _plain(text: str) -> str:
     """A text in normal form without e-mails and URLs."""

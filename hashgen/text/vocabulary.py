@@ -19,7 +19,7 @@ PAD, BEGIN, END, UNKNOWN = "<pad>", "<begin>", "<end>", "<unknown>"
 SPECIALS = (PAD, BEGIN, END, UNKNOWN)
 PAD_ID, BEGIN_ID, END_ID, UNKNOWN_ID = range(4)
 
-# Values of GloVe's 6B vectors spread about this much; random vectors are drawn alike, so that the two can mix.
+# Standard deviation of the values in GloVe's 6B vectors; random vectors use it too, so that the two can be mixed.
 VECTOR_STD = 0.4
 
 Vectors = npt.NDArray[np.float32]
@@ -77,9 +77,13 @@ class Vocabulary:
             document = json.loads(path.read_text(encoding="utf-8"))
             vocabulary = cls(tuple(document["tokens"]), tuple(document["counts"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise HashgenError(f"{path}: not a vocabulary ({error}); run the stage vocab again") from error
+            raise HashgenError(
+                f"{path}: not a vocabulary ({error}); run the stage vocab again", stage="vocab"
+            ) from error
         if vocabulary.tokens[: len(SPECIALS)] != SPECIALS:
-            raise HashgenError(f"{path}: does not begin with {', '.join(SPECIALS)}; run the stage vocab again")
+            raise HashgenError(
+                f"{path}: does not start with {', '.join(SPECIALS)}; run the stage vocab again", stage="vocab"
+            )
         return vocabulary
 
 
@@ -92,7 +96,7 @@ def build_vocabulary(posts: Iterable[Sequence[str]], min_count: int) -> Vocabula
 
 @dataclasses.dataclass(frozen=True)
 class Glove:
-    """A GloVe text file, indexed: where each word's line begins. Vectors are read when asked for.
+    """A GloVe text file, indexed: where each word's line begins. Vectors are read on request.
 
     One line a word: the word, then `dimension` numbers, separated by single blanks (Pennington et al. 2014).
     """
@@ -122,8 +126,8 @@ class Glove:
                 position += len(line)
         if not offsets:
             raise HashgenError(
-                f"vocab.glove: {path}: holds no vectors of {dimension} numbers; "
-                "set vocab.dimension to the file's, or name another file"
+                f"vocab.glove: {path}: no vectors of {dimension} numbers; "
+                "set vocab.dimension to match the file, or use another file"
             )
         return cls(path, dimension, offsets)
 
@@ -139,7 +143,7 @@ class Glove:
                     found[word] = np.array(fields, dtype=np.float32)
                 except ValueError as error:
                     raise HashgenError(
-                        f"vocab.glove: {self.path}: the vector of {word!r} is not numbers; get the file again"
+                        f"vocab.glove: {self.path}: the vector of {word!r} is not numeric; download the file again"
                     ) from error
         return found
 
@@ -147,14 +151,14 @@ class Glove:
 def _wrong_line(path: Path, number: int, line: bytes, dimension: int) -> HashgenError:
     found = len(line.split()) - 1
     return HashgenError(
-        f"vocab.glove: {path} line {number}: {found} numbers where vocab.dimension asks for {dimension}; "
-        f"set vocab.dimension to the file's, or name another file"
+        f"vocab.glove: {path} line {number}: {found} numbers, but vocab.dimension is {dimension}; "
+        "set vocab.dimension to match the file, or use another file"
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class Embedded:
-    """Vectors for a vocabulary and how they came about.
+    """Vectors for a vocabulary, and where they come from.
 
     vectors: (len(vocabulary), dimension) float32; found: tokens with a vector of their own in GloVe;
     from_words: hashtags that got the mean of their words' vectors; the rest is random.
@@ -190,7 +194,7 @@ def embed(vocabulary: Vocabulary, dimension: int, glove: Glove | None, seed: int
 
 @dataclasses.dataclass(frozen=True)
 class Vocabularies:
-    """What the stage vocab hands to a model: words, hashtags, and the vectors that each starts from."""
+    """What the stage vocab gives a model: words, hashtags, and the initial vectors of both."""
 
     words: Vocabulary
     hashtags: Vocabulary
@@ -217,9 +221,12 @@ class Vocabularies:
             vectors = load_file(path)
             found = vectors["words"], vectors["hashtags"]
         except (SafetensorError, OSError, KeyError) as error:
-            raise HashgenError(f"{path}: not readable ({error}); run the stage vocab again") from error
+            raise HashgenError(f"{path}: cannot be read ({error}); run the stage vocab again", stage="vocab") from error
         if [len(part) for part in found] != [len(words), len(hashtags)]:
-            raise HashgenError(f"{path}: does not fit the vocabularies beside it; run the stage vocab again")
+            raise HashgenError(
+                f"{path}: does not match words.json and hashtags.json beside it; run the stage vocab again",
+                stage="vocab",
+            )
         return cls(words, hashtags, *found)
 
 

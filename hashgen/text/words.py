@@ -1,4 +1,4 @@
-"""Words: the tokens of a caption, and the words that a hashtag is written of."""
+"""Words: the tokens of a caption, and the words that a hashtag is made of."""
 
 import functools
 from collections.abc import Container, Mapping, Sequence
@@ -30,8 +30,8 @@ _TOKEN = "|".join(
     ]
 )
 
-# Cost of a word: -log10 of its frequency. A piece that is no word costs this and this much more for each letter,
-# so that a name stays whole and a rare word wins over two pieces. Found on tests/text/data/hashtags.tsv.
+# Cost of a word: -log10 of its frequency. A piece that is not a word costs this, and this much more per letter, so
+# that a name stays whole and a rare word wins over two pieces. Found on tests/text/data/hashtags.tsv.
 _UNKNOWN = 6.0
 _UNKNOWN_LETTER = 1.5
 _LONGEST = 24
@@ -52,7 +52,7 @@ def tokenise(caption: str) -> list[str]:
 def make_tokenizer(tokens: Sequence[str], unknown: str) -> Tokenizer:
     """`tokenise` and the numbers of `tokens` (their places) as one Hugging Face tokenizer of kind WordLevel.
 
-    unknown: the token that stands for all others; must be among `tokens`.
+    unknown: the token used for all others; must be among `tokens`.
     """
     tokenizer = Tokenizer(models.WordLevel({token: number for number, token in enumerate(tokens)}, unk_token=unknown))
     tokenizer.normalizer = _normaliser()
@@ -73,10 +73,10 @@ def _pre_tokeniser() -> pre_tokenizers.PreTokenizer:
 
 
 def segment(hashtag: str, known: Container[str]) -> list[str]:
-    """The words that a hashtag is written of: `mydogiscute` → my dog is cute.
+    """The words that a hashtag is made of: `mydogiscute` → my dog is cute.
 
     The cheapest split by unigram frequencies of English (`wordfreq`, large list), by Viterbi over words that are
-    in `known`; what cannot be split stays as one piece. Underscores, digits and letters beyond a-z part words.
+    in `known`; what cannot be split stays as one piece. Underscores, digits and letters other than a-z separate words.
     `hashtag`: lower case, without `#`. Returns at least one piece unless `hashtag` holds nothing but `_`.
     """
     words: list[str] = []

@@ -111,7 +111,7 @@ def batches(examples: Examples, features: Features, batch_size: int, device: tor
 def training_batches(
     examples: Examples, features: Features, batch_size: int, device: torch.device, rng: np.random.Generator
 ) -> Iterator[Batch]:
-    """Batches of one epoch: shuffled, each picture by one of its views (the plain one among them) drawn anew.
+    """Batches of one epoch: shuffled, each picture by one of its views (the plain one among them) drawn each time.
 
     A remainder of one post joins the batch before it: batch norm cannot train on a single post.
     """

@@ -144,11 +144,56 @@ def decode(
     return written
 
 
+# Sequences sampled for each post to rank hashtags, and the scores (posts x samples x hashtags) held at once. Sampling
+# was chosen on the validation posts of real photos: F1@5 .229 and P@1 .52, against .129 and .32 by the first step's
+# probabilities, .197 and .45 by the steps of the greedy path, .205 and .42 by the mass of a beam of 20.
+_SAMPLES = 50
+_CELLS = 2**24
+
+
 @torch.inference_mode()
-def presence(network: SequenceNetwork, state: tuple[Tensor, ...], length: int) -> Tensor:
-    """Scores (batch, hashtags): how likely each hashtag is in the post. 0 for PAD, BEGIN, END and UNKNOWN."""
-    logits, _ = network.step(state, torch.full((len(state[0]),), BEGIN_ID, device=state[0].device))
-    return logits.index_fill(1, torch.tensor([*_NEVER, END_ID], device=logits.device), -torch.inf).softmax(1)
+def presence(network: SequenceNetwork, state: tuple[Tensor, ...], length: int, samples: int = _SAMPLES) -> Tensor:
+    """The probability (batch, hashtags) that the network writes each hashtag in a sequence of up to `length`.
+
+    Estimated from sequences drawn at random by the network's own probabilities, under the rules of decoding: the
+    probabilities of all hashtags at each step of a sequence are added up, and sequences averaged, which has the
+    expectation wanted and varies less than counting what was drawn. Each post sees the same random numbers, drawn by
+    strata, so that its result depends on no other post. 0 for PAD, BEGIN, END and UNKNOWN.
+    """
+    batch, device = len(state[0]), state[0].device
+    state = tuple(part.repeat_interleave(samples, dim=0) for part in state)
+    rows = batch * samples
+    tokens = torch.full((rows,), BEGIN_ID, device=device)
+    forbidden = torch.zeros(rows, network.hashtag_count, dtype=torch.bool, device=device)  # (rows, hashtags)
+    forbidden[:, [*_NEVER, END_ID]] = True
+    unfinished = torch.ones(rows, 1, device=device)
+    found = torch.zeros(rows, network.hashtag_count, device=device)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(min(length, network.hashtag_count - len(_NEVER) - 1)):
+        logits, state = network.step(state, tokens)
+        chances = logits.masked_fill(forbidden, -torch.inf).softmax(1)
+        found += chances * unfinished
+        tokens = _draw(chances, _strata(samples, generator).to(device).repeat(batch))
+        unfinished *= (tokens != END_ID).unsqueeze(1)
+        if not bool(unfinished.any()):
+            break
+        forbidden.scatter_(1, tokens.unsqueeze(1), True)
+        forbidden[:, END_ID] = False
+    found[:, END_ID] = 0
+    return found.view(batch, samples, -1).mean(1)
+
+
+def _strata(count: int, generator: torch.Generator) -> Tensor:
+    """Uniform numbers (count,) in 0..1, one in each of `count` equal parts, in random order."""
+    return (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
+
+
+def _draw(chances: Tensor, uniform: Tensor) -> Tensor:
+    """Tokens (rows,) drawn by `chances` (rows, hashtags) with the numbers `uniform` (rows,) in 0..1."""
+    below = chances.cumsum(1)
+    drawn = torch.searchsorted(below, (uniform * below[:, -1]).unsqueeze(1), right=True).squeeze(1)
+    # Rounding may end past the last token that has a chance.
+    return drawn.minimum(chances.shape[1] - 1 - chances.flip(1).gt(0).int().argmax(1))
 
 
 def rank(
@@ -160,12 +205,13 @@ def rank(
     *,
     blind: Blind | None = None,
 ) -> list[list[tuple[int, float]]]:
-    """Up to `depth` hashtag numbers with their scores (`presence`) for every example, best first."""
+    """Up to `depth` hashtag numbers with their probabilities (`presence`) for every example, best first."""
     network.eval()
     device = next(network.parameters()).device
     depth = min(depth, network.hashtag_count - len(_NEVER) - 1)
     found: list[list[tuple[int, float]]] = []
-    for batch in batches(examples, features, _BATCH, device):
+    size = max(1, min(_BATCH, _CELLS // (_SAMPLES * network.hashtag_count)))
+    for batch in batches(examples, features, size, device):
         with torch.inference_mode():
             state = encode(network, batch.image, batch.words, batch.lengths, blind)
             scores, numbers = presence(network, state, length).topk(depth, dim=1)  # (batch, depth)

@@ -52,7 +52,7 @@ def test_help_says_what_a_stage_does_without_loading_torch(stage: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "v/words.json: no such file; the stage vocab makes it"),
+        ([], "v/words.json: no such file; the stage vocab creates it"),
         (["--params", "none.yaml"], "none.yaml: no such file"),
         (["--device", "tpu"], "choose auto, cpu or cuda"),
     ],

@@ -66,9 +66,9 @@ def test_an_error_leaves_the_old_folder(tmp_path: Path) -> None:
 def test_an_output_of_the_other_kind_is_not_removed(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("kept")
-    with pytest.raises(HashgenError, match="folder: a folder, where a file"), atomic_file(tmp_path / "folder"):
+    with pytest.raises(HashgenError, match="folder: is a folder, but must be a file"), atomic_file(tmp_path / "folder"):
         pass
-    with pytest.raises(HashgenError, match="file: a file, where a folder"), atomic_folder(tmp_path / "file"):
+    with pytest.raises(HashgenError, match="file: is a file, but must be a folder"), atomic_folder(tmp_path / "file"):
         pass
     assert (tmp_path / "folder").is_dir() and (tmp_path / "file").read_text() == "kept" and leftovers(tmp_path) == []
 
@@ -192,7 +192,7 @@ def test_broken_json_names_file_and_stage(tmp_path: Path, text: str | bytes) -> 
 
 def test_a_missing_input_names_its_stage(tmp_path: Path) -> None:
     assert require(tmp_path, "x") == tmp_path
-    with pytest.raises(HashgenError, match=r"posts\.parquet: no such file; the stage filter makes it$") as raised:
+    with pytest.raises(HashgenError, match=r"posts\.parquet: no such file; the stage filter creates it$") as raised:
         require(tmp_path / "posts.parquet", "filter")
     assert raised.value.stage == "filter"
 

@@ -97,7 +97,7 @@ def test_many_shards_keep_the_order(tmp_path: Path) -> None:
 
 def test_no_shard_without_posts(tmp_path: Path) -> None:
     assert write_shards([], tmp_path) == 0
-    with pytest.raises(HashgenError, match="the stage scrape makes them"):
+    with pytest.raises(HashgenError, match="the stage scrape creates them"):
         shard_paths(tmp_path)
 
 

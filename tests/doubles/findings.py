@@ -1,11 +1,14 @@
 """A small invented run, as the report sees one: of the sample with all that is known, or of real posts with less."""
 
+import dataclasses
 from typing import Any
 
 import pandas as pd
 
+from hashgen.models.folder import About
 from hashgen.params.report import Report
 from hashgen.report.findings import Findings
+from tests.doubles.settings import small_recipe, train_section
 
 SECTION = Report(cards=2, examples=3, pictures=True)
 SCRIPT = '<script>alert("x")</script> & more'
@@ -122,11 +125,10 @@ def findings(**changes: Any) -> Findings:
     parts: dict[str, Any] = {
         "section": SECTION,
         "metrics": metrics(),
-        "model": {
-            "train": {"model": "lstm", "inputs": "both", "hashtag_length": 4, "caption_length": 3, "seed": 5}
-            | {"restart_epochs": 10, "restart_factor": 1},
-            "features": {"backbone": "resnet50", "weights": "random", "weights_sha256": "ab" * 32},
-        },
+        "about": About(
+            train_section(hashtag_length=4, caption_length=3, seed=5),
+            small_recipe(backbone="resnet50", weights="random", weights_sha256="ab" * 32),
+        ),
         "manifests": {"train": posts(30, "t", **columns), "val": posts(5, "v", **columns), "test": test},
         "predictions": predictions,
         "grid": grid,
@@ -143,7 +145,7 @@ def real_findings(**changes: Any) -> Findings:
     """A run on real posts without dates, authors, licences or sources, and with weights of a file."""
     parts: dict[str, Any] = {
         "metrics": real_metrics(),
-        "model": findings().model | {"features": {"backbone": "mobilenet_v2", "weights": "net.pth"}},
+        "about": dataclasses.replace(findings().about, recipe=small_recipe(backbone="mobilenet_v2", weights="net.pth")),
         "manifests": {split: posts(9, split[0]) for split in ("train", "val")} | {"test": posts(12, "p")},
     }
     return findings(**(parts | changes))

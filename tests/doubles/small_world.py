@@ -1,46 +1,33 @@
 """A tiny world for tests of learning: two picture kinds, two caption kinds, hashtags that need both."""
 
+import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
+from hashgen.features.posts import label
 from hashgen.features.store import FeatureStore
-from hashgen.params.train import Lstm, Train
+from hashgen.models import Data, Place
+from hashgen.models.folder import About, Trained
+from hashgen.models.lstm import LstmModel
+from hashgen.models.sequence import sizes_of
+from hashgen.params.train import Train
 from hashgen.text.vocabulary import Vocabularies, build_vocabulary, embed
 from hashgen.text.words import tokenise
+from hashgen.training import fit
 from hashgen.training.dataset import make_examples
-from hashgen.training.fit import Data
+from hashgen.training.history import Epoch
+from hashgen.training.network import SequenceNetwork
+from tests.doubles.settings import DIMENSION, small_recipe
 
 PICTURES = ("sea", "wood")
 CAPTIONS = {"run": "morning run done", "rest": "slow day at home"}
-DIMENSION = 8
-
-
-def train_section(**changes: object) -> Train:
-    """Parameters of a training that takes a second."""
-    section = {
-        "model": "lstm",
-        "inputs": "both",
-        "epochs": 3,
-        "patience": None,
-        "batch_size": 8,
-        "learning_rate": 1e-2,
-        "min_learning_rate": 0.0,
-        "restart_epochs": 10,
-        "restart_factor": 1,
-        "weight_decay": 0.0,
-        "teacher_forcing": 0.5,
-        "clip_norm": 5.0,
-        "caption_length": 16,
-        "hashtag_length": 6,
-        "seed": 1,
-        "lstm": Lstm(hidden=16, layers=1, dropout=0.0, batch_norm_momentum=0.1),
-    }
-    return Train(**(section | changes))  # type: ignore[arg-type]
 
 
 def small_manifest(posts: int, prefix: str = "p") -> pd.DataFrame:
@@ -63,7 +50,7 @@ def write_features(folder: Path, manifest: pd.DataFrame, views: int = 1) -> Feat
     np.save(folder / "plain.npy", plain.astype(np.float16))
     np.save(folder / "views.npy", np.repeat(plain[:, None] * 1.1, views, 1).astype(np.float16))
     pq.write_table(pa.table({"id": list(manifest["id"])}), folder / "ids.parquet")
-    (folder / "features.json").write_text(json.dumps({"dim": DIMENSION, "views": views, "backbone": "none"}))
+    (folder / "features.json").write_text(json.dumps(dataclasses.asdict(small_recipe(views=views))))
     return FeatureStore.open(folder)
 
 
@@ -74,12 +61,42 @@ def small_vocabularies(manifest: pd.DataFrame) -> Vocabularies:
     return Vocabularies(words, hashtags, *vectors)
 
 
-def small_data(folder: Path, section: Train, train: int = 41, val: int = 12) -> Data:
+def small_data(folder: Path, train: int = 41, val: int = 12) -> Data:
     """Training and validation posts of the tiny world. 41 posts leave a remainder of one with batches of 8."""
     parts = [small_manifest(train, "t"), small_manifest(val, "v")]
     store = write_features(folder, pd.concat(parts, ignore_index=True))
-    vocabularies = small_vocabularies(parts[0])
-    examples = [
-        make_examples(part, vocabularies, store, section.caption_length, section.hashtag_length) for part in parts
+    return Data(label(parts[0], store), label(parts[1], store), small_vocabularies(parts[0]))
+
+
+def small_examples(folder: Path, section: Train, train: int = 41, val: int = 12) -> fit.Data:
+    """`small_data` as numbers, for the network alone."""
+    data = small_data(folder, train, val)
+    parts = [
+        make_examples(part.posts, data.vocabularies, section.caption_length, section.hashtag_length, part.hashtags)
+        for part in (data.train, data.val)
     ]
-    return Data(examples[0], examples[1], store, vocabularies)
+    return fit.Data(parts[0], parts[1], data.train.posts.features, data.vocabularies)
+
+
+def small_network(section: Train, data: fit.Data) -> SequenceNetwork:
+    """The paper's network for the tiny world, its weights from torch's random state."""
+    return LstmModel.make(section, sizes_of(data.vocabularies, data.features.dim))
+
+
+def train_network(
+    data: fit.Data, section: Train, checkpoint: Path, on_epoch: Callable[[Epoch], None] = lambda _: None
+) -> tuple[SequenceNetwork, list[Epoch]]:
+    """`fit` of the paper's network on a CPU."""
+    return fit.fit(data, section, lambda: small_network(section, data), torch.device("cpu"), checkpoint, on_epoch)
+
+
+def train_lstm(data: Data, section: Train, checkpoint: Path) -> LstmModel:
+    """The paper's model, trained on a CPU."""
+    return LstmModel.fit(data, section, Place(torch.device("cpu"), checkpoint))
+
+
+def save_model(model: LstmModel, section: Train, folder: Path) -> None:
+    """Write a model folder of the tiny world."""
+    best = max(model.history, key=lambda epoch: epoch.val_f1)
+    folder.mkdir(parents=True)
+    Trained(model, About(section, small_recipe(), model.epoch, best.val_f1)).save(folder)

@@ -14,8 +14,7 @@ from PIL import Image
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import sha256_of_folder
 from hashgen.corpus.posts import Post, read_shard, shard_paths, write_shards
-from hashgen.features import store as features
-from hashgen.features.encoding import Counts, Pictures, read_pictures, write_features
+from hashgen.features.encoding import Counts, Encode, Pictures, read_pictures, write_features
 from hashgen.features.memo import Memo
 from hashgen.features.recipe import Recipe
 from hashgen.features.store import FeatureStore
@@ -72,7 +71,7 @@ def world(tmp_path: Path) -> tuple[Pictures, Run]:
 
     def run(
         pictures: Pictures = pictures,
-        encode: features.Encode | None = None,
+        encode: Encode | None = None,
         recipe: Recipe = RECIPE,
         out: str = "out",
         home: str = "home",
@@ -102,7 +101,7 @@ def test_the_store_gives_what_was_encoded(world: tuple[Pictures, Run], tmp_path:
     assert store.dim == DIM and store.plain.shape == (10, DIM) and store.views.shape == (10, 2, DIM)
     assert store.plain.dtype == store.views.dtype == np.float16 and isinstance(store.plain, np.memmap)
     assert store.ids == pictures.ids and store.rows(["p7", "p0"]).tolist() == [7, 0]
-    assert store.meta["backbone"] == "tiny" and store.meta["views"] == 2
+    assert store.recipe.backbone == "tiny" and store.recipe.views == 2
     from hashgen.pictures.crops import crops
 
     expected = FakeEncoder()(crops(picture(7), SIZE, [0, 1, 2], 1))

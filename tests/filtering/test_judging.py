@@ -259,7 +259,9 @@ def test_summary_counts_by_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_nothing_kept_says_why_and_what_to_change(tmp_path: Path) -> None:
     filtered = run(tmp_path, [post(n, image=None) for n in range(3)] + [post(3, caption="hm 😂 #a")])
-    with pytest.raises(HashgenError, match=r"none of 4 posts is kept \(bad_image 3, emoji 1\); .*filter\.emoji: strip"):
+    with pytest.raises(
+        HashgenError, match=r"none of the 4 posts was kept \(bad_image 3, emoji 1\); .*filter\.emoji: strip"
+    ):
         require_kept(filtered)
 
 

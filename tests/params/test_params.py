@@ -233,7 +233,7 @@ def test_files_that_are_no_parameters(tmp_path: Path, data: bytes, message: str)
 
 
 def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
-    with pytest.raises(HashgenError, match="no such file; run from the root of the repository"):
+    with pytest.raises(HashgenError, match="no such file; run in the root of the repository"):
         read_params(tmp_path / "params.yaml")
     with pytest.raises(HashgenError, match="cannot be read"):
         read_params(tmp_path)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from stages import summary
+from hashgen.report import summary
 from tests.pipeline.test_pipeline import ROOT, Clone, stages_run
 from tests.pipeline.test_readme import commands
 
@@ -87,7 +87,7 @@ def test_suggest_as_the_readme_has_it(clone: Clone) -> None:
     posts = pd.read_parquet(clone.root / "data/posts.parquet").iloc[0]
     raw = pd.read_parquet(clone.root / "data/raw" / posts["shard"]).iloc[posts["row"]]
     Image.open(io.BytesIO(raw["image"]["bytes"])).save(clone.root.parent / "photo.jpg")
-    line = next(line for line in commands((ROOT / "README.md").read_text()) if "stages.suggest" in line)
+    line = next(line for line in commands((ROOT / "README.md").read_text()) if line.startswith("hashgen suggest"))
     output = type_in(clone, line.replace("photo.jpg", str(Path(clone.root.parent, "photo.jpg"))))
     warning, hashtags = output.splitlines()
     assert "random weights" in warning and hashtags.startswith("#")

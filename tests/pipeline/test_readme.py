@@ -18,9 +18,10 @@ from dvc.exceptions import DvcException
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 from ruamel.yaml import YAML
 
+from hashgen import cli
 from hashgen.base.errors import HashgenError
 from hashgen.params import read_params
-from stages import compare, summary
+from hashgen.report import summary
 from stages.command import _command
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +69,12 @@ def check_command(line: str, folder: Path) -> None:
                 assert found, f"make {target}"
         case ["python", "-m", module, *arguments]:
             _check_module(module, arguments)
+        case ["hashgen", name, *arguments]:
+            parsed = typer.main.get_command(cli.app)
+            command = parsed.get_command(typer.Context(parsed), name)  # type: ignore[attr-defined]
+            assert command is not None, name
+            if arguments != ["--help"]:
+                command.make_context(name, arguments)  # raises UsageError for what it does not understand
         case ["dvc", *arguments]:
             _check_dvc(arguments, folder)
         case ["git", verb, *_]:
@@ -106,7 +113,7 @@ def _check_dvc(arguments: list[str], folder: Path) -> None:
 @each_document
 def test_every_command_would_be_understood(document: Path, tmp_path: Path) -> None:
     text = document.read_text()
-    shown = [span for span in spans(text) if re.match(r"(make|dvc|git|python -m) \S", span) and "…" not in span]
+    shown = [span for span in spans(text) if re.match(r"(make|dvc|git|hashgen|python -m) \S", span) and "…" not in span]
     for line in commands(text) + [part for span in shown for part in span.split(" && ")]:
         check_command(line, tmp_path)
 
@@ -127,7 +134,8 @@ def test_blocks_of_commands_are_marked_as_such() -> None:
     [
         "make reproduce",
         "python -m stages.nothing",
-        "python -m stages.suggest photo.jpg --captoin x",
+        "hashgen suggest photo.jpg --captoin x",
+        "hashgen nothing",
         "python -m stages.train --out models",
         "python -m benchmarks.nothing",
         "dvc repro trian",
@@ -159,12 +167,12 @@ def test_every_parameter_is_real(document: Path, tmp_path: Path) -> None:
 
 
 def outputs() -> set[str]:
-    """What the stages of the pipeline write, and the page of stages.compare."""
+    """What the stages of the pipeline write, and the page of a comparison."""
     entries = [
         out for stage in PIPELINE.values() for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])
     ]
     written = {next(iter(out)) if isinstance(out, dict) else str(out) for out in entries}
-    return written | {str(inspect.signature(compare.main).parameters["out"].default)}
+    return written | {str(inspect.signature(cli.compare).parameters["out"].default)}
 
 
 @each_document
@@ -264,4 +272,4 @@ def test_every_quoted_error_is_in_the_code() -> None:
     quoted = errors()
     assert len(quoted) > 40
     assert [error for error in quoted if not is_known(error, texts)] == []
-    assert not is_known("unknown parameter; remove it or mend its …!", texts)
+    assert not is_known("unknown parameter; remove it or correct its …!", texts)

@@ -44,7 +44,7 @@ def test_the_model_card_of_the_sample() -> None:
     assert {(metric["type"], metric["value"]) for metric in result["metrics"]} >= {("f1", 0.5), ("bleu", 0.5)}
     assert "| model | 0.500 [0.250, 0.500] |" in text and "ceiling" in text and "random weights from a seed" in text
     assert "- `#t5`: 12 written, 2 true" in text  # written for every post
-    assert "drawn and invented" in text and "cd" * 32 in text
+    assert "drawn pictures and invented captions" in text and "cd" * 32 in text
 
 
 def test_the_model_card_of_real_posts() -> None:
@@ -52,7 +52,7 @@ def test_the_model_card_of_real_posts() -> None:
     known.metrics["vocab"]["glove"] = {"file": "glove.txt", "sha256": "ef" * 32}  # type: ignore[index]
     text = render_model_card(known)
     assert head_of(text)["license"] == "other" and head_of(text)["license_name"] == "learnt-from-posts-not-stated"
-    assert "invented" not in text and "No ceiling is known" in text and "`net.pth`" in text
+    assert "invented" not in text and "synthetic" not in text and "No ceiling is known" in text and "`net.pth`" in text
     assert "glove.txt" in text and "PDDL" in text
 
 
@@ -61,7 +61,7 @@ def test_the_model_card_of_real_posts() -> None:
     [
         ("sample", "nothing to delete"),
         ("folder", "its row in the metadata file, and its picture"),
-        ("table", "remove its row"),
+        ("table", "delete its row, and its picture file"),
         ("instaloader", "xzgrep"),
         ("instagram", "`python -m stages.delete -- ID`"),
     ],
@@ -80,7 +80,7 @@ def test_the_dataset_card_of_the_sample() -> None:
     head = head_of(text)
     assert head["license"] == "cc0-1.0" and head["size_categories"] == ["n<1K"]
     assert "| CC0-1.0 | 47 |" in text and "Dates from 2024-03-01 to 2024-03-01, invented" in text
-    assert "| met again |" in text and "1 of 7 dirty posts got through" in text and "1 distinct authors" in text
+    assert "| merged |" in text and "1 of 7 dirty posts got through" in text and "1 distinct authors" in text
 
 
 def test_the_dataset_card_of_real_posts() -> None:
@@ -88,7 +88,7 @@ def test_the_dataset_card_of_real_posts() -> None:
     text = render_dataset_card(real_findings(manifests=real_findings().manifests | {"train": mixed}))
     head = head_of(text)
     assert head["license"] == "other" and head["license_name"] == "mixed-see-below"
-    assert r"| CC BY 2.0 \| odd line | 1 |" in text and "do not pass these posts on" in text
+    assert r"| CC BY 2.0 \| odd line | 1 |" in text and "do not share these posts" in text
     assert "No dates are known" in text and "No authors are known" in text and "dirty" not in text
 
 
@@ -127,15 +127,15 @@ def test_a_model_that_loses_to_a_baseline_is_not_recommended() -> None:
     known = real_findings()
     known.metrics["baselines"]["test"]["popularity"] |= {"f1": 0.6, "f1_ci95": [0.55, 0.7]}  # type: ignore[index]
     text = render_model_card(known)
-    assert "F1 of 0.500 is clearly below that of most frequent hashtags (0.600)" in text
-    assert "Not better than what is simple" not in render_model_card(real_findings())
+    assert "F1 of 0.500 is clearly below that of the baseline “most frequent hashtags” (0.600)" in text
+    assert "Not better than a simple baseline" not in render_model_card(real_findings())
 
 
 def test_a_model_that_over_predicts_nothing_beyond_chance() -> None:
     known = findings()
     known.predictions["both"] = known.predictions["hashtags"]
     known.predictions.at[0, "both"] = ["new"]  # once, of no post that has it
-    assert "than have it, beyond what may be chance." in render_model_card(known)
+    assert "No hashtag is over-predicted by more than chance explains." in render_model_card(known)
 
 
 def test_norwegian_is_no_truth_value_and_vectors_of_others_are_no_mit() -> None:
@@ -157,5 +157,5 @@ def test_sizes_and_periods() -> None:
 def test_metrics_of_another_version_end_in_one_line(card: Any) -> None:
     known = metrics()
     del known["split"]["sizes"]
-    with pytest.raises(HashgenError, match="lack a figure"):
+    with pytest.raises(HashgenError, match="lack a value"):
         card(findings(metrics=known))

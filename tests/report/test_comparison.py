@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from hashgen.base.errors import HashgenError
 from hashgen.report.comparison import Run, differing_params, render_comparison
-from stages import compare
+from hashgen.report.runs import write_comparison
 from tests.doubles.findings import metrics
 from tests.report.test_report import Outline, text_of
 
@@ -48,7 +48,7 @@ def test_scores_and_differing_parameters_stand_in_the_page() -> None:
     outline = Outline(page)
     labels = [svg["aria-label"] or "" for svg in outline.all("svg")]
     assert len(labels) == 6 and all("one 0." in label for label in labels)
-    assert "F1, validation, by epoch; at the last one: one 0.500; <two> $x$ 0.600." in labels
+    assert "F1, validation, by epoch; last values: one 0.500; <two> $x$ 0.600." in labels
 
 
 def test_runs_on_other_posts_are_warned_of() -> None:
@@ -71,7 +71,7 @@ def test_parameters_that_a_run_lacks_and_those_of_the_report() -> None:
 
 @pytest.mark.parametrize("broken", [{}, {"val": {}}, {"val": {"both": {"f1": 0.5}}}, {"val": {"both": 3}}])
 def test_scores_of_another_version_name_the_run(broken: dict[str, Any]) -> None:
-    with pytest.raises(HashgenError, match="old: its scores are not of this version"):
+    with pytest.raises(HashgenError, match="old: its scores are from another version"):
         render_comparison([a_run("new", scored(0.1), {}), a_run("old", broken, {})])
 
 
@@ -124,7 +124,7 @@ def write_run(root: Path, f1: float, hidden: int) -> None:
 
 def run_compare(*runs: str) -> str:
     out = Path("comparison.html")
-    compare.main(list(runs), Path("metrics/evaluate.json"), Path("plots/history.csv"), out, Path("dvc.lock"))
+    write_comparison(runs, Path("metrics/evaluate.json"), Path("plots/history.csv"), Path("dvc.lock"), out)
     return out.read_text()
 
 

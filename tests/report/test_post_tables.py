@@ -26,17 +26,17 @@ def test_the_funnel_adds_up() -> None:
     steps = funnel(FILTERED)
     assert [(step.name, step.taken, step.left) for step in steps] == [
         ("raw rows", 0, 100),
-        ("met again", 10, 90),
+        ("merged", 10, 90),
         ("emoji", 25, 65),
         ("strange", 5, 60),
     ]
     assert steps[2].detail and steps[3].detail == ""
-    with pytest.raises(HashgenError, match="do not add up: 60 posts are left, 61 kept"):
+    with pytest.raises(HashgenError, match="do not add up: 60 posts left, but 61 kept"):
         funnel(FILTERED | {"kept": 61})
 
 
 def test_the_tables_for_dvc() -> None:
-    assert filter_csv(FILTERED) == "reason,posts\nkept,60\nmet_again,10\nemoji,25\nstrange,5\n"
+    assert filter_csv(FILTERED) == "reason,posts\nkept,60\nmerged,10\nemoji,25\nstrange,5\n"
     assert tail_csv({"a": 2, "b": 5, "c": 2}) == "rank,posts\n1,5\n2,2\n3,2\n"
 
 
@@ -52,7 +52,7 @@ def test_by_source_and_by_seed() -> None:
 
 def test_notes_of_the_source_are_its_whole_numbers() -> None:
     scraped = {"source": "x", "posts": 9, "shards": 1, "broken_rows": 2, "odd_things": 3, "flag": True, "share": 0.5}
-    assert source_notes(scraped) == [("broken rows left out", 2), ("odd things", 3)]
+    assert source_notes(scraped) == [("broken rows skipped", 2), ("odd things", 3)]
     assert source_hashtags(scraped) == ([], []) and source_hashtags({"hashtags": 7}) == ([], [])
     assert source_hashtags({"hashtags": [{"hashtag": "a", "got": 0}, {"hashtag": "b", "status": None}]}) == (
         ["hashtag", "got", "status"],

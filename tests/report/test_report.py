@@ -1,5 +1,6 @@
 """The report: what its page shows, what it escapes, what it can do without, and who can read it."""
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -11,9 +12,11 @@ from PIL import Image
 from hashgen.base.errors import HashgenError
 from hashgen.report.examples import thumbnail
 from hashgen.report.findings import read_history
+from hashgen.report.model_card import render_model_card
 from hashgen.report.page import render_page, versions
 from hashgen.report.score_tables import restarts
 from tests.doubles.findings import findings, metrics, posts, real_findings
+from tests.doubles.settings import train_section
 
 SECTIONS = ("numbers", "headline", "grid", "curves", "scores", "data", "cards", "hashtags", "reproduce")
 COLUMNS = ",".join(findings().history.columns)
@@ -62,11 +65,11 @@ def test_figures_intervals_baseline_and_ceiling_stand_in_the_page() -> None:
     page = text_of(render_page(findings()))
     assert "0.500 0.250–0.500" in page and "0.875" in page and "ceiling" in page
     assert "nearest posts (picture and caption)" in page and "1,000 of 1,300 rows were kept" in page
-    assert "of 7 dirty ones 1 got through, of 1,227 clean ones 2 were lost" in page
+    assert "of 7 dirty posts, 1 got through; of 1,227 clean posts, 2 were lost" in page
     assert "not clearly above the best baseline" in page  # 0.25 to 0.5 against 0.15 to 0.3
-    assert "one and the same hashtag for every post 0.110" in page and "2.24" in page
-    assert "captions of 11 words or more, but for case and punctuation 21 shorter captions, which may" in page
-    assert "broken rows left out: 17" in page and "something new" in page
+    assert "the same single hashtag for every post 0.110" in page and "2.24" in page
+    assert "captions of 11 words or more (ignoring case and punctuation) 21 shorter captions, which may" in page
+    assert "broken rows skipped: 17" in page and "something new" in page
 
 
 def test_a_model_that_beats_its_baselines_and_one_that_does_not() -> None:
@@ -85,27 +88,29 @@ def test_a_model_that_beats_its_baselines_and_one_that_does_not() -> None:
 
 def test_scores_that_an_input_does_not_help_are_named() -> None:
     known = metrics()
-    assert "No better than blind" not in text_of(render_page(findings(metrics=known)))
+    assert "does not improve" not in text_of(render_page(findings(metrics=known)))
     known["evaluate"]["test"]["no_caption"]["p_at_1"] = known["evaluate"]["test"]["both"]["p_at_1"]
     page = text_of(render_page(findings(metrics=known)))
-    assert "No better than blind to the caption: P@1." in page and "blind to the picture: P@1" not in page
-    alone = findings(metrics=known)
-    alone.model["train"]["inputs"] = "image"  # type: ignore[index]
-    assert "No better than blind" not in text_of(render_page(alone))
+    assert "The caption does not improve P@1." in page and "The picture does not improve" not in page
+    about = findings().about
+    alone = findings(
+        metrics=known, about=dataclasses.replace(about, section=about.section.model_copy(update={"inputs": "image"}))
+    )
+    assert "does not improve" not in text_of(render_page(alone))
 
 
 def test_overfitting_and_restarts_are_told() -> None:
     history = pd.DataFrame(
         {name: [3.0 - epoch / 4 for epoch in range(8)] for name in findings().history.columns} | {"epoch": range(1, 9)}
     )
-    assert "learns its posts by heart" not in text_of(render_page(findings(history=history)))
+    assert "overfits" not in text_of(render_page(findings(history=history)))
     history["val_loss"] = [*history["train_loss"][:-2], 1.3, 1.31]  # hardly above the training loss, 1.25
-    assert "learns its posts by heart" not in text_of(render_page(findings(history=history)))
+    assert "overfits" not in text_of(render_page(findings(history=history)))
     history["val_loss"] = [3.0, 2.5, 2.4, 2.3, 2.3, 2.4, 2.5, 2.6]
     page = text_of(render_page(findings(history=history)))
-    assert "the model learns its posts by heart" in page and "warm restart" not in page
-    assert restarts({"restart_epochs": 2, "restart_factor": 2}, 15) == [2, 6, 14]
-    assert restarts({"restart_epochs": 10, "restart_factor": 1}, 10) == []
+    assert "the model overfits" in page and "warm restart" not in page
+    assert restarts(train_section(restart_epochs=2, restart_factor=2), 15) == [2, 6, 14]
+    assert restarts(train_section(restart_epochs=10, restart_factor=1), 10) == []
 
 
 def test_captions_are_escaped_and_nothing_is_fetched() -> None:
@@ -140,7 +145,7 @@ def test_hits_extras_and_misses_are_told_by_sign_and_text() -> None:
     assert "✓ right ✓ #t0" in page and "✗ extra ✗ #t5" in page and "○ missed ○ #t" in page
     # Picture of p1 with the caption of p2: t0 is written for both, t2 with the caption only, x for neither.
     assert (
-        "▣❝ from either: #t0 ❝ from the caption: #t2 + from neither: #x" in page
+        "▣❝ from both: #t0 ❝ from the caption: #t2 + from neither: #x" in page
         and "#t0 ▣ from the picture: #t1" not in page
     )
 
@@ -151,10 +156,10 @@ def test_pictures_that_are_left_out_are_said_to_be() -> None:
 
 def test_real_posts_of_which_little_is_known() -> None:
     page = text_of(render_page(real_findings()))
-    assert "Drawn and invented" not in page and "No ceiling is known" in page and "dirty" not in page
+    assert "Synthetic" not in page and "invented" not in page and "No ceiling is known" in page and "dirty" not in page
     assert "net.pth" in page and "random weights" not in page and "oracle" not in page
     assert "found under" not in page and "ceiling of" not in page
-    assert "captions, but for case and punctuation 21" in page and "37.5 % of the test posts have a caption" in page
+    assert "captions (ignoring case and punctuation) 21" in page and "37.5 % of the test posts have a caption" in page
     assert "authors none known" in page and "authors none known" not in text_of(render_page(findings()))
     Outline(render_page(real_findings()))
 
@@ -195,7 +200,7 @@ def test_of_very_many_seeds_those_with_most_posts_stand() -> None:
     known = metrics()
     known["filter"]["seeds"] = {f"s{n}": {"posts": 1 + (n == 777), "kept": 1, "dropped": {}} for n in range(1234)}
     page = text_of(render_page(findings(metrics=known)))
-    assert "By seed hashtag (the 200 with most posts, of 1,234)" in page and "s777 2 1 50 %" in page
+    assert "By seed hashtag (the 200 with the most posts, of 1,234)" in page and "s777 2 1 50 %" in page
     assert len(page) < 50_000
 
 
@@ -206,7 +211,7 @@ def test_metrics_of_another_version_end_in_one_line(path: tuple[str, ...]) -> No
     for key in path[:-1]:
         inner = inner[key]
     del inner[path[-1]]
-    with pytest.raises(HashgenError, match="lack a figure") as caught:
+    with pytest.raises(HashgenError, match="lack a value") as caught:
         render_page(findings(metrics=known))
     assert "\n" not in str(caught.value)
 
@@ -241,7 +246,20 @@ def test_a_broken_history_names_the_stage(tmp_path: Any, text: str) -> None:
     path = tmp_path / "history.csv"
     path.write_text(text)
     with pytest.raises(HashgenError, match="run the stage train again"):
-        read_history(path)
+        read_history(path, 1)
+
+
+def test_a_model_without_epochs_has_a_page_without_curves() -> None:
+    known = metrics()
+    for split in ("val", "test"):
+        known["evaluate"][split]["paper_protocol"] = {"constant": 0.11, "nothing": 0.6}
+    known["evaluate"] |= {"best_epoch": None, "decoding": None}
+    run = findings(metrics=known, history=findings().history.head(0))
+    page = render_page(run)
+    assert "no epochs" in text_of(page) and "this model would have" not in text_of(page)
+    assert page.count("<svg") == render_page(findings()).count("<svg") - 2
+    card = render_model_card(run)
+    assert "epoch" not in card.split("## ")[0] and "| decoding" not in card
 
 
 def test_hashtags_that_are_never_true_or_never_written() -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stages.summary import WIDTH, draw_box, summarise
 
 from hashgen.base.errors import HashgenError
-from stages import summary
+from hashgen.report.summary import NEXT, WIDTH, draw_box, print_summary, summarise
 
 
 def block(f1: float, bleu4: float) -> dict[str, Any]:
@@ -29,7 +28,7 @@ def run(tmp_path: Path, evaluate: Any, baselines: Any) -> None:
     paths = [tmp_path / "evaluate.json", tmp_path / "baselines.json"]
     for path, value in zip(paths, (evaluate, baselines), strict=True):
         path.write_text(json.dumps(value))
-    summary.main(*paths, Path("reports/report.html"))
+    print_summary(*paths, Path("reports/report.html"))
 
 
 def row(lines: list[str], name: str) -> str:
@@ -45,7 +44,7 @@ def test_it_shows_the_score_the_ceiling_the_blind_ones_the_report_and_three_comm
     assert "0.200 [0.190, 0.210]" in row(lines, "without caption")
     assert not any("baseline" in line for line in lines)
     assert row(lines, "report").endswith("reports/report.html")
-    assert [line.strip() for line in lines[-3:]] == list(summary.NEXT)
+    assert [line.strip() for line in lines[-3:]] == list(NEXT)
     assert max(map(len, lines)) <= WIDTH - 4
 
 
@@ -112,8 +111,8 @@ def test_quiet_prints_nothing(
 
 def test_missing_metrics_and_figures_say_what_to_do(tmp_path: Path) -> None:
     missing = tmp_path / "none.json"
-    with pytest.raises(HashgenError, match="the stage evaluate makes it"):
-        summary.main(missing, missing, missing)
+    with pytest.raises(HashgenError, match="the stage evaluate creates it"):
+        print_summary(missing, missing, missing)
     evaluate, baselines = metrics()
     del evaluate["test"]["no_image"]
     with pytest.raises(HashgenError, match=r"evaluate\.json: lacks a figure \('no_image'\); run the pipeline again"):

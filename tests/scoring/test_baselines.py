@@ -1,5 +1,6 @@
 """Baselines held against brute force and figures by hand; nothing of validation and test may reach a prediction."""
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -17,29 +18,46 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from hashgen.base.errors import HashgenError
+from hashgen.features.posts import Inputs, label
 from hashgen.features.store import FeatureStore
 from hashgen.metrics.scores import scores
+from hashgen.models import neighbours
+from hashgen.models.habits import Habits
+from hashgen.models.neighbours import Nearest, Neighbours
 from hashgen.params.baselines import Baselines
-from hashgen.scoring import baselines
-from hashgen.scoring.baselines import (
-    in_written_order,
-    mean_places,
-    nearest_posts,
-    popularity,
-    rank_all,
-    score_baselines,
-    seeds_first,
-    vote,
-    written_length,
-)
+from hashgen.scoring.baselines import baselines, score_baselines, seeds_first
+from hashgen.scoring.evaluation import Scored, predict
 from hashgen.text.words import tokenise
 from stages.baselines import main
+from tests.doubles.settings import small_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTION = Baselines(neighbours=3, bootstrap=10, seed=1)
 ERROR = 5e-5  # of similarities in float32, standardised ones of nearly equal pictures among them
 WORDS = ("pizza", "salad", "sea", "run", "the", "slow")
 TAGS = [f"tag{number:02d}" for number in range(16)]
+
+
+KNN: dict[str, Inputs] = {"knn_image": "image", "knn_caption": "caption", "knn_both": "both"}
+
+
+def nearest_posts(train: pd.DataFrame, asked: pd.DataFrame, features: FeatureStore, k: int) -> dict[str, list[Nearest]]:
+    """The nearest training posts of each post, by each of the neighbours' models."""
+    known, posts = label(train, features), label(asked, features).posts
+    return {name: Neighbours(known, inputs, k).nearest(posts) for name, inputs in KNN.items()}
+
+
+def rank_all(train: pd.DataFrame, asked: pd.DataFrame, features: FeatureStore, k: int) -> dict[str, list[list[str]]]:
+    """The ranking of every baseline for each post."""
+    scored = Scored.of(asked, train, features)
+    ranked = {name: predict(model, scored).ranked for name, model in baselines(train, features, k).items()}
+    if any(scored.seeds):
+        ranked["seeds"] = [seeds_first(seeds, scored.habits, scored.depth) for seeds in scored.seeds]
+    return ranked
+
+
+def habits_of(train: pd.DataFrame) -> Habits:
+    return Habits(list(train["hashtags"]))
 
 
 def posts(prefix: str, rows: list[tuple[str, list[str]]], seeds: list[list[str]] | None = None) -> pd.DataFrame:
@@ -59,7 +77,7 @@ def store(folder: Path, ids: list[str], plain: np.ndarray) -> FeatureStore:
     np.save(folder / "plain.npy", plain[::-1].astype(np.float16))
     np.save(folder / "views.npy", np.zeros((len(ids), 0, plain.shape[1]), np.float16))
     pq.write_table(pa.table({"id": ids[::-1]}), folder / "ids.parquet")
-    (folder / "features.json").write_text("{}")
+    (folder / "features.json").write_text(json.dumps(dataclasses.asdict(small_recipe(dim=plain.shape[1], views=0))))
     return FeatureStore.open(folder)
 
 
@@ -82,25 +100,30 @@ def random_world(
 
 def test_popularity_goes_by_posts_then_alphabetically() -> None:
     train = posts("t", [("", ["b", "z"]), ("", ["b", "a"]), ("", ["c", "a", "z"])])
-    assert popularity(train) == ["a", "b", "z", "c"]
+    assert list(habits_of(train).popular) == ["a", "b", "z", "c"]
 
 
 @pytest.mark.parametrize(("lengths", "written"), [([1, 2], 2), ([1, 1, 2], 1), ([3, 4, 4], 4), ([2], 2)])
 def test_written_length_is_the_rounded_mean(lengths: list[int], written: int) -> None:
-    assert written_length(posts("t", [("", TAGS[:length]) for length in lengths])) == written
+    assert habits_of(posts("t", [("", TAGS[:length]) for length in lengths])).length == written
 
 
-POPULAR = {hashtag: place for place, hashtag in enumerate(["love", "food", "sea", "run", "odd"])}
+# love in five posts, food in four, and so on.
+POPULAR = Habits([["love", "food", "sea", "run", "odd"][:count] for count in range(1, 6)])
+
+
+def vote(nearest: Nearest, hashtags: list[list[str]], depth: int) -> list[str]:
+    return [hashtag for hashtag, _ in neighbours.vote(nearest, hashtags, POPULAR, depth)]
 
 
 def test_votes_add_up_and_ties_go_by_frequency() -> None:
     hashtags = [["odd", "run"], ["run", "sea"], ["sea", "odd", "food"]]
     # odd 5 + 3, run 5 + 4, sea 4 + 3, food 3; then love, which no neighbour has.
-    assert vote([(0, 5), (1, 4), (2, 3)], hashtags, POPULAR, 10) == ["run", "odd", "sea", "food", "love"]
+    assert vote([(0, 5), (1, 4), (2, 3)], hashtags, 10) == ["run", "odd", "sea", "food", "love"]
     # All four are equal: the order is that of the frequency.
-    assert vote([(0, 5), (2, 5)], [["run", "sea"], [], ["odd", "food"]], POPULAR, 4) == ["food", "sea", "run", "odd"]
-    assert vote([], hashtags, POPULAR, 2) == ["love", "food"]
-    assert vote([(0, 5)], hashtags, POPULAR, 1) == ["run"]
+    assert vote([(0, 5), (2, 5)], [["run", "sea"], [], ["odd", "food"]], 4) == ["food", "sea", "run", "odd"]
+    assert vote([], hashtags, 2) == ["love", "food"]
+    assert vote([(0, 5)], hashtags, 1) == ["run"]
 
 
 def test_seeds_come_first_if_training_has_them() -> None:
@@ -158,8 +181,8 @@ def test_neighbours_equal_brute_force_in_chunks_of_any_size(
 ) -> None:
     train, asked, features = random_world(tmp_path_factory.mktemp("store"), seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(baselines, "_CELLS", cells)
-        patch.setattr(baselines, "_BLOCK", block)
+        patch.setattr(neighbours, "_CELLS", cells)
+        patch.setattr(neighbours, "_BLOCK", block)
         got = nearest_posts(train, asked, features, k)
     for name, expected in brute_force(train, asked, features).items():
         assert len(got[name]) == len(asked)
@@ -211,9 +234,9 @@ def test_neighbours_vote_by_picture_by_caption_and_by_both(tmp_path: Path) -> No
 
 def test_what_is_written_stands_in_the_order_of_training_posts() -> None:
     train = posts("t", [("sea", ["first", "mid", "last"]), ("run", ["first", "last"]), ("run", ["last"])])
-    places = mean_places(train)
-    assert places == {"first": 0.0, "mid": 0.5, "last": pytest.approx(2 / 3)}
-    assert in_written_order(["last", "first", "mid"], places) == ["first", "mid", "last"]
+    habits = habits_of(train)
+    assert habits.places == {"first": 0.0, "mid": 0.5, "last": pytest.approx(2 / 3)}
+    assert habits.length == 2 and habits.write(["last", "first", "mid"]) == ["first", "last"]
 
 
 def test_rankings_are_long_without_repeats_and_from_training(tmp_path: Path) -> None:
@@ -281,16 +304,15 @@ def test_what_is_rare_and_what_there_is_to_write_is_counted_in_training(tmp_path
 def test_scores_are_of_the_ranking_at_k_and_of_the_written_head_elsewhere(tmp_path: Path) -> None:
     train, asked, features = random_world(tmp_path, 2)
     rankings = rank_all(train, asked, features, SECTION.neighbours)["knn_both"]
-    length = written_length(train)
-    assert length < 10
+    habits = habits_of(train)
+    assert habits.length < 10
     got = score_baselines(train, asked, features, SECTION)["knn_both"]
     targets = list(asked["hashtags"])
     assert got["r_at_10"] == scores(rankings, targets)["r_at_10"]
-    places = mean_places(train)
-    written = scores([in_written_order(ranking[:length], places) for ranking in rankings], targets)
+    written = scores([habits.write(ranking) for ranking in rankings], targets)
     for name in ("length", "precision", "recall", "f1", "bleu1", "bleu4"):
         assert got[name] == written[name]
-    assert got["length"] == length
+    assert got["length"] == habits.length
     assert {"facets", "diversity", "f1_ci95", "bleu4_ci95"} <= got.keys()
 
 

@@ -2,27 +2,30 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-import torch
-from hashgen.training.trained import Trained
 
-from hashgen.params.evaluate import Evaluate
-from hashgen.scoring.evaluation import (
-    audit_filter,
-    ceilings,
-    choose_grid,
-    cross,
-    paper_protocol,
-    predict,
-    score_predictions,
-)
+from hashgen.features.posts import Labelled, Posts, label
+from hashgen.features.store import Features
+from hashgen.models import Decoding, Ranking
+from hashgen.models.habits import Habits
+from hashgen.models.lstm import LstmModel
+from hashgen.models.neighbours import Neighbours
+from hashgen.models.popularity import Popularity
+from hashgen.params.baselines import Baselines
+from hashgen.params.train import Train
+from hashgen.scoring.baselines import score_baselines
+from hashgen.scoring.ceilings import ceilings
+from hashgen.scoring.evaluation import Bootstrap, Scored, predict, predict_all, score_all, score_model
+from hashgen.scoring.filter_audit import audit_filter
+from hashgen.scoring.grid import choose_grid, cross
+from hashgen.scoring.protocol import paper_protocol
 from hashgen.sources.sample.world import WORLD
-from hashgen.training.fit import Data, fit
-from tests.doubles.small_world import small_data, small_manifest, train_section
+from tests.doubles.settings import train_section
+from tests.doubles.small_world import small_data, small_manifest, train_lstm, write_features
 
-CPU = torch.device("cpu")
-SECTION = Evaluate(decoding="greedy", beam=3, length_penalty=0.0, bootstrap=20, seed=1)
+GREEDY, BEAM = Decoding("greedy", 3, 0.0), Decoding("beam", 3, 0.0)
 
 
 def truth(**dirt: str | None) -> pd.DataFrame:
@@ -65,29 +68,65 @@ def test_ceilings_take_the_truth_of_these_posts() -> None:
 
 
 @pytest.fixture(scope="module")
-def learnt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Data]:
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> tuple[LstmModel, Scored, Train]:
     folder: Path = tmp_path_factory.mktemp("learnt")
     section = train_section(epochs=12)
-    data = small_data(folder, section, train=64, val=16)
-    model, history = fit(data, section, CPU, folder / "checkpoint.pt")
-    return Trained(model, data.vocabularies, section, data.features.meta, 12, history[-1].val_f1), data
+    data = small_data(folder, train=64, val=16)
+    model = train_lstm(data, section, folder / "checkpoint.pt")
+    return model, Scored(data.val, [[] for _ in data.val.hashtags], Habits(data.train.hashtags)), section
 
 
-def test_blind_scores_fall_and_beam_agrees_with_the_selector(learnt: tuple[Trained, Data]) -> None:
-    trained, data = learnt
-    written = predict(trained, data.val, data.features, SECTION)
-    assert written.both == written.greedy
-    assert (
-        predict(trained, data.val, data.features, SECTION.model_copy(update={"decoding": "beam"})).both == written.beam
-    )
-    found = score_predictions(written, small_manifest(16, "v"), small_manifest(64, "t"), SECTION)
-    assert found["both"]["f1"] > 0.95
+def test_blind_scores_fall_and_each_search_is_scored(learnt: tuple[LstmModel, Scored, Train]) -> None:
+    model, scored, _ = learnt
+    written = predict_all(model, scored, GREEDY)
+    assert list(written) == ["both", "no_image", "no_caption", "greedy", "beam"]
+    assert written["both"] == written["greedy"]
+    by_beam = predict_all(model, scored, BEAM)
+    assert by_beam["both"] == by_beam["beam"] == written["beam"] and by_beam["greedy"] == written["greedy"]
+    found = score_all(written, scored, Bootstrap(20, 1))
+    assert found["both"]["f1"] > 0.95 and found["both"]["p_at_1"] == 1.0
     assert found["no_image"]["f1"] < 0.8 and found["no_caption"]["f1"] < 0.8
+    assert set(found["greedy"]) == set(found["beam"]) == {"bleu4", "f1"}
+    assert {"facets", "diversity", "f1_ci95"} <= found["both"].keys()
 
 
-def test_the_papers_protocol_flatters_writing_nothing(learnt: tuple[Trained, Data]) -> None:
-    trained, data = learnt
-    found = paper_protocol(trained, data.val, data.features, "love", 1)
+def test_a_model_without_steps_has_no_searches_and_no_paper_protocol(learnt: tuple[LstmModel, Scored, Train]) -> None:
+    _, scored, section = learnt
+    model = Popularity(scored.labelled.hashtags)
+    assert list(predict_all(model, scored, BEAM)) == ["both", "no_image", "no_caption"]
+    assert set(paper_protocol(model, scored.labelled, section, "love", 1)) == {"constant", "nothing"}
+
+
+def test_figures_at_k_are_of_the_ranking_and_all_others_of_what_is_written() -> None:
+    class Fixed(Popularity):
+        def rank(self, posts: Posts, depth: int, blind: object = None) -> list[Ranking]:
+            return [[("right", 2.0), ("wrong", 1.0)]]
+
+        def write(self, posts: Posts, blind: object = None) -> list[list[str]]:
+            return [["wrong", "right"]]
+
+    features = Features(np.ones((1, 2), np.float16), np.empty((1, 0, 2), np.float16))
+    labelled = Labelled(Posts(features, np.array([0]), ["caption"]), [["right"]])
+    scored = Scored(labelled, [[]], Habits([["right"]]))
+    found = score_model(Fixed([["right"]]), scored, Bootstrap(0, 1))
+    assert found["p_at_1"] == 1.0 and found["facets"]["not_in_caption"]["p_at_1"] == 1.0
+    assert found["length"] == 2 and found["precision"] == 0.5
+
+
+def test_a_model_and_a_baseline_that_say_the_same_get_the_same_scores(tmp_path: Path) -> None:
+    """One scoring path: nearest neighbours as the model and as the baseline."""
+    parts = [small_manifest(24, "t"), small_manifest(8, "v")]
+    store = write_features(tmp_path, pd.concat(parts, ignore_index=True))
+    section = Baselines(neighbours=5, bootstrap=20, seed=1)
+    as_baseline = score_baselines(parts[0], parts[1], store, section)["knn_both"]
+    model = Neighbours(label(parts[0], store), "both", 5)
+    scored = Scored.of(parts[1], parts[0], store)
+    assert score_all(predict_all(model, scored, GREEDY), scored, Bootstrap(20, 1))["both"] == as_baseline
+
+
+def test_the_papers_protocol_flatters_writing_nothing(learnt: tuple[LstmModel, Scored, Train]) -> None:
+    model, scored, section = learnt
+    found = paper_protocol(model, scored.labelled, section, "love", 1)
     assert found["model"] > 0.9
     # Every post has 4 hashtags of at most 6: 2 of 6 steps are empty against empty.
     assert found["nothing"] == pytest.approx(2 / 6)
@@ -113,12 +152,14 @@ def test_a_grid_of_fewer_posts(posts: int) -> None:
     assert sorted(choose_grid(["p", "q"][:posts], [["a"], ["a"]][:posts], [["a"], ["a"]][:posts])) == [*range(posts)]
 
 
-def test_crossing_agrees_with_the_predictions_and_mixes_what_the_parts_say(learnt: tuple[Trained, Data]) -> None:
-    trained, data = learnt
-    manifest = small_manifest(16, "v")
+def test_crossing_agrees_with_the_predictions_and_mixes_what_the_parts_say(
+    learnt: tuple[LstmModel, Scored, Train],
+) -> None:
+    model, scored, _ = learnt
+    ids = list(small_manifest(16, "v")["id"])
     places = [0, 3]  # sea and run, wood and rest
-    grid = cross(trained, manifest, data.val, data.features, SECTION, places)
-    both = predict(trained, data.val, data.features, SECTION).both
+    grid = cross(model, ids, scored.labelled.posts, places)
+    both = predict(model, scored).written
     assert list(grid["picture"]) == ["v0", "v0", "v3", "v3"] and list(grid["caption_of"]) == ["v0", "v3", "v0", "v3"]
     assert grid["written"][0] == both[0] and grid["written"][3] == both[3]
     assert set(grid["written"][1]) == {"searest", "sea", "rest", "love"}

@@ -123,18 +123,18 @@ def test_dates(tmp_path: Path, value: object, expected: datetime | None) -> None
         ("[" * 100_000, "not valid JSON"),
         ("[1]", "not a JSON object"),
         ('"text"', "not a JSON object"),
-        ({"text": "x", "filename": "a.jpg"}, "no file_name among text, filename"),
+        ({"text": "x", "filename": "a.jpg"}, "no file_name among the columns text, filename"),
         ({"file_name": "", "text": "x"}, "no file_name"),
         ({"file_name": "a.jpg"}, "no text"),
-        ({"file_name": "a.jpg", "text": ["x"]}, "text is no text"),
+        ({"file_name": "a.jpg", "text": ["x"]}, "text is not text"),
         ({"file_name": "a.jpg", "text": "x", "hashtags": 3}, "hashtags is neither a list nor text"),
-        ({"file_name": "a.jpg", "text": "x", "hashtags": [["y"]]}, "hashtags is no text"),
-        ({"file_name": "a.jpg", "text": "x", "id": {"a": 1}}, "id is no text"),
-        ({"file_name": "/etc/passwd", "text": "x"}, "leads out of the folder"),
-        ({"file_name": "../a.jpg", "text": "x"}, "leads out of the folder"),
-        ({"file_name": "..\\a.jpg", "text": "x"}, "leads out of the folder"),
-        ({"file_name": "C:\\a.jpg", "text": "x"}, "leads out of the folder"),
-        ({"file_name": ".", "text": "x"}, "leads out of the folder"),
+        ({"file_name": "a.jpg", "text": "x", "hashtags": [["y"]]}, "hashtags is not text"),
+        ({"file_name": "a.jpg", "text": "x", "id": {"a": 1}}, "id is not text"),
+        ({"file_name": "/etc/passwd", "text": "x"}, "points outside the folder"),
+        ({"file_name": "../a.jpg", "text": "x"}, "points outside the folder"),
+        ({"file_name": "..\\a.jpg", "text": "x"}, "points outside the folder"),
+        ({"file_name": "C:\\a.jpg", "text": "x"}, "points outside the folder"),
+        ({"file_name": ".", "text": "x"}, "points outside the folder"),
         ({"file_name": "a.jpg", "text": "a\0b"}, "NUL"),
         ({"file_name": "a\0.jpg", "text": "x"}, "NUL"),
         ({"file_name": "a.jpg", "text": "half a face \ud83d"}, "not UTF-8"),
@@ -229,10 +229,10 @@ def test_subfolders_with_metadata_of_their_own(tmp_path: Path) -> None:
         ("metadata.csv", "file_name;text\na.jpg;x\n", "found file_name;text"),
         ("metadata.csv", "image,text\na.jpg,x\n", "needs the columns file_name and text"),
         ("metadata.csv", "file_name,title\na.jpg,x\n", "needs the columns file_name and text"),
-        ("metadata.csv", "file_name,text\rx\n", "no header"),
+        ("metadata.csv", "file_name,text\rx\n", "the first line is not a header"),
         ("metadata.jsonl", "[\n{},\n", "all 2 rows are broken"),
         ("metadata.jsonl", jsonl({"file_name": "a.jpg", "text": "x"}).encode("utf-16"), "UTF-16"),
-        ("metadata.txt", "", "no metadata.jsonl and no metadata.csv"),
+        ("metadata.txt", "", "no metadata.jsonl or metadata.csv"),
     ],
 )
 def test_a_folder_without_usable_metadata_is_one_line(
@@ -244,7 +244,7 @@ def test_a_folder_without_usable_metadata_is_one_line(
 
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(HashgenError, match="no such folder; mend"):
+    with pytest.raises(HashgenError, match=r"no such folder; fix scrape\.folder\.path"):
         read(tmp_path / "nowhere")
     (tmp_path / "file").touch()
     with pytest.raises(HashgenError, match="not a folder"):
@@ -264,7 +264,7 @@ def test_reading_twice_counts_once(tmp_path: Path) -> None:
     counts = source.counts
     assert list(source.posts()) == first and source.counts == counts
     assert (counts.rows, counts.broken_rows, counts.rows_without_file, counts.files_without_rows) == (2, 1, 1, 1)
-    assert f"1 rows without a readable file (the first: {tmp_path}" in " ".join(counts.warnings())
+    assert f"1 rows without a readable file (first: {tmp_path}" in " ".join(counts.warnings())
 
 
 def test_the_salt_is_made_once_and_kept_from_others(tmp_path: Path) -> None:

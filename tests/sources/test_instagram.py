@@ -176,11 +176,11 @@ def test_a_login_is_sent_and_never_stored(
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda path: path.chmod(0o644), "can be read by others"),
+        (lambda path: path.chmod(0o644), "readable by other users"),
         (lambda path: path.unlink(), "no such file"),
-        (lambda path: path.write_bytes(b"no pickle"), "no session of instaloader"),
-        (lambda path: path.write_bytes(pickle.dumps({"a": "b"})), "holds no login"),
-        (lambda path: path.write_bytes(pickle.dumps(Path("x"))), "no session of instaloader"),
+        (lambda path: path.write_bytes(b"no pickle"), "not a session file of instaloader"),
+        (lambda path: path.write_bytes(pickle.dumps({"a": "b"})), "contains no login"),
+        (lambda path: path.write_bytes(pickle.dumps(Path("x"))), "not a session file of instaloader"),
         (lambda path: path.replace(path.parent / "repository/session"), "no such file"),
     ],
 )
@@ -259,7 +259,11 @@ def test_hashtags_from_a_list_or_a_file(tmp_path: Path) -> None:
     path.write_text("// mine\nfood\n\n  #Cats  \n", encoding="utf-8")
     assert read_hashtags(path) == ("food", "cats")
     path.write_text("// none\n")
-    for wrong, text in [(path, "names no hashtag"), (tmp_path / "x", "cannot be read"), (["a b"], "'a b' is no")]:
+    for wrong, text in [
+        (path, "has no hashtags"),
+        (tmp_path / "x", "cannot be read"),
+        (["a b"], "'a b' is not a hashtag"),
+    ]:
         with pytest.raises(HashgenError, match=text):
             read_hashtags(wrong)  # type: ignore[arg-type]
 

@@ -91,5 +91,5 @@ def test_what_a_login_changes() -> None:
     codes = [read_refusal(401, {}, body, logged_in=logged_in) for logged_in in (False, True)]
     assert [refusal.exit_code for refusal in codes if refusal] == [4, 3]
     ended = read_redirect("https://www.instagram.com/graphql/query", "/accounts/login/?x", logged_in=True)
-    assert ended is not None and ended.what == "the login has ended (sent to the login page)"
+    assert ended is not None and ended.what == "the login has expired (redirected to the login page)"
     assert read_redirect("https://www.instagram.com/graphql/query", "/graphql/query/", logged_in=True) is None

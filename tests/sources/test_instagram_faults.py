@@ -26,20 +26,20 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 HTML = Answer(200, b"<!doctype html><html></html>", {"Content-Type": "text/html"})
 WHOLE = json.dumps(Instagram({"food": list(range(40))}).page("food", "after-11")).encode()
 TRANSIENT = {
-    "html": (HTML, 6, "no JSON"),
-    "cut json": (Answer(200, WHOLE, cut_after=len(WHOLE) // 2), 7, "cannot be reached"),
-    "half json": (Answer(200, WHOLE[:-9]), 6, "no JSON"),
-    "502": (Answer(502, b"bad gateway"), 7, "out of order (502)"),
-    "503 json": (json_answer({"status": "fail"}, 503), 7, "out of order (503)"),
-    "reset": (None, 7, "cannot be reached"),
-    "empty": (Answer(200, b""), 6, "no JSON"),
-    "list": (Answer(200, b"[]"), 6, "not understood"),
-    "null": (Answer(200, b"null"), 6, "not understood"),
-    "no data": (json_answer({"data": {}, "status": "ok"}), 6, "not understood"),
+    "html": (HTML, 6, "not JSON"),
+    "cut json": (Answer(200, WHOLE, cut_after=len(WHOLE) // 2), 7, "cannot connect to Instagram"),
+    "half json": (Answer(200, WHOLE[:-9]), 6, "not JSON"),
+    "502": (Answer(502, b"bad gateway"), 7, "has a server error (502)"),
+    "503 json": (json_answer({"status": "fail"}, 503), 7, "has a server error (503)"),
+    "reset": (None, 7, "cannot connect to Instagram"),
+    "empty": (Answer(200, b""), 6, "not JSON"),
+    "list": (Answer(200, b"[]"), 6, "response was not understood"),
+    "null": (Answer(200, b"null"), 6, "response was not understood"),
+    "no data": (json_answer({"data": {}, "status": "ok"}), 6, "response was not understood"),
     "broken nodes": (
         lambda page: change(page, edges=[{"node": {"id": 1}}]),
         6,
-        "not understood",
+        "response was not understood",
     ),
 }
 
@@ -154,7 +154,7 @@ def test_empty_pages_for_ever(bench: Bench, more: bool) -> None:
     assert len(posts) == 12 and source.fault is None and len(bench.instagram.listings) == 5
     assert source.metrics()["hashtags"]["food"] == {"wanted": 30, "got": 12, "status": "ended_early"}
     (warning,) = source.warnings()
-    assert "1 of 1 hashtags gave fewer than 30 posts: #food 12 (ended early)" in warning
+    assert "1 of 1 hashtags have fewer than 30 posts: #food 12 (ended early)" in warning
     # Reported again without a request; asked again when told to, and gone on from where it was.
     assert bench.run("food")[1].warnings() == [warning] and len(bench.instagram.listings) == 5
     bench.instagram.every = None
@@ -202,7 +202,7 @@ def test_an_unknown_or_hidden_hashtag(bench: Bench, fault: Any) -> None:
 def test_no_hashtag_exists(bench: Bench) -> None:
     posts, source = bench.run("nosuchtag", "nonesuch")
     assert not posts and source.fault is not None and source.fault.exit_code == 1
-    assert "2 of 2 hashtags" in str(source.fault) and "mend scrape.instagram.hashtags" in str(source.fault)
+    assert "2 of 2 hashtags" in str(source.fault) and "fix scrape.instagram.hashtags" in str(source.fault)
 
 
 @pytest.mark.parametrize("fault", [json_answer({"data": {"hashtag": None}, "status": "ok"}), Answer(404)])
@@ -302,7 +302,7 @@ def test_three_forbidden_pictures_one_after_another_are_a_refusal(bench: Bench, 
     bench.instagram.picture_faults = {post: [Answer(403)] * 9 for post in (3, 4, 5)}
     posts, source = bench.run("food", per_hashtag=12, carousel=carousel)
     assert len(posts) == 3 and source.fault is not None and source.fault.exit_code == 3
-    assert "the picture servers refused to answer (403) at #food after 3 posts" in str(source.fault)
+    assert "the picture servers refused the request (403) at #food after 3 posts" in str(source.fault)
     assert len(bench.instagram.fetched) == 6 and source.metrics()["rejected"] == {}
     before = len(bench.double.requests)
     assert bench.run("food", per_hashtag=12)[1].fault is not None and len(bench.double.requests) == before

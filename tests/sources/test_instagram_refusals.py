@@ -22,17 +22,17 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 
 LOGIN_PAGE = Answer(200, b"<!DOCTYPE html><title>Login - Instagram</title>", {"Content-Type": "text/html"})
 REFUSALS = {
-    "429": (Answer(429), 3, "Instagram asked to wait (429) at #food after 12 posts; all kept; run again after "),
-    "429 json": (json_answer(message("Please wait a few minutes before you try again."), 429), 3, "asked to wait"),
-    "403": (Answer(403), 3, "refused to answer (403)"),
-    "401": (Answer(401), 4, "asks for a login"),
-    "401 wait": (json_answer(message("Please wait a few minutes", require_login=True), 401), 4, "asks for a login"),
-    "wait": (json_answer(message("Please wait a few minutes before you try again."), 400), 3, "asked to wait"),
+    "429": (Answer(429), 3, "Instagram asked us to wait (429) at #food after 12 posts, all kept; run again after "),
+    "429 json": (json_answer(message("Please wait a few minutes before you try again."), 429), 3, "asked us to wait"),
+    "403": (Answer(403), 3, "refused the request (403)"),
+    "401": (Answer(401), 4, "requires a login"),
+    "401 wait": (json_answer(message("Please wait a few minutes", require_login=True), 401), 4, "requires a login"),
+    "wait": (json_answer(message("Please wait a few minutes before you try again."), 400), 3, "asked us to wait"),
     "checkpoint": (json_answer(message("checkpoint_required"), 400), 5, "needs attention (checkpoint)"),
     "challenge": (json_answer(message("challenge_required"), 400), 5, "needs attention (challenge)"),
     "feedback": (json_answer(message("feedback_required", spam=True), 400), 5, "needs attention (feedback_required)"),
     "feedback 200": (json_answer(message("feedback_required")), 5, "needs attention"),
-    "login": (json_answer(message("login_required"), 403), 4, "asks for a login"),
+    "login": (json_answer(message("login_required"), 403), 4, "requires a login"),
     "login page": (Answer(302, b"", {"Location": "https://www.instagram.com/accounts/login/?next=x"}), 4, "login page"),
     "login page, relative": (Answer(302, b"", {"Location": "/accounts/login/"}), 4, "login page"),
     "login page of the other company": (
@@ -40,8 +40,8 @@ REFUSALS = {
         4,
         "login page",
     ),
-    "login page at once": (LOGIN_PAGE, 4, "asks for a login (the login page came)"),
-    "busy for long": (Answer(503, headers={"Retry-After": "120"}), 3, "asked to wait (503)"),
+    "login page at once": (LOGIN_PAGE, 4, "requires a login (it sent the login page)"),
+    "busy for long": (Answer(503, headers={"Retry-After": "120"}), 3, "asked us to wait (503)"),
     "challenge page": (Answer(302, b"", {"Location": "https://www.instagram.com/challenge/1/"}), 5, "attention"),
 }
 
@@ -53,7 +53,7 @@ def test_a_refusal_ends_the_run_and_all_runs_for_a_time(bench: Bench, name: str)
     posts, source = bench.run()
     assert len(posts) == 12 and len(bench.instagram.listings) == 2 and bench.slept == 0
     assert source.fault is not None and source.fault.exit_code == code and text in str(source.fault)
-    assert "\n" not in str(source.fault) and "12 posts; all kept" in str(source.fault)
+    assert "\n" not in str(source.fault) and "12 posts, all kept" in str(source.fault)
     assert source.metrics()["hashtags"]["food"] == {"wanted": 30, "got": 12, "status": "refused"}
     assert source.metrics()["hashtags"]["cats"]["status"] == "waiting"
     before = len(bench.double.requests)
@@ -88,7 +88,7 @@ def test_a_refusal_may_be_used(bench: Bench) -> None:
     posts, source = bench.run("food", on_refusal="use")
     assert len(posts) == 12 and source.fault is None
     (warning,) = source.warnings()
-    assert "asked to wait (429) at #food after 12 posts" in warning and "on_refusal: use" in warning
+    assert "asked us to wait (429) at #food after 12 posts" in warning and "on_refusal: use" in warning
     posts, source = bench.run("cats", on_refusal="use")
     assert not posts and source.fault is not None and source.fault.exit_code == 3
 
@@ -143,7 +143,9 @@ def test_pauses_and_limits_hold_beyond_the_end_of_a_run(bench: Bench, capsys: py
     assert 3580 < bench.slept - start < 3610 and len(bench.instagram.listings) == 5
     assert "scrape: waiting until" in capsys.readouterr().err
     assert source.fault is not None and source.fault.exit_code == 3
-    assert "the day's 5 requests are used up at #cats" in str(source.fault) and "run again after" in str(source.fault)
+    assert "the limit of 5 requests per day is reached at #cats" in str(source.fault) and "run again after" in str(
+        source.fault
+    )
     bench.now += 86400
     assert bench.run("food", "cats", per_hashtag=36, **limits)[1].fault is None
 
@@ -171,7 +173,7 @@ def test_a_signal_ends_after_the_post_in_hand(bench: Bench, number_: signal.Sign
     bench.instagram._picture = interrupt  # type: ignore[method-assign]
     posts, source = bench.run("food")
     assert len(posts) == 6 and source.fault is not None and source.fault.exit_code == 128 + number_
-    assert f"ended by {number_.name} at #food after 6 posts; all kept; run again to go on" in str(source.fault)
+    assert f"stopped by {number_.name} at #food after 6 posts, all kept; run again to continue" in str(source.fault)
     assert signal.getsignal(number_) is before
 
 

@@ -226,7 +226,7 @@ def test_names_that_are_not_utf8_and_links_in_a_circle(world: World, tmp_path: P
         "#food/bro�ken.json: it cannot be read, or is over 16 MiB",
         "#food/pipe.json: it cannot be read, or is over 16 MiB",
     ]
-    assert any("folders that are links" in line for line in opened.warnings())
+    assert any("links to folders, not followed" in line for line in opened.warnings())
 
 
 def test_a_folder_that_may_not_be_entered(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,24 +249,24 @@ def test_names_of_accounts_are_not_in_messages(world: World, tmp_path: Path) -> 
     (folder / "x.json").write_text("{")
     opened = source(tmp_path)
     list(opened.posts())
-    assert opened.warnings() == ["1 broken rows left out (x.json: no valid JSON)"]
+    assert opened.warnings() == ["1 broken rows skipped (x.json: not valid JSON)"]
 
 
 def test_nothing_to_read(world: World, tmp_path: Path) -> None:
-    for path, words in [(tmp_path / "gone", "no such folder"), (tmp_path, r"no \.json or \.json\.xz of a post")]:
+    for path, words in [(tmp_path / "gone", "no such folder"), (tmp_path, r"no \.json or \.json\.xz files of posts")]:
         with pytest.raises(HashgenError, match=words):
             list(source(path).posts())
     (tmp_path / "file").write_text("x")
-    with pytest.raises(HashgenError, match=r"not a folder; mend scrape\.instaloader\.path"):
+    with pytest.raises(HashgenError, match=r"not a folder; fix scrape\.instaloader\.path"):
         list(source(tmp_path / "file").posts())
     folder = world.download(tmp_path, world.post("CODE"), save_metadata=False)
     with pytest.raises(HashgenError, match=r"1 pictures, but no \.json .*--no-metadata-json.*source: folder"):
         list(source(tmp_path).posts())
     (folder / "x.json").write_text('{"node": {}, "instaloader": {"node_type": "StoryItem"}}')
-    with pytest.raises(HashgenError, match="none of 1 JSON files is of a post"):
+    with pytest.raises(HashgenError, match="none of the 1 JSON files is a post"):
         list(source(tmp_path).posts())
     (folder / "y.json.xz").write_bytes(lzma.compress(b"{"))
-    with pytest.raises(HashgenError, match=r"nothing in it can be read \(#food/y\.json\.xz: no valid JSON\)"):
+    with pytest.raises(HashgenError, match=r"no file in it can be read \(#food/y\.json\.xz: not valid JSON\)"):
         list(source(tmp_path).posts())
 
 

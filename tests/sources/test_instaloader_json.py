@@ -39,19 +39,19 @@ def broken(path: Path) -> str:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "no valid JSON"),
-        (b"{", "no valid JSON"),
-        (json.dumps(structure()).encode()[:-40], "no valid JSON"),
-        (b"[" * 100_000, "no valid JSON"),
-        (b"\xff\xfe\0", "no valid JSON"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "no valid JSON"),
+        (b"", "not valid JSON"),
+        (b"{", "not valid JSON"),
+        (json.dumps(structure()).encode()[:-40], "not valid JSON"),
+        (b"[" * 100_000, "not valid JSON"),
+        (b"\xff\xfe\0", "not valid JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "not valid JSON"),
         (b" " * (MAX_JSON + 1), "16 MiB"),
-        (b"[]", "no JSON that instaloader wrote"),
-        (b'"node"', "no JSON that instaloader wrote"),
-        (b"7", "lacks a part"),
-        (b"null", "lacks a part"),
-        (b'{"graphql": {"shortcode_media": {}}}', "no JSON that instaloader wrote"),
-        (b'{"shortcode": "CODE"}', "only Instagram could tell"),  # instaloader 3
+        (b"[]", "not written by instaloader"),
+        (b'"node"', "not written by instaloader"),
+        (b"7", "lacks data that every post has"),
+        (b"null", "lacks data that every post has"),
+        (b'{"graphql": {"shortcode_media": {}}}', "not written by instaloader"),
+        (b'{"shortcode": "CODE"}', "lacks data that only Instagram has"),  # instaloader 3
     ],
 )
 def test_files_that_are_no_json_of_a_post(tmp_path: Path, data: bytes, reason: str) -> None:
@@ -63,18 +63,18 @@ def test_files_that_are_no_json_of_a_post(tmp_path: Path, data: bytes, reason: s
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"shortcode": ...}, "lacks a part that every post has"),
+        ({"shortcode": ...}, "lacks data that every post has"),
         ({"shortcode": 7}, "no shortcode"),
         ({"shortcode": "../x"}, "no shortcode"),
         ({"shortcode": ""}, "no shortcode"),
-        ({"__typename": ...}, "only Instagram could tell"),
+        ({"__typename": ...}, "lacks data that only Instagram has"),
         ({"__typename": "GraphStoryImage"}, "unknown type"),
-        ({"__typename": "GraphSidecar"}, "only Instagram could tell"),
-        ({"__typename": "GraphSidecar", "edge_sidecar_to_children": {"edges": []}}, "a carousel of nothing"),
-        ({"__typename": "GraphSidecar", "edge_sidecar_to_children": {"edges": [{}]}}, "lacks a part"),
+        ({"__typename": "GraphSidecar"}, "lacks data that only Instagram has"),
+        ({"__typename": "GraphSidecar", "edge_sidecar_to_children": {"edges": []}}, "empty carousel"),
+        ({"__typename": "GraphSidecar", "edge_sidecar_to_children": {"edges": [{}]}}, "lacks data that every post has"),
         ({"__typename": ["x"]}, "unknown type"),
-        ({"is_video": ...}, "lacks a part that every post has"),
-        ({"edge_media_to_caption": {"edges": [{"node": {"text": 7}}]}}, "caption is no text"),
+        ({"is_video": ...}, "lacks data that every post has"),
+        ({"edge_media_to_caption": {"edges": [{"node": {"text": 7}}]}}, "caption is not text"),
         ({"edge_media_to_caption": {"edges": [{"node": {"text": "\ud83d"}}]}}, "not UTF-8"),
         ({"edge_media_to_caption": {"edges": [{"node": {"text": "a\0"}}]}}, "NUL"),
     ],
@@ -88,8 +88,8 @@ def test_damaged_xz(tmp_path: Path) -> None:
     data = lzma.compress(json.dumps(structure()).encode())
     path = tmp_path / "a.json.xz"
     for content, reason in [
-        (b"", "cut off"),
-        (data[:-20], "cut off"),
+        (b"", "truncated"),
+        (data[:-20], "truncated"),
         (b"PK" + data, "damaged xz"),
         (data[:30] + b"\0\0\0\0" + data[34:], "damaged xz"),
         (json.dumps(structure()).encode(), "damaged xz"),

@@ -57,7 +57,7 @@ def test_pauses_lie_between_the_limits() -> None:
 
 def test_no_window_holds_more_requests_than_allowed() -> None:
     bench = Bench(pause=(0.0, 0.0))
-    with pytest.raises(Stop, match="the day's 25 requests") as caught:
+    with pytest.raises(Stop, match="the limit of 25 requests per day") as caught:
         while True:
             bench.politeness.before_request()
     times = bench.log.requests

@@ -20,22 +20,22 @@ HEAD = b"caption,image\nx,a.jpg\n"
     [
         ("p.csv", b"", "no rows"),
         ("p.csv", b"caption,image\n", "no rows"),
-        ("p.csv", b"caption;image\nx;a.jpg\n", "parted by semicolons; save it parted by commas"),
-        ("p.tsv", HEAD, r"no column caption, image; found \(parted by tabs\) 'caption,image'"),
-        ("p.csv", b"text,image\nx,a.jpg\n", "'text, image'; mend scrape.table.columns.caption$"),
+        ("p.csv", b"caption;image\nx;a.jpg\n", "columns separated by semicolons; save it with commas"),
+        ("p.tsv", HEAD, r"no column caption, image; found \(separated by tabs\) 'caption,image'"),
+        ("p.csv", b"text,image\nx,a.jpg\n", "'text, image'; fix scrape.table.columns.caption$"),
         ("p.csv", b"caption,image,image\nx,a.jpg,b.jpg\n", "two columns are named 'image'"),
         ("p.csv", b"caption,\xe9,\xe9\n", r"two columns are named '\\udce9'"),
         ("p.csv", HEAD.decode().encode("utf-16"), "UTF-16"),
         ("p.csv", HEAD.decode().encode("utf-16-le"), "UTF-16"),
-        ("p.csv", b"caption,image\rx,a.jpg\r", "no header"),
+        ("p.csv", b"caption,image\rx,a.jpg\r", "the first line is not a header"),
         ("p.csv", b"caption,image\nx\ny\n", "all 2 rows are broken"),
         ("p.jsonl", b"", "no rows"),
         ("p.jsonl", b"[\n{},\n", "all 2 rows are broken"),
         ("p.jsonl", b"{}\n", "no column caption, image"),
-        ("p.jsonl", b'{"text": "x", "image": "a"}\n' * 2, "no column caption; found 'text, image'; mend scrape"),
+        ("p.jsonl", b'{"text": "x", "image": "a"}\n' * 2, "no column caption; found 'text, image'; fix scrape"),
         ("p.jsonl", '{"caption": "x", "image": "a"}'.encode("utf-16"), "UTF-16"),
-        ("p.json", b"[]", "no known kind of table"),
-        ("p", b"", "no known kind of table"),
+        ("p.json", b"[]", "unknown kind of table"),
+        ("p", b"", "unknown kind of table"),
         ("p.parquet", HEAD, "not a readable Parquet file"),
         ("p.parquet", b"", "not a readable Parquet file"),
         ("p.parquet.gz", HEAD, "not a readable Parquet file"),
@@ -58,7 +58,7 @@ def test_a_damaged_gzip_is_one_line(tmp_path: Path, damage: Callable[[bytes], by
 
 
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(HashgenError, match=r"no such file; mend scrape\.table\.path"):
+    with pytest.raises(HashgenError, match=r"no such file; fix scrape\.table\.path"):
         table(tmp_path / "gone.csv")
     with pytest.raises(HashgenError, match=r"no \.parquet files in this folder"):
         table(tmp_path)
@@ -66,7 +66,7 @@ def test_a_table_that_is_not_there(tmp_path: Path) -> None:
 
 def test_optional_columns_that_no_json_row_has(tmp_path: Path) -> None:
     path = written(tmp_path / "p.jsonl", [{"caption": "x", "image": "a.jpg"}])
-    with pytest.raises(HashgenError, match=r"no column who, date; .* mend .*columns\.author, .*columns\.date$"):
+    with pytest.raises(HashgenError, match=r"no column who, date; .* fix .*columns\.author, .*columns\.date$"):
         read(path, "date", author="who")
     assert len(read(written(path, [{"caption": "x"}, {"image": "a.jpg"}, {"date": None}]), "date")[0]) == 3
 

@@ -187,7 +187,7 @@ def test_text_that_is_not_utf8_is_a_broken_row(tmp_path: Path) -> None:
 )
 def test_types_that_make_no_sense_are_one_line(tmp_path: Path, role: str, column: pa.Array) -> None:
     with pytest.raises(
-        HashgenError, match=rf"column {role} is .*, no {role}; mend scrape\.table\.columns\.{role}$"
+        HashgenError, match=rf"column {role} has the type .*, not a {role}; fix scrape\.table\.columns\.{role}$"
     ) as caught:
         table(parquet(tmp_path / "p.parquet", **{role: column}), role)
     assert "\n" not in str(caught.value)
@@ -195,7 +195,7 @@ def test_types_that_make_no_sense_are_one_line(tmp_path: Path, role: str, column
 
 def test_missing_and_double_columns_are_named_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(
-        HashgenError, match=r"no column words, who; found 'caption, image'; mend .*\.caption, .*\.author$"
+        HashgenError, match=r"no column words, who; found 'caption, image'; fix .*\.caption, .*\.author$"
     ):
         table(parquet(tmp_path / "p.parquet"), caption="words", author="who")
     twice = pa.Table.from_arrays([pa.array(["x"])] * 3, ["caption", "image", "image"])

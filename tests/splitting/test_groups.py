@@ -227,12 +227,12 @@ def test_manifests_keep_columns_and_order() -> None:
 @pytest.mark.parametrize(
     ("table", "changes", "message"),
     [
-        (lone_posts(2), {}, "bring more posts"),
+        (lone_posts(2), {}, "add more posts"),
         (lone_posts(40), {"shares": (1.0, 1e-9, 1.0)}, r"val 0.*split\.shares"),
         (lone_posts(40), {"limit": 3, "shares": (1.0, 0.001, 1.0)}, r"raise split\.limit"),
         (posts_table([Row(f"p{n}", f"s{n}", "one author") for n in range(50)]), {}, "50 posts in 1 groups"),
-        (lone_posts(40), {"by": "author"}, "no post has author"),
-        (lone_posts(40), {"by": "time"}, r"no post has date.*split\.by: group"),
+        (lone_posts(40), {"by": "author"}, "no post has a known author"),
+        (lone_posts(40), {"by": "time"}, r"no post has a known date.*split\.by: group"),
     ],
 )
 def test_an_empty_split_says_what_to_change(table: pa.Table, changes: dict[str, Any], message: str) -> None:

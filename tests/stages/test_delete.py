@@ -17,12 +17,13 @@ import pandas as pd
 import pytest
 
 import hashgen.sources.instagram.deletion as module
+from hashgen import cli
 from hashgen.base.errors import HashgenError
 from hashgen.base.locks import locked
 from hashgen.corpus.posts import Post
 from hashgen.sources.instagram.deletion import delete_posts
 from hashgen.sources.instagram.state import DATABASE, InstagramState, Picture
-from stages import delete, scrape
+from stages import scrape
 from tests.doubles.instagram_bench import Bench, number, running
 from tests.doubles.instagram_double import Instagram, code_of
 from tests.doubles.tls_double import TlsDouble
@@ -127,7 +128,7 @@ def test_copies_that_were_left_before_are_gone_too(folder: Path) -> None:
 
 def test_an_unknown_id_deletes_nothing(folder: Path, tmp_path: Path) -> None:
     before = exported(folder)
-    with pytest.raises(HashgenError, match=r"no post nosuch, none; nothing is deleted"):
+    with pytest.raises(HashgenError, match=r"no post nosuch, none; nothing was deleted"):
         delete_posts(folder, [code_of(1), "nosuch", "none/2"])
     assert exported(folder) == before and left(folder, "pending")
     with pytest.raises(HashgenError, match=r"instagram\.sqlite: no such file, .*--state"):
@@ -262,7 +263,7 @@ def test_a_carousel_from_the_command_to_the_shards(
     before = pd.read_parquet(tmp_path / "data/raw")
     requests = len(double.requests)
     capsys.readouterr()
-    delete.main([f"{code_of(3)}/1"], tmp_path / "home")
+    cli.delete([f"{code_of(3)}/1"], tmp_path / "home")
     assert capsys.readouterr().out == "delete: 1 post deleted; now dvc repro -f -s scrape, then dvc repro\n"
     scrape.main(**options(tmp_path, **settings, i_have_permission=False))
     after = pd.read_parquet(tmp_path / "data/raw")
@@ -275,13 +276,13 @@ def test_a_carousel_from_the_command_to_the_shards(
 
 
 def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "stages.delete", *words]
+    return [sys.executable, "-m", "hashgen", "delete", *words]
 
 
 def test_the_command_by_hand(tmp_path: Path, folder: Path) -> None:
     done = subprocess.run(command("nosuch", "--state", str(folder)), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr == (
-        f"error: {folder / DATABASE}: no post nosuch; nothing is deleted, mend the ids and run again\n"
+        f"error: {folder / DATABASE}: no post nosuch; nothing was deleted, correct the ids and run again\n"
     )
     words = ("--state", str(folder), "--quiet", "--", code_of(1), code_of(2))
     with locked(folder / DATABASE, "test"):
@@ -290,5 +291,5 @@ def test_the_command_by_hand(tmp_path: Path, folder: Path) -> None:
         said = waiting.stderr.readline()
         found = left(folder, code_of(1))
     output, errors = waiting.communicate(timeout=60)
-    assert "waiting for it" in said and found == marks(code_of(1))
+    assert "waiting for it to finish" in said and found == marks(code_of(1))
     assert (waiting.returncode, output, errors) == (0, "", "") and not left(folder, code_of(1))

@@ -79,16 +79,17 @@ def test_the_stage_writes_a_store_and_says_what_it_did(tmp_path: Path, capsys: p
     world = make_world(tmp_path, 20)
     main(**world, device="cpu", workers=0)
     line = capsys.readouterr().out.strip()
-    assert line.startswith("featurize: 20 pictures, 40 encoded, 0 from memo, 512-d, ") and line.endswith(" images/s")
+    assert line.startswith("featurize: 20 pictures, 40 encoded, 0 already known, 512-d, ") and line.endswith(
+        " pictures/s"
+    )
     store = FeatureStore.open(world["out"])
     assert store.plain.shape == (20, 512) and store.views.shape == (20, 1, 512)
     assert np.isfinite(store.plain).all() and np.isfinite(store.views).all()
-    assert {"backbone", "weights", "weights_sha256", "dim", "views", "image_size", "precision", "seed"} <= set(
-        store.meta
-    )
-    assert store.meta["weights"] == "random"
+    recipe = store.recipe
+    assert (recipe.weights, recipe.dim, recipe.views, recipe.file_sha256) == ("random", 512, 1, None)
+    assert len(recipe.weights_sha256) == 64
     main(**world, device="cpu", workers=0)
-    assert capsys.readouterr().out == "featurize: 20 pictures, 0 encoded, 40 from memo, 512-d\n"
+    assert capsys.readouterr().out == "featurize: 20 pictures, 0 encoded, 40 already known, 512-d\n"
 
 
 def test_random_weights_are_for_the_sample(tmp_path: Path) -> None:
@@ -106,9 +107,9 @@ def test_a_file_of_weights_is_recorded_without_its_place(tmp_path: Path) -> None
     torch.save(models.resnet18(weights=None).state_dict(), weights)
     world = make_world(tmp_path, 3, source="folder", weights=str(weights), views=0)
     main(**world, device="cpu", workers=0)
-    meta = FeatureStore.open(world["out"]).meta
-    assert meta["weights"] == str(weights)  # as params name it
-    assert meta["file_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    recipe = FeatureStore.open(world["out"]).recipe
+    assert recipe.weights == str(weights)  # as params name it
+    assert recipe.file_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> No
     remembered = encoded(world["home"])
     assert 24 <= remembered < 300 and not world["out"].exists()
     again = subprocess.run(command(world), cwd=ROOT, capture_output=True, text=True, check=True)
-    assert f"{300 - remembered:,} encoded, {remembered:,} from memo" in again.stdout
+    assert f"{300 - remembered:,} encoded, {remembered:,} already known" in again.stdout
     whole, home = tmp_path / "whole", tmp_path / "other"
     subprocess.run(command(world, out=whole, home=home), cwd=ROOT, capture_output=True, check=True)
     assert sha256_of_folder(world["out"]) == sha256_of_folder(whole)

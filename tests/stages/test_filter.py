@@ -116,7 +116,7 @@ def test_nothing_kept_leaves_the_old_outputs(options: dict[str, Path]) -> None:
     main(**options)
     before = outputs(options)
     write_shards([Post(id="1", source="s", caption="no tags here")], options["raw"])
-    with pytest.raises(HashgenError, match=r"none of 1 posts is kept \(no_hashtags 1\); bring"):
+    with pytest.raises(HashgenError, match=r"none of the 1 posts was kept \(no_hashtags 1\); add"):
         main(**options)
     assert outputs(options) == before
 
@@ -262,12 +262,12 @@ def test_a_worker_that_dies_is_one_line(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_missing_or_broken_input_names_itself(options: dict[str, Path]) -> None:
-    with pytest.raises(HashgenError, match=r"raw: no shards of posts; the stage scrape makes them"):
+    with pytest.raises(HashgenError, match=r"raw: no shards of posts; the stage scrape creates them"):
         main(**options)
     (options["raw"] / "posts-00000.parquet").write_bytes(b"PAR1")
     with pytest.raises(HashgenError, match=r"posts-00000\.parquet: not a readable"):
         main(**options)
-    with pytest.raises(HashgenError, match="the stage scrape makes it"):
+    with pytest.raises(HashgenError, match="the stage scrape creates it"):
         main(**options | {"raw": options["raw"] / "nowhere"})
 
 

@@ -110,6 +110,6 @@ def test_same_folder_same_bytes(tmp_path: Path) -> None:
 
 def test_a_folder_without_posts_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "dump").mkdir()
-    with pytest.raises(HashgenError, match=r"no \.json or \.json\.xz of a post") as caught:
+    with pytest.raises(HashgenError, match=r"no \.json or \.json\.xz files of posts") as caught:
         scrape(tmp_path)
     assert "\n" not in str(caught.value) and not (tmp_path / "data" / "raw").exists()

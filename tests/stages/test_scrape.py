@@ -87,7 +87,7 @@ def test_a_folder_with_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         "unread_dates": 1,
     }
     errors = capsys.readouterr().err.splitlines()
-    assert "1 broken rows left out (metadata.jsonl line 3: not a JSON object)" in errors[0]
+    assert "1 broken rows skipped (metadata.jsonl line 3: not a JSON object)" in errors[0]
     assert len(errors) == 4 and all(line.startswith("warning: ") for line in errors)
     truth = pq.read_table(options["truth"])
     assert truth.num_rows == 0 and truth.schema.equals(TRUTH_SCHEMA)

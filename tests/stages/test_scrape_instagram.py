@@ -92,7 +92,7 @@ def test_old_shards_stay_as_they_are(tmp_path: Path, double: TlsDouble, monkeypa
 def test_secrets_are_in_no_file(tmp_path: Path, double: TlsDouble, instagram: Instagram) -> None:
     instagram.kinds = {3: ["image", "image"]}
     instagram.faults = {2: Answer(429)}
-    with pytest.raises(HashgenError, match="asked to wait") as caught:
+    with pytest.raises(HashgenError, match="asked us to wait") as caught:
         main(**options(tmp_path, carousel="all"))
     assert caught.value.exit_code == 3
     assert len(pd.read_parquet(tmp_path / "data/raw")) == 25
@@ -121,11 +121,11 @@ HTML = Answer(200, b"<html></html>")
 @pytest.mark.parametrize(
     ("answer", "code", "text"),
     [
-        (Answer(429), 3, "error: Instagram asked to wait (429) at #food after 12 posts; all kept; run again after "),
-        (Answer(401), 4, "asks for a login"),
+        (Answer(429), 3, "error: Instagram asked us to wait (429) at #food after 12 posts, all kept; run again after "),
+        (Answer(401), 4, "requires a login"),
         (json_answer({"message": "checkpoint_required", "status": "fail"}, 400), 5, "account needs attention"),
         (HTML, 6, "try a newer instaloader"),
-        (None, 7, "cannot be reached"),
+        (None, 7, "cannot connect to Instagram"),
     ],
 )
 def test_exit_codes(
@@ -146,7 +146,7 @@ def test_a_refusal_that_is_used_ends_well(tmp_path: Path, double: TlsDouble, ins
     done = run(tmp_path, double, on_refusal="use")
     assert done.returncode == 0 and done.stdout == "scrape: 12 posts from instagram, 12 with a picture\n"
     (line,) = done.stderr.splitlines()
-    assert line.startswith("warning: Instagram asked to wait (429)")
+    assert line.startswith("warning: Instagram asked us to wait (429)")
 
 
 def test_a_run_without_posts_tells_why(tmp_path: Path, double: TlsDouble, instagram: Instagram) -> None:
@@ -208,7 +208,7 @@ def test_a_signal_ends_the_run_with_its_posts_exported(
         go_on.set()
         _, errors = stage.communicate(timeout=60)
     assert stage.returncode == 128 + number
-    assert errors == f"error: ended by {number.name} at #food after 5 posts; all kept; run again to go on\n"
+    assert errors == f"error: stopped by {number.name} at #food after 5 posts, all kept; run again to continue\n"
     assert len(pd.read_parquet(tmp_path / "data/raw")) == 5
 
 
@@ -222,7 +222,7 @@ def test_a_second_run_waits_for_the_first(tmp_path: Path, double: TlsDouble) -> 
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert stage.stderr is not None and "waiting for it" in stage.stderr.readline()
+        assert stage.stderr is not None and "waiting for it to finish" in stage.stderr.readline()
         assert not double.requests
     stage.communicate(timeout=60)
     assert stage.returncode == 0
@@ -233,6 +233,6 @@ def test_a_full_disk_while_exporting(tmp_path: Path, double: TlsDouble, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("stages.scrape.write_shards", full)
-    with pytest.raises(HashgenError, match="disk is full; make room") as caught:
+    with pytest.raises(HashgenError, match="disk is full; free some space") as caught:
         main(**options(tmp_path))
     assert caught.value.exit_code == 8

@@ -43,14 +43,14 @@ def test_few_posts_to_score_by_are_warned_of(paths: dict[str, Path], capsys: pyt
     main(**paths)
     sizes = json.loads(paths["metrics"].read_text())["sizes"]
     few = f"val {sizes['val']}, test {sizes['test']}"
-    assert f"warning: few posts to score by ({few}): figures" in capsys.readouterr().err
+    assert f"warning: few posts to score on ({few}): scores" in capsys.readouterr().err
 
 
 def test_a_group_that_rules_the_split_is_warned_of(paths: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     rows = [Row(f"p{n}", f"s{n}", "ann" if n < 20 else None) for n in range(60)]
     pq.write_table(posts_table(rows), paths["posts"])
     main(**paths)
-    assert "warning: one group holds 20 of 60 posts" in capsys.readouterr().err
+    assert "warning: one group has 20 of 60 posts" in capsys.readouterr().err
 
 
 def with_params(paths: dict[str, Path], **changes: Any) -> None:
@@ -65,7 +65,7 @@ def test_posts_in_no_split_are_told(paths: dict[str, Path], capsys: pytest.Captu
     main(**paths)
     summary = json.loads(paths["metrics"].read_text())
     assert (summary["by"], summary["left_out"], summary["straddling"]) == ("time", 3, 0)
-    assert "warning: 3 posts without date are in no split" in capsys.readouterr().err
+    assert "warning: 3 posts without date are left out of all splits" in capsys.readouterr().err
 
 
 def test_what_is_turned_off_is_counted_and_no_error(paths: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,7 +76,7 @@ def test_what_is_turned_off_is_counted_and_no_error(paths: dict[str, Path], caps
     main(**paths)
     leaks = json.loads(paths["metrics"].read_text())["leaks"]
     assert {name: count for name, count in leaks.items() if count} == {"near_duplicate_images": 3, "captions": 1}
-    assert "across splits: near duplicate images 3, captions 1" in capsys.readouterr().out
+    assert "shared between splits: near duplicate images 3, captions 1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_an_error_at_any_write_leaves_the_old_manifests(
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: None, "the stage filter makes it"),
+        (lambda path: None, "the stage filter creates it"),
         (lambda path: path.write_bytes(b"no parquet"), "run the stage filter again"),
         (
             lambda path: pq.write_table(pa.table({"id": ["1"], "post": ["1"]}), path),

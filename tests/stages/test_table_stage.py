@@ -60,7 +60,7 @@ def test_a_table_with_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     }
     captured = capsys.readouterr()
     assert captured.out == "scrape: 2 posts from table, 1 with a picture\n"
-    assert "broken rows left out (posts.jsonl line 3: not a JSON object)" in captured.err
+    assert "broken rows skipped (posts.jsonl line 3: not a JSON object)" in captured.err
     raw = pd.read_parquet(given["out"])
     assert raw["source"].tolist() == ["table"] * 2 and "ann" not in str(raw["author"].tolist())
     first = outputs(tmp_path / "run")

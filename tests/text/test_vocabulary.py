@@ -87,10 +87,10 @@ def test_word2vec_header_and_carriage_returns_are_tolerated(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("lines", "dimension", "message"),
     [
-        (["food 1 2 3"], 2, "line 1: 3 numbers where vocab.dimension asks for 2"),
-        (["food 1 2 3"], 4, "line 1: 3 numbers where vocab.dimension asks for 4"),
+        (["food 1 2 3"], 2, "line 1: 3 numbers, but vocab.dimension is 2"),
+        (["food 1 2 3"], 4, "line 1: 3 numbers, but vocab.dimension is 4"),
         (["food 1 2 3", "love 1 2"], 3, "line 2: 2 numbers"),
-        ([], 3, "holds no vectors"),
+        ([], 3, "no vectors of 3 numbers"),
     ],
 )
 def test_wrong_glove_files_name_the_line(tmp_path: Path, lines: list[str], dimension: int, message: str) -> None:
@@ -102,7 +102,7 @@ def test_missing_and_corrupt_glove(tmp_path: Path) -> None:
     with pytest.raises(HashgenError, match=r"vocab\.glove.*no such file"):
         Glove.open(tmp_path / "none.txt", 3)
     path = glove_file(tmp_path, ["food 1 x 3"])
-    with pytest.raises(HashgenError, match="'food' is not numbers"):
+    with pytest.raises(HashgenError, match="'food' is not numeric"):
         Glove.open(path, 3).vectors(["food"])
 
 
@@ -144,5 +144,5 @@ def test_broken_vocabulary_names_the_stage(tmp_path: Path, text: str) -> None:
 def test_vectors_that_do_not_fit(tmp_path: Path) -> None:
     make_vocabularies().save(tmp_path)
     build_vocabulary([["a", "b", "c"]], 1).save(tmp_path / "words.json")
-    with pytest.raises(HashgenError, match="does not fit"):
+    with pytest.raises(HashgenError, match=r"does not match words\.json and hashtags\.json"):
         Vocabularies.load(tmp_path)

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hashgen.features.posts import label
 from hashgen.text.vocabulary import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
 from hashgen.training.dataset import batches, make_examples, training_batches
-from tests.doubles.small_world import small_data, small_manifest, small_vocabularies, train_section, write_features
+from tests.doubles.settings import train_section
+from tests.doubles.small_world import small_examples, small_manifest, small_vocabularies, write_features
 
 CPU = torch.device("cpu")
 
@@ -18,7 +20,8 @@ def test_lengths_are_capped_and_unknown_hashtags_left_out_but_stay_targets(tmp_p
     manifest.at[0, "hashtags"] = ["never", "love", "sea", "run"]
     manifest.at[1, "caption"] = "12 !"
     store = write_features(tmp_path, small_manifest(4))
-    examples = make_examples(manifest, vocabularies, store, caption_length=2, hashtag_length=2)
+    labelled = label(manifest, store)
+    examples = make_examples(labelled.posts, vocabularies, 2, 2, labelled.hashtags)
     assert vocabularies.hashtags.decode(examples.hashtags[0]) == ["love", "sea"]
     assert examples.targets[0] == ["never", "love", "sea", "run"]
     assert all(1 <= len(words) <= 2 for words in examples.words)
@@ -27,7 +30,7 @@ def test_lengths_are_capped_and_unknown_hashtags_left_out_but_stay_targets(tmp_p
 
 def test_batch_tensors(tmp_path: Path) -> None:
     section = train_section()
-    data = small_data(tmp_path, section)
+    data = small_examples(tmp_path, section)
     batch = next(batches(data.train, data.features, 5, CPU))
     assert batch.image.shape == (5, 8) and batch.image.dtype == torch.float32
     assert batch.inputs.shape == batch.targets.shape == (5, 5)
@@ -39,14 +42,14 @@ def test_batch_tensors(tmp_path: Path) -> None:
 
 def test_an_epoch_sees_every_post_once_and_never_a_batch_of_one(tmp_path: Path) -> None:
     section = train_section()
-    data = small_data(tmp_path, section, train=41)
+    data = small_examples(tmp_path, section, train=41)
     seen = [len(b) for b in training_batches(data.train, data.features, 8, CPU, np.random.default_rng(0))]
     assert sum(seen) == 41 and min(seen) > 1 and seen[-1] == 9
 
 
 def test_views_are_drawn_from_all_and_from_the_seed(tmp_path: Path) -> None:
     section = train_section()
-    data = small_data(tmp_path, section, train=64)
+    data = small_examples(tmp_path, section, train=64)
 
     def norms(seed: int) -> torch.Tensor:
         rng = np.random.default_rng(seed)

@@ -5,24 +5,25 @@ from pathlib import Path
 
 import pytest
 import torch
-from hashgen.training.trained import build_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hashgen.models import HashtagModel, Sizes, encode
+from hashgen.models.lstm import LstmModel
 from hashgen.text.vocabulary import END_ID, SPECIALS
-from hashgen.training.decoding import beam_search, decode, greedy
-from tests.doubles.small_world import small_data, train_section
+from hashgen.training.decoding import beam_search, decode, greedy, presence, rank
+from hashgen.training.network import SequenceNetwork, Sizes, encode
+from tests.doubles.settings import train_section
+from tests.doubles.small_world import small_examples
 
 
-class Table(HashtagModel):
+class Table(SequenceNetwork):
     """A model whose logits are a fixed table by the last token: small enough for brute force."""
 
     def __init__(self, table: Tensor) -> None:
         super().__init__()
         self.table = table  # (tokens, tokens)
-        self.hashtags = len(table)
+        self.hashtag_count = len(table)
 
     def step(self, state: tuple[Tensor, ...], tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         return self.table[tokens], state
@@ -50,9 +51,9 @@ def test_a_wide_beam_finds_the_best_sequence(seed: int, length: int, penalty: fl
     assert found == [brute_force(table, length, penalty)]
 
 
-def real_model(seed: int) -> HashtagModel:
+def real_model(seed: int) -> SequenceNetwork:
     torch.manual_seed(seed)
-    model = build_model(train_section(), Sizes(8, 12, 20, 12))
+    model = LstmModel.make(train_section(), Sizes(8, 12, 20, 12))
     torch.nn.init.normal_(model.output.weight, std=1.0)
     return model.eval()
 
@@ -93,9 +94,9 @@ def test_batches_do_not_mix_posts() -> None:
 @pytest.mark.parametrize("beam", [1, 3])
 def test_decode_covers_every_example_in_order(tmp_path: Path, beam: int, monkeypatch: pytest.MonkeyPatch) -> None:
     section = train_section()
-    data = small_data(tmp_path, section)
+    data = small_examples(tmp_path, section)
     torch.manual_seed(5)
-    model = build_model(section, Sizes(data.features.dim, 12, len(data.vocabularies.words), 12))
+    model = LstmModel.make(section, Sizes(data.features.dim, 12, len(data.vocabularies.words), 12))
     whole = decode(model, data.train, data.features, 5, beam=beam)
     monkeypatch.setattr("hashgen.training.decoding._BATCH", 7)
     assert decode(model, data.train, data.features, 5, beam=beam) == whole
@@ -105,10 +106,67 @@ def test_decode_covers_every_example_in_order(tmp_path: Path, beam: int, monkeyp
 def test_blind_decoding_differs_from_sighted(tmp_path: Path) -> None:
     model = real_model(4)
     section = train_section()
-    data = small_data(tmp_path, section)
+    data = small_examples(tmp_path, section)
     with torch.no_grad():
         model.picture_mean += 0.7
     batch_state = encode(model, torch.randn(3, 8), torch.ones(3, 2, dtype=torch.long), torch.tensor([2, 2, 2]), "image")
     assert batch_state[0].shape == (3, 16)
     one, other = decode(model, data.val, data.features, 5), decode(model, data.val, data.features, 5, blind="image")
     assert one != other
+
+
+def exact_presence(table: Tensor, length: int) -> list[float]:
+    """The probability of each token to be in a sequence, over all permitted sequences."""
+    found = [0.0] * len(table)
+    hashtags = range(len(SPECIALS), len(table))
+    length = min(length, len(hashtags))
+
+    def extend(sequence: list[int], chance: float) -> None:
+        if len(sequence) == length:
+            options = {END_ID: 1.0}
+        else:
+            allowed = [token for token in hashtags if token not in sequence] + ([END_ID] if sequence else [])
+            share = table[sequence[-1] if sequence else 1, allowed].softmax(0)
+            options = dict(zip(allowed, share.tolist(), strict=True))
+        for token, share_of_it in options.items():
+            if token == END_ID:
+                for written in sequence:
+                    found[written] += chance * share_of_it
+            else:
+                extend([*sequence, token], chance * share_of_it)
+
+    extend([], 1.0)
+    return found
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 10_000), st.integers(1, 5))
+def test_presence_is_the_probability_of_being_written(seed: int, length: int) -> None:
+    table = torch.randn(len(SPECIALS) + 4, len(SPECIALS) + 4, generator=torch.Generator().manual_seed(seed)) * 2
+    found = presence(Table(table), (torch.zeros(1, 1),), length, samples=4000)[0]
+    assert found.tolist() == pytest.approx(exact_presence(table, length), abs=0.03)
+    assert not found[: len(SPECIALS)].any()
+
+
+def test_presence_of_a_post_depends_on_no_other_post() -> None:
+    model = real_model(5)
+    picture, caption = torch.randn(4, 16), torch.randn(4, 16)
+    together = presence(model, model.start(picture, caption), 6)
+    for post in range(4):
+        alone = presence(model, model.start(picture[post : post + 1], caption[post : post + 1]), 6)
+        torch.testing.assert_close(alone[0], together[post])
+
+
+def test_rank_goes_by_presence_in_batches_of_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = small_examples(tmp_path, train_section())
+    torch.manual_seed(5)
+    model = LstmModel.make(train_section(), Sizes(data.features.dim, 12, len(data.vocabularies.words), 12)).eval()
+    whole = rank(model, data.train, data.features, 5, 4)
+    monkeypatch.setattr("hashgen.training.decoding._BATCH", 7)
+    parts = rank(model, data.train, data.features, 5, 4)
+    assert [[number for number, _ in one] for one in parts] == [[number for number, _ in one] for one in whole]
+    for ranking in whole:
+        assert len(ranking) == 4 and len({number for number, _ in ranking}) == 4
+        assert [score for _, score in ranking] == sorted((score for _, score in ranking), reverse=True)
+        assert all(0 <= score <= 1 + 1e-5 for _, score in ranking)
+    assert all(len(one) == 8 for one in rank(model, data.train, data.features, 5, 99))

@@ -27,7 +27,7 @@ class FolderSource(Source):
 
     Each row of `metadata.jsonl` or `metadata.csv` is a post: `file_name` relative to the metadata file, the text in
     `text` or `caption`; optional `id` (default: the file's path below the folder), `hashtags` and `seed_hashtags` (a
-    list, or a string parted by blanks or commas), `author` (only a hash of it is kept, keyed with `salt`), `date` (as
+    list, or text separated by spaces or commas), `author` (only a hash of it is kept, keyed with `salt`), `date` (as
     `read_date` reads it), `licence` or `license`. Subfolders may hold metadata of their own (train/metadata.jsonl).
     `counts` says what was wrong with the rest. salt: None keeps no author.
     """
@@ -55,12 +55,12 @@ class FolderSource(Source):
         counts.files_without_rows = len(unnamed)
         names = ", ".join(str(file) for file in metadata)
         if counts.rows == 0:
-            raise HashgenError(f"{names}: no rows; give each picture a row with file_name and text")
+            raise HashgenError(f"{names}: no rows; add a row with file_name and text for each picture")
         if counts.rows == counts.broken_rows:
             raise HashgenError(f"{names}: all {counts.rows:,} rows are broken ({'; '.join(counts.broken_names)})")
 
     def metrics(self) -> dict[str, int]:
-        """Counts of broken rows, of rows without file and files without row, of unread dates."""
+        """Counts of broken rows, rows without a file, files without a row, and unreadable dates."""
         return self.counts.metrics()
 
     def warnings(self) -> list[str]:
@@ -97,7 +97,7 @@ def _walk(folder: Path) -> tuple[list[Path], set[str]]:
     """The metadata files below a folder, and the names of all its pictures and videos relative to it."""
     if not folder.is_dir():
         problem = "not a folder" if folder.exists() else "no such folder"
-        raise HashgenError(f"{folder}: {problem}; mend scrape.folder.path")
+        raise HashgenError(f"{folder}: {problem}; fix scrape.folder.path")
     metadata: list[Path] = []
     pictures: set[str] = set()
     for here, folders, names in os.walk(folder):
@@ -107,9 +107,9 @@ def _walk(folder: Path) -> tuple[list[Path], set[str]]:
         media = (name for name in names if not name.startswith(".") and name.lower().endswith(PICTURES + VIDEOS))
         pictures.update((prefix / name).as_posix() for name in media)
     if not metadata:
-        raise HashgenError(f"{folder}: no metadata.jsonl and no metadata.csv; one must give each picture its text")
+        raise HashgenError(f"{folder}: no metadata.jsonl or metadata.csv; add one with the text of each picture")
     if len({file.suffix for file in metadata}) > 1:
-        raise HashgenError(f"{folder}: both metadata.jsonl and metadata.csv; which one? Remove the other")
+        raise HashgenError(f"{folder}: both metadata.jsonl and metadata.csv; keep only one of them")
     return metadata, pictures
 
 
@@ -118,7 +118,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Row | BrokenRow]]:
         if "file_name" not in header or not {"text", "caption"} & set(header):
             found = ", ".join(header)[:200]
             raise HashgenError(
-                f"{path}: needs the columns file_name and text (or caption), parted by commas; found {found}"
+                f"{path}: needs the columns file_name and text (or caption), separated by commas; found {found}"
             )
 
     return csv_rows(path, check_header)
@@ -127,10 +127,10 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Row | BrokenRow]]:
 def _file_name(row: Row) -> PurePosixPath:
     name = read_text(row, "file_name")
     if name is None:
-        # Most often it is there by another name.
-        found = "" if "file_name" in row else f" among {' '.join(', '.join(row).split())}"[:80]
+        # Usually the column has another name.
+        found = "" if "file_name" in row else f" among the columns {' '.join(', '.join(row).split())}"[:92]
         raise BrokenRow(f"no file_name{found}")
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", name) or not path.name:
-        raise BrokenRow("file_name leads out of the folder")
+        raise BrokenRow("file_name points outside the folder")
     return path

@@ -1,1 +1,1 @@
-"""Instagram by instaloader, politely and resumably."""
+"""Instagram through instaloader: polite, and resumable after any stop."""

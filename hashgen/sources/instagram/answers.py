@@ -23,7 +23,7 @@ _VIDEOS = ("GraphVideo", "XDTGraphVideo")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Medium:
-    """A picture of a post, or the still one of a video. media_index: in its carousel. url: signed, never stored."""
+    """A picture of a post, or the thumbnail of a video. media_index: in its carousel. url: signed, never stored."""
 
     media_index: int
     is_video: bool
@@ -34,8 +34,8 @@ class Medium:
 class ListedPost:
     """A post as a listing or its own page gives it.
 
-    kind: "image", "video" or "carousel". owner: an id, never stored. media: a carousel's children; where the listing
-    does not name them (`knows_children` False), its cover.
+    kind: "image", "video" or "carousel". owner: an id, never stored. media: a carousel's children; if the listing
+    does not list them (`knows_children` is False), its cover.
     """
 
     id: str
@@ -49,7 +49,7 @@ class ListedPost:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Page:
-    """A page of a listing. cursor: of the next page, None if there is none. broken: nodes that hold no post."""
+    """A page of a listing. cursor: of the next page, None if there is none. broken: number of nodes without a post."""
 
     posts: tuple[ListedPost, ...]
     broken: int
@@ -59,7 +59,7 @@ class Page:
 def read_page(data: Mapping[str, Any]) -> Page:
     """A page from what instaloader's iterator holds: `edges` and `page_info`.
 
-    Raises KeyError, TypeError or ValueError for any other shape, also if no node of many holds a post.
+    Raises KeyError, TypeError or ValueError for any other shape, and if no node contains a post.
     """
     edges = data["edges"]
     posts = [post for post in map(_read_edge, edges) if post is not None]
@@ -68,7 +68,7 @@ def read_page(data: Mapping[str, Any]) -> Page:
     info = data["page_info"]
     cursor = info.get("end_cursor") if info.get("has_next_page") else None
     if cursor is not None and not isinstance(cursor, str):
-        raise TypeError("a cursor that is no text")
+        raise TypeError("a cursor that is not text")
     return Page(tuple(posts), len(edges) - len(posts), cursor or None)
 
 
@@ -82,11 +82,11 @@ def _read_edge(edge: Any) -> ListedPost | None:
 def read_post(node: Mapping[str, Any]) -> ListedPost:
     """A post from a node of Instagram, as listings have it or as instaloader shapes a post's own page.
 
-    Raises KeyError, TypeError, ValueError and the like for a node that holds none.
+    Raises KeyError, TypeError, ValueError and the like for a node without a post.
     """
     code = node.get("shortcode") or node["code"]
     if not isinstance(code, str):
-        raise TypeError("a shortcode that is no text")
+        raise TypeError("a shortcode that is not text")
     kind = _KINDS.get(str(node.get("__typename")), "video" if _is_video(node) else "image")
     children = [edge["node"] for edge in (node.get("edge_sidecar_to_children") or {}).get("edges") or []]
     media = [Medium(index, _is_video(child), child.get("display_url")) for index, child in enumerate(children)]
@@ -116,7 +116,7 @@ def _read_caption(node: Mapping[str, Any]) -> str | None:
     text = edges[0]["node"]["text"] if edges else node.get("caption")
     if isinstance(text, Mapping):
         text = text.get("text")
-    # Half a surrogate pair, which JSON can spell, is no text that a file could hold.
+    # JSON can contain half a surrogate pair, which cannot be written to a file.
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(text, str) else None
 
 
@@ -130,11 +130,11 @@ def read_refusal(status: int, headers: Mapping[str, str], body: str, *, logged_i
     asks_to_wait = any(word in said for word in _WAIT)
     is_busy = status >= 500 and (after or 0.0) > LONGEST_WAIT
     if status == 429 or is_busy or (asks_to_wait and (logged_in or not wants_login)):
-        return Refusal(f"Instagram asked to wait ({status})", ExitCode.WAIT, retry_after=after)
+        return Refusal(f"Instagram asked us to wait ({status})", ExitCode.WAIT, retry_after=after)
     if status == 401 or wants_login:
         return login_refusal(str(status), logged_in=logged_in, retry_after=after)
     if status == 403:
-        return Refusal("Instagram refused to answer (403)", ExitCode.WAIT, retry_after=after)
+        return Refusal("Instagram refused the request (403)", ExitCode.WAIT, retry_after=after)
     return None
 
 
@@ -143,34 +143,34 @@ def read_redirect(url: str, location: str, *, logged_in: bool) -> Refusal | None
     path = urlsplit(urljoin(url, location)).path
     # The second is that of www.facebook.com.
     if path.startswith(("/accounts/login", "/login")):
-        return login_refusal("sent to the login page", logged_in=logged_in)
+        return login_refusal("redirected to the login page", logged_in=logged_in)
     if found := next((start for start in _ATTENTION_PATHS if path.startswith(start)), None):
         return _attention(found.rpartition("/")[2], None)
     return None
 
 
 def login_refusal(why: str, *, logged_in: bool, retry_after: float | None = None) -> Refusal:
-    """The refusal of an answer that asks for a login, in words for those who have one and those who do not."""
+    """The refusal for an answer that requires a login, worded for users with and without one."""
     if logged_in:
-        return Refusal(f"the login has ended ({why})", ExitCode.LOGIN, "log in again with instaloader", retry_after)
-    remedy = "log in with instaloader and name its session file: INSTALOADER_SESSION"
-    return Refusal(f"Instagram asks for a login ({why})", ExitCode.LOGIN, remedy, retry_after)
+        return Refusal(f"the login has expired ({why})", ExitCode.LOGIN, "log in again with instaloader", retry_after)
+    remedy = "log in with instaloader and set INSTALOADER_SESSION to its session file"
+    return Refusal(f"Instagram requires a login ({why})", ExitCode.LOGIN, remedy, retry_after)
 
 
 def _attention(why: str, retry_after: float | None) -> Refusal:
-    remedy = "open Instagram in a browser and settle what it asks"
+    remedy = "open Instagram in a browser and do what it asks"
     return Refusal(f"the account needs attention ({why})", ExitCode.ATTENTION, remedy, retry_after)
 
 
 def is_login_page(status: int, body: str) -> bool:
-    """Whether the page to log in came as a good answer, in place of JSON."""
+    """Whether the login page was sent, with status 200, instead of JSON."""
     return status == 200 and body.lstrip().startswith("<") and _LOGIN_PAGE.search(body) is not None
 
 
 def says_no(status: int, body: str) -> bool:
-    """Whether an answer that is no refusal says no all the same: the same question will get the same answer.
+    """Whether an answer that is not a refusal is still final: the same request would get the same answer.
 
-    Not so 404, which is an answer, and 408, which is the network's.
+    Not 404, which is an answer, and not 408, which is a fault of the network.
     """
     if status == 200:
         return bool(_parsed(body).get("status", "ok") != "ok")
@@ -178,7 +178,7 @@ def says_no(status: int, body: str) -> bool:
 
 
 def _said(body: str) -> str:
-    """What the JSON of an unhappy answer says about why, in lower case; nothing of its data."""
+    """The reason that the JSON of a failed request gives, in lower case; none of its data."""
     answer = _parsed(body)
     if answer.get("status") == "ok":
         return ""

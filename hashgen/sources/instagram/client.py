@@ -1,6 +1,6 @@
-"""Instagram's listings through instaloader: one page a call, every request counted, every answer understood or not.
+"""Instagram's listings through instaloader: one page per call, every request counted, every answer checked.
 
-instaloader's own waits, repeats and files are switched off: what is asked, when and how often is decided here.
+instaloader's own waits, retries and files are switched off: what is requested, when and how often is decided here.
 """
 
 import json
@@ -45,9 +45,9 @@ _REDIRECTS = 3
 _REFUSED = [401, 403, 429]
 _LONGEST_BODY = 32 * 2**20  # bytes
 _PIECE = 2**16
-# Answers of another shape than expected end in these.
+# What is raised for answers of an unexpected shape.
 _SHAPES = (LookupError, TypeError, ValueError, AttributeError)
-# What is quoted is Instagram's or of its data, and addresses may be signed.
+# Quoted text comes from Instagram or its data, and addresses may be signed: neither is logged.
 _QUOTED = re.compile(r"[\"'“]|https?:")
 _LONGEST_LINE = 300
 
@@ -59,8 +59,8 @@ class NotFound(Exception):
 class InstagramClient:
     """Asks Instagram for pages of listings and for single posts, one request at a time.
 
-    login: None to ask anonymously. log: the file that instaloader's chatter is appended to, without addresses'
-    parameters. All methods raise Stop when it is no use to go on; a Refusal is remembered by `politeness` first.
+    login: None for anonymous requests. log: the file that instaloader's messages are appended to, without parameters of
+    addresses. All methods raise Stop when going on is pointless; a Refusal is first recorded by `politeness`.
     """
 
     def __init__(self, politeness: Politeness, login: Login | None, log: Path) -> None:
@@ -85,8 +85,8 @@ class InstagramClient:
     def _page(self, hashtag: str, cursor: str | None) -> Page:
         self._context.cursor, self._context.answer = cursor, None
         try:
-            # The iterator asks for its first page when it is made. The context adds the cursor, so every page is a
-            # first one: that costs no request to find the place again, and the query stays instaloader's own.
+            # The iterator requests its first page when it is created. The context adds the cursor, so that every page
+            # is a first one: no request is spent on finding the position again, and the query stays instaloader's own.
             iterator = instaloader.Hashtag(self._context, {"name": hashtag}).get_posts_resumable()
             data: Any = iterator.freeze().remaining_data
         except (KeyError, TypeError):
@@ -102,12 +102,12 @@ class InstagramClient:
     def _post(self, code: str) -> ListedPost:
         try:
             return read_post(instaloader.Post.from_shortcode(self._context, code)._asdict())
-        # No hiccup, and too dear to be asked for three times: there may be many such posts.
+        # Not a passing fault, and too costly to try three times: there may be many such posts.
         except (BadResponseException, PostChangedException, *_SHAPES) as error:
             raise _not_understood(type(error).__name__) from None
 
     def _ask(self, question: Callable[[], T]) -> T:
-        """Ask, and ask again with growing waits where that may help."""
+        """Send a request, and retry with growing waits where that may help."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return question()
@@ -142,22 +142,22 @@ def _is_missing(answer: Any) -> bool:
 def _stop_of(error: Exception) -> Stop:
     cause = error.__cause__ if isinstance(error, InstaloaderException) and error.__cause__ else error
     if isinstance(cause, json.JSONDecodeError):
-        return _not_understood("no JSON")
+        return _not_understood("not JSON")
     if isinstance(cause, requests.RequestException):
-        what = f"Instagram cannot be reached ({type(cause).__name__})"
-        return Stop(what, ExitCode.NETWORK, "mend the connection")
+        what = f"cannot connect to Instagram ({type(cause).__name__})"
+        return Stop(what, ExitCode.NETWORK, "check your connection")
     if status := re.match(r"(5\d\d)\b", str(cause)):
-        return Stop(f"Instagram is out of order ({status[1]})", ExitCode.NETWORK, "wait a while")
+        return Stop(f"Instagram has a server error ({status[1]})", ExitCode.NETWORK, "wait a while")
     return _not_understood(type(cause).__name__)
 
 
 def _not_understood(why: str) -> Stop:
     remedy = "try a newer instaloader (pip install -U instaloader)"
-    return Stop(f"Instagram's answer was not understood ({why})", ExitCode.ANSWER, remedy)
+    return Stop(f"Instagram's response was not understood ({why})", ExitCode.ANSWER, remedy)
 
 
 def _read(response: requests.Response) -> str:
-    """The body of an answer, kept in it as requests does. Raises Stop if it is too long."""
+    """The body of an answer, stored in it as requests does. Raises Stop if it is too long."""
     body = bytearray()
     for piece in response.iter_content(_PIECE):
         body += piece
@@ -168,7 +168,7 @@ def _read(response: requests.Response) -> str:
 
 
 class _Rate(instaloader.RateController):
-    """Puts our politeness in the place of instaloader's."""
+    """Replaces the rate control of instaloader with our own."""
 
     def __init__(self, context: instaloader.InstaloaderContext, politeness: Politeness) -> None:
         super().__init__(context)
@@ -180,7 +180,7 @@ class _Rate(instaloader.RateController):
         self.ends = time.monotonic() + REQUEST_SECONDS
 
     def time_left(self) -> float:
-        """Seconds that the request in hand may still take. Raises Stop on a signal."""
+        """Seconds that the current request may still take. Raises Stop on a signal."""
         self._politeness.wait(0.0)
         return self.ends - time.monotonic()
 
@@ -189,7 +189,7 @@ class _Rate(instaloader.RateController):
 
 
 class _Context(instaloader.InstaloaderContext):
-    """instaloader's context: quiet, one attempt a request, its queries begun at a cursor, its answers watched."""
+    """instaloader's context: quiet, one attempt per request, queries that start at a cursor, answers checked."""
 
     def __init__(self, politeness: Politeness, login: Login | None, log: Path) -> None:
         rate = _Rate(self, politeness)
@@ -286,23 +286,23 @@ class _Context(instaloader.InstaloaderContext):
                 raise refusal
             self._redirects += 1
             if self._redirects > _REDIRECTS or not location.startswith("https://www.instagram.com/"):
-                raise _not_understood("sent elsewhere")
+                raise _not_understood("redirected elsewhere")
             self._rate_controller.wait_before_query("other")
             return
         status = response.status_code
         if refusal := read_refusal(status, response.headers, body, logged_in=logged_in):
             raise refusal
         if self._wants_json and is_login_page(status, body):
-            raise login_refusal("the login page came", logged_in=logged_in)
+            raise login_refusal("it sent the login page", logged_in=logged_in)
         if says_no(status, body):
             raise _not_understood(str(status))
 
     def refusal_of(self, error: Exception) -> Refusal:
-        """The refusal of an error that a later instaloader may raise by itself, its message in our words."""
+        """The refusal for an error that a later instaloader may raise by itself, in our words."""
         if isinstance(error, LoginRequiredException) or "login page" in str(error):
-            return login_refusal("sent to the login page", logged_in=self.is_logged_in)
+            return login_refusal("redirected to the login page", logged_in=self.is_logged_in)
         found = re.search(r"\b(4\d\d)\b", str(error))
         status = int(found[1]) if found else 403
         body = json.dumps({"message": str(error)})
         refusal = read_refusal(status, {}, body, logged_in=self.is_logged_in)
-        return refusal or Refusal(f"Instagram refused to answer ({status})", ExitCode.WAIT)
+        return refusal or Refusal(f"Instagram refused the request ({status})", ExitCode.WAIT)

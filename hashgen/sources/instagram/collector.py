@@ -14,22 +14,22 @@ from hashgen.sources.instagram.politeness import Politeness
 from hashgen.sources.instagram.state import InstagramState, Listing, Picture
 from hashgen.sources.stops import ExitCode, Refusal, Stop
 
-# So many pages in a row with nothing new, and a listing has ended.
+# After this many pages in a row with nothing new, a listing has ended.
 _BARREN_PAGES = 3
-# So many posts that were known before (or all there are), and looking for new ones is over: fewer may be strays.
+# After this many known posts (or all there are), the search for new ones ends: fewer may be strays.
 _MET_POSTS = 3
-# Such faults may be a picture's, or the network's, or mean that nobody is served any more.
+# Such a fault may concern one picture or the network, or mean that we are no longer served.
 _DOUBTFUL = ("timeout", "network", "http_5xx", "http_403")
-# So many in a row, and it is not the pictures' fault.
+# After this many in a row, the pictures are not to blame.
 _FAILED_PICTURES = 3
 
 
 class Rejected(Exception):
-    """A post of which nothing can be used; the message is the reason that is counted."""
+    """A post with nothing usable; the message is the reason that is counted."""
 
 
 class Watcher(Protocol):
-    """Who is told how far collecting is."""
+    """Gets reports on the progress of collecting."""
 
     def hashtag(self, name: str, kept: int) -> None: ...  # noqa: D102
 
@@ -39,7 +39,7 @@ class Watcher(Protocol):
 class Collector:
     """Collects hashtags one after another.
 
-    The state is changed post by post, so that whatever ends a call, the next one goes on.
+    The state is saved post by post, so that the next call continues no matter how the last one ended.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class Collector:
         self._failed = 0
 
     def collect(self, hashtag: str, refresh: bool) -> None:
-        """Read on in the listing of a hashtag until enough posts are kept or it ends.
+        """Continue reading the listing of a hashtag until enough posts are kept or it ends.
 
-        refresh: first read from the top down to posts that are known, and ask again for a listing that had ended.
-        Raises Stop when nothing more can be asked for now.
+        refresh: first read from the top down to known posts, and reopen a listing that had ended.
+        Raises Stop when nothing more can be requested for now.
         """
         self._kept = self._state.collected(hashtag)
         self._watcher.hashtag(hashtag, self._kept)
@@ -92,11 +92,11 @@ class Collector:
             new, whole = self._decide_page(hashtag, posts, self._settings.per_hashtag)
             if not whole:
                 return
-            # Known posts are no surprise on the last page, nor on the one that an earlier run was at.
+            # Known posts are expected on the last page, and on the page where an earlier run stopped.
             if new or (posts and (resumed or cursor is None)):
                 barren, asked_again = 0, False
             elif not asked_again:
-                # It may be a hiccup that would cost the posts in its place.
+                # A passing fault would cost the posts of this page.
                 asked_again = True
                 continue
             else:
@@ -105,7 +105,7 @@ class Collector:
             listing = self._save(hashtag, listing, **_progress(listing, posts, cursor, barren))
 
     def _refresh(self, hashtag: str) -> None:
-        """Read from the top down to known posts, and take up a listing again that had ended too early."""
+        """Read from the top down to known posts, and reopen a listing that had ended too early."""
         listing = self._state.listing(hashtag)
         if listing.refresh_from is None:
             listing = self._save(hashtag, listing, refresh_from=self._state.last_sighting())
@@ -115,7 +115,7 @@ class Collector:
             places = [place for place, post in enumerate(page.posts) if post.id in known]
             met += len(places)
             is_met = met >= min(_MET_POSTS, len(known))
-            # What stands below known posts belongs to the part of the listing that was never read.
+            # Whatever is below known posts belongs to the part of the listing that was never read.
             fresh = page.posts[: places[-1]] if is_met and places else page.posts
             new, _ = self._decide_page(hashtag, fresh, None)
             if is_met or page.cursor is None:
@@ -124,7 +124,7 @@ class Collector:
             listing = self._save(hashtag, listing, refresh_cursor=page.cursor)
         cursor = listing.cursor
         if cursor is None and listing.status == "open":
-            # Reading on from the top would pass the pages that were read just now.
+            # Starting at the top again would repeat the pages that were just read.
             cursor = listing.refresh_cursor
         status = listing.status if cursor is None and known else "open"
         self._save(hashtag, listing, status=status, cursor=cursor, refresh_from=None, refresh_cursor=None)
@@ -139,7 +139,7 @@ class Collector:
         return page
 
     def _decide_page(self, hashtag: str, posts: Sequence[ListedPost], limit: int | None) -> tuple[int, bool]:
-        """Decide posts of a page. Returns how many are new under the hashtag, and whether all were looked at."""
+        """Keep or reject the posts of a page. Returns how many are new for the hashtag and whether all were seen."""
         new, whole = 0, True
         for post in posts:
             self._politeness.wait(0.0)
@@ -193,9 +193,9 @@ class Collector:
             self._state.decide(hashtag, post, fetched, reasons[-1])
 
     def _weigh(self, reason: str | None) -> None:
-        """Judge by how a picture went those that failed before it. reason: None for a good one.
+        """Decide from the latest picture what earlier failures mean. reason: None if it was downloaded.
 
-        Raises Stop if it is not the pictures' fault; the posts that were set aside are then left undecided.
+        Raises Stop if the pictures are not to blame; the posts that were set aside are then left undecided.
         """
         if reason == UNTRUSTED:
             self._failed = _FAILED_PICTURES
@@ -207,8 +207,8 @@ class Collector:
         if self._failed < _FAILED_PICTURES:
             return
         if reason == "http_403":
-            raise self._refused(Refusal("the picture servers refused to answer (403)", ExitCode.WAIT))
-        raise Stop(f"pictures cannot be fetched ({reason})", ExitCode.NETWORK, "mend the connection")
+            raise self._refused(Refusal("the picture servers refused the request (403)", ExitCode.WAIT))
+        raise Stop(f"pictures cannot be downloaded ({reason})", ExitCode.NETWORK, "check your connection")
 
     def _reject_set_aside(self) -> None:
         for hashtag, post, picture in self._aside.values():
@@ -228,7 +228,7 @@ class Collector:
         usable = media if self._settings.video == "thumbnail" else still
         if not usable:
             raise Rejected("video")
-        # The first still picture, and of a post of videos alone a thumbnail.
+        # The first still picture, or a thumbnail if the post has only videos.
         chosen = usable if self._settings.carousel == "all" else (still or usable)[:1]
         return chosen, len(media)
 
@@ -248,7 +248,7 @@ class Collector:
             try:
                 data = self._fetcher.fetch(medium.url)
             except Refused as refused:
-                what = f"the picture servers asked to wait ({refused.status})"
+                what = f"the picture servers asked us to wait ({refused.status})"
                 raise self._refused(Refusal(what, ExitCode.WAIT, retry_after=refused.retry_after)) from None
             except FetchFault as fault:
                 reason = fault.reason
@@ -259,7 +259,7 @@ class Collector:
 
 
 def _progress(listing: Listing, posts: Sequence[ListedPost], cursor: str | None, barren: int) -> dict[str, object]:
-    """How a listing stands after a whole page: its changed fields."""
+    """The fields of a listing that change after a whole page."""
     if cursor is None and posts:
         return {"status": "ended_early", "cursor": None}
     if barren >= _BARREN_PAGES:

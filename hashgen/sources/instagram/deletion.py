@@ -1,4 +1,4 @@
-"""Deletes posts from what was collected from Instagram, so that nothing of their content is left in the database."""
+"""Deletes posts collected from Instagram, so that nothing of their content is left in the database."""
 
 import contextlib
 import sqlite3
@@ -12,20 +12,19 @@ from hashgen.sources.stops import ExitCode, disk_full
 
 
 def delete_posts(folder: Path, posts: Sequence[str]) -> int:
-    """Delete posts under all policies; returns how many. Their ids, and the hashtags they were met under, stay.
+    """Delete posts under all policies; returns how many. Their ids, and the hashtags they were found under, are kept.
 
     folder: of the state. posts: their ids; `id/1`, as the filter names further pictures of a post, means the whole
-    post. One transaction, under the lock that collecting holds; then the file is written anew, which takes its size
-    once more beside it and once in SQLite's folder for temporary files. Deleting what is deleted does no harm. Raises
-    HashgenError, and deletes nothing, where the database is missing or lacks a post; and when the file cannot be
-    written.
+    post. One transaction, under the lock that collecting holds; then the file is rewritten, which needs its size again
+    beside it and in SQLite's folder for temporary files. Posts may be deleted twice. Raises HashgenError, and deletes
+    nothing, if the database is missing or lacks a post; also raises it if the file cannot be written.
     """
     path = folder / DATABASE
     if not path.is_file():
-        raise HashgenError(f"{path}: no such file, so there is nothing to delete; name the folder that has it: --state")
+        raise HashgenError(f"{path}: no such file, so there is nothing to delete; name its folder with --state")
     ids = list(dict.fromkeys(post.partition("/")[0] for post in posts))
     with locked(path, "delete"):
-        InstagramState(path, policy="").close()  # sees to it that this is one, of this version
+        InstagramState(path, policy="").close()  # checks that it is a database of this version
         try:
             with contextlib.closing(sqlite3.connect(path, timeout=60)) as database:
                 _delete(database, path, ids)
@@ -34,17 +33,17 @@ def delete_posts(folder: Path, posts: Sequence[str]) -> int:
         except sqlite3.DatabaseError as error:
             exit_code = ExitCode.DISK if disk_full(error) else 1
             what = "the posts, or traces of them, are still there"
-            raise HashgenError(f"{path}: {error}: {what}; mend that and run again", exit_code) from error
+            raise HashgenError(f"{path}: {error}: {what}; fix that and run again", exit_code) from error
     return len(ids)
 
 
 def _delete(database: sqlite3.Connection, path: Path, ids: Sequence[str]) -> None:
     database.execute("PRAGMA secure_delete = ON")
     if unknown := [post for post in ids if not _is_known(database, post)]:
-        raise HashgenError(f"{path}: no post {', '.join(unknown)}; nothing is deleted, mend the ids and run again")
+        raise HashgenError(f"{path}: no post {', '.join(unknown)}; nothing was deleted, correct the ids and run again")
     with database:
         for post in ids:
-            # A post may have pictures and be undecided yet.
+            # A post may have pictures and still be undecided.
             database.execute(
                 "INSERT OR IGNORE INTO posts (policy, id, reason) SELECT DISTINCT policy, id, '' FROM pictures"
                 " WHERE id = ?",

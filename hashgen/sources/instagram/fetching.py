@@ -1,4 +1,4 @@
-"""One picture from Instagram's CDN: asked for politely, read within bounds, checked, freed of metadata."""
+"""Downloads a picture from Instagram's CDN: politely, within limits, checked, without metadata."""
 
 import random
 import re
@@ -35,7 +35,7 @@ PERMANENT = (
     "http_410",
     "http_4xx",  # any other
     "http_other",  # neither a success with a body, nor a redirect, nor an error
-    "url_expired",  # the signed address is good no more
+    "url_expired",  # the signed address has expired
     "not_https",
     "foreign_host",  # not Instagram's CDN
     "redirects",  # too many
@@ -43,9 +43,9 @@ PERMANENT = (
     "too_small",  # a side below min_side
     "too_large",  # more than max_pixels, or than MAX_BYTES
 )
-# Tried three times; another time may be better.
+# Tried three times; may work later.
 PASSING = ("truncated", "empty", "timeout", "network", "http_5xx")
-# A certificate that is not the host's: no picture's fault, and no cure in asking again at once.
+# A certificate that is not the host's: not the fault of a picture, and an immediate retry does not help.
 UNTRUSTED = "tls"
 # The server asks to stop.
 REFUSALS = ("http_401", "http_429", "http_503")
@@ -58,7 +58,7 @@ _ADDRESS = re.compile(
     r"https://(?:[a-z0-9_-]{1,63}\.)+(?:cdninstagram\.com|fbcdn\.net)(?::443)?(?=[/?#]|\Z)", re.ASCII | re.IGNORECASE
 )
 _EXPIRY = re.compile(r"[?&]oe=([0-9a-f]{1,12})(?=[&#]|\Z)", re.ASCII | re.IGNORECASE)
-# What the CDN answers with 403 where it is the address that is at fault and not who asks.
+# What the CDN answers with 403 if the address is at fault, and not the client.
 _SPENT = re.compile(rb"URL signature (expired|mismatch)|Bad URL (timestamp|hash)", re.IGNORECASE)
 _DETAILS = {"not_an_image": "not_image"}
 _PIECE = 2**16
@@ -67,9 +67,8 @@ _PIECE = 2**16
 class FetchFault(Exception):
     """No picture. reason: one of REASONS, which is all that the message says: addresses are signed.
 
-    permanent: the same address will fail again. Otherwise no try or time is left (but for `tls`), and later may be
-    better.
-    retry_after: seconds that the server asked to wait, None if it did not say.
+    permanent: the same address will fail again. Otherwise (except for `tls`) tries or time ran out, and it may work
+    later. retry_after: seconds that the server asked to wait, None if it did not say.
     """
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
@@ -93,7 +92,7 @@ class Refused(FetchFault):
 class PictureFetcher:
     """Fetches pictures one at a time, the starts of any two tries at least 60 / `per_minute` seconds apart.
 
-    The first one waits as long too: another process may have fetched until just now.
+    The first one waits as long too: another process may have been downloading until now.
 
     Proxies and CA bundles come from `session` and its environment as in requests, TLS is always verified; of the
     session's headers only User-Agent is sent, of its cookies none. min_side, max_pixels: as `check_image`; max_side:
@@ -124,8 +123,8 @@ class PictureFetcher:
     def fetch(self, url: str) -> bytes:
         """A picture, complete, upright and without metadata.
 
-        Passing faults get up to three tries in DEADLINE seconds, with growing waits, as long as the server asks for at
-        least; all others one. Raises FetchFault, of which Refused means that nothing more should be asked for now.
+        Passing faults get up to three tries in DEADLINE seconds, with growing waits that are at least what the server
+        asks for; all others get one. Raises FetchFault; if it is Refused, nothing more should be requested for now.
         """
         self._ends = self._monotonic() + DEADLINE
         for wait in WAITS:

@@ -1,4 +1,4 @@
-"""The login to Instagram: instaloader's own session file, named by the environment, read with care and never stored."""
+"""The login to Instagram: instaloader's session file, named in the environment, read with care and never stored."""
 
 import dataclasses
 import os
@@ -25,8 +25,8 @@ class Login:
 def read_login(environment: Mapping[str, str]) -> Login | None:
     """The session that INSTALOADER_SESSION and INSTALOADER_USER name; None where neither is set.
 
-    With the name alone it is instaloader's own file of that name. Raises HashgenError (exit code: login missing) if
-    the file is missing, lies inside the repository, can be read by others, or is no session.
+    With the user name alone, it is instaloader's default file for that name. Raises HashgenError (exit code:
+    login missing) if the file is missing, is inside the repository, is readable by others, or is not a session.
     """
     from instaloader.instaloader import get_default_session_filename
 
@@ -40,17 +40,17 @@ def read_login(environment: Mapping[str, str]) -> Login | None:
 
 def _check_place(path: Path) -> None:
     if not path.is_file():
-        raise _fault("no such file; make it with: instaloader --login NAME --sessionfile FILE")
+        raise _fault("no such file; create it with: instaloader --login NAME --sessionfile FILE")
     for root in _repositories(Path.cwd()):
         if path.is_relative_to(root) or path.resolve().is_relative_to(root.resolve()):
-            raise _fault("the file lies inside the repository, where it could be committed; move it out")
+            raise _fault("the file is inside the repository, where it could be committed; move it out")
     status = path.stat()
     if status.st_mode & 0o077 or status.st_uid != os.getuid():
-        raise _fault("the file can be read by others; make it yours alone: chmod 600")
+        raise _fault("the file is readable by other users; make it private: chmod 600")
 
 
 def _repositories(here: Path) -> list[Path]:
-    """The folder of work, the repository that it lies in, and the one that a copy for an experiment was made of."""
+    """The working folder, the repository it is in, and the one that a copy for an experiment was made from."""
     roots = [here]
     roots += [folder for folder in (here, *here.parents) if (folder / ".git").exists()][:1]
     parts = here.parts
@@ -73,9 +73,9 @@ def _read_cookies(path: Path) -> dict[str, str]:
         raise _fault(f"the file cannot be read ({error.strerror})") from None
     # Damaged pickles raise almost anything; what they hold must not be shown.
     except Exception:
-        raise _fault("the file is no session of instaloader; log in again with instaloader") from None
+        raise _fault("the file is not a session file of instaloader; log in again with instaloader") from None
     if not isinstance(cookies, dict) or not cookies.get("sessionid") or "csrftoken" not in cookies:
-        raise _fault("the file holds no login; log in again with instaloader")
+        raise _fault("the file contains no login; log in again with instaloader")
     return {str(name): str(value) for name, value in cookies.items()}
 
 

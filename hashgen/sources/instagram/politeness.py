@@ -1,4 +1,4 @@
-"""Manners towards a site: pauses, hourly and daily limits and refusals, all remembered beyond the end of a run."""
+"""Politeness towards a site: pauses, hourly and daily limits and refusals, all remembered between runs."""
 
 import contextlib
 import dataclasses
@@ -14,13 +14,13 @@ from hashgen.sources.stops import ExitCode, Refusal, Stop, clock_text
 
 HOUR = 3600.0
 DAY = 86400.0
-# The first refusal keeps every run quiet for half an hour, each further one twice as long as the one before.
+# After the first refusal no run sends a request for half an hour; each further one doubles the wait.
 FIRST_WAIT = 1800.0
 LONGEST_WAIT = 7 * DAY
-# How long a wait goes on at most after a signal.
+# How long a wait may continue after a signal.
 _SLICE = 0.5
 _SHORTEST_BACK_OFF = 0.5
-# Groups of processes get a signal twice; only a later second one is impatience.
+# Process groups get a signal twice; only a later one shows impatience.
 _IMPATIENCE = 2.0
 
 
@@ -50,7 +50,7 @@ class RequestLog(Protocol):
 
 
 class Signals:
-    """SIGINT and SIGTERM while collecting: noted, so that the post in hand is finished. number: of the first one."""
+    """SIGINT and SIGTERM while collecting: noted, so that the current post is finished. number: of the first one."""
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -78,14 +78,14 @@ class Signals:
     def check(self) -> None:
         """Raise Stop if a signal came."""
         if self.number is not None:
-            raise Stop(f"ended by {signal.Signals(self.number).name}", 128 + self.number)
+            raise Stop(f"stopped by {signal.Signals(self.number).name}", 128 + self.number)
 
 
 class Politeness:
     """Decides when the next request may be sent.
 
-    log: the memory of requests and refusals. notify: told the clock time of waking before a long wait, and None after
-    it. clock, sleep: of epoch seconds; other ones in tests.
+    log: remembers requests and refusals. notify: called before a long wait with the clock time at which it ends, and
+    with None after it. clock, sleep: of epoch seconds; replaced in tests.
     """
 
     def __init__(
@@ -131,13 +131,13 @@ class Politeness:
         now = self._clock()
         wake = max(self._free_at(now, HOUR, self._limits.per_hour), self._free_at(now, DAY, self._limits.per_day))
         if wake > now + HOUR:
-            used = f"the day's {self._limits.per_day:,} requests are used up"
+            used = f"the limit of {self._limits.per_day:,} requests per day is reached"
             raise Stop(used, ExitCode.WAIT, until=wake)
         if wake > now:
             self.wait(wake - now)
 
     def _free_at(self, now: float, window: float, limit: int) -> float:
-        """When a request fits into the sliding window of so many seconds."""
+        """When a request fits into the sliding window of `window` seconds."""
         times = self._log.request_times(now - window)
         return min(times[-limit], now) + window if len(times) >= limit else now
 
@@ -154,7 +154,7 @@ class Politeness:
         return until
 
     def accept(self) -> None:
-        """Remember that a post was got: the next refusal is a first one."""
+        """Remember that a post was collected: the next refusal counts as the first."""
         self._log.end_refusals()
 
     def back_off(self, attempt: int, at_least: float) -> None:
@@ -162,7 +162,7 @@ class Politeness:
         self.wait(max(max(self._limits.pause[1], _SHORTEST_BACK_OFF) * 2**attempt, at_least))
 
     def wait(self, seconds: float) -> None:
-        """Wait so long. Raises Stop soon after a signal."""
+        """Wait this long. Raises Stop soon after a signal."""
         self._signals.check()
         end = self._clock() + seconds
         is_long = seconds > 60

@@ -1,4 +1,4 @@
-"""Source `instagram`: posts of hashtags, collected by instaloader into a state that outlives every run.
+"""Source `instagram`: posts of hashtags, collected with instaloader into a state that is kept between runs.
 
 Each run collects what is missing, then gives everything there is, in order of arrival: same state, same posts.
 How a run can end, and with which exit code, stands in `hashgen.sources.stops`.
@@ -29,12 +29,12 @@ from hashgen.sources.instagram.state import DATABASE, InstagramState
 from hashgen.sources.stops import ExitCode, Refusal, Stop, disk_full
 from hashgen.text.captions import hashtags_of
 
-# Looser than any filter that one would set: what it would drop later is not worth the disk.
+# Looser than any useful filter setting: what the filter would drop anyway is not worth the disk space.
 _MIN_SIDE = 32
 _MAX_PIXELS = 100_000_000
 _PERMISSION = (
-    "scrape.instagram.i_have_permission: false, so nothing is asked of Instagram. Its terms of service forbid automated"
-    " collection without its permission, and posts are personal data of people (see README.md). Set it to true if you"
+    "scrape.instagram.i_have_permission: false, so no request is sent to Instagram. Its terms of service forbid"
+    " automated collection without its permission, and posts are personal data (see README.md). Set it to true if you"
     " have the right to collect these posts"
 )
 
@@ -42,8 +42,8 @@ _PERMISSION = (
 def read_hashtags(named: Sequence[str] | Path) -> tuple[str, ...]:
     """The hashtags to collect: lower case, without `#`, each once, in the order given.
 
-    named: the hashtags, or a file of one a line; empty lines and lines that begin with // are passed over. Raises
-    HashgenError for a missing file, for what is no hashtag, and if there is none.
+    named: the hashtags, or a file with one per line; empty lines and lines that start with // are skipped. Raises
+    HashgenError for a missing file, for an invalid hashtag, and if there is none.
     """
     where = "scrape.instagram.hashtags"
     lines: Sequence[str] = ()
@@ -51,16 +51,16 @@ def read_hashtags(named: Sequence[str] | Path) -> tuple[str, ...]:
         try:
             lines = named.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise HashgenError(f"{where}: {named} cannot be read ({error}); name a list or a text file") from error
+            raise HashgenError(f"{where}: {named} cannot be read ({error}); give a list or a text file") from error
         lines = [line for line in lines if line.strip() and not line.startswith("//")]
     else:
         lines = named
     hashtags = [line.strip().removeprefix("#").lower() for line in lines]
     for hashtag in hashtags:
         if hashtags_of(f"#{hashtag}") != [hashtag]:
-            raise HashgenError(f"{where}: {hashtag!r} is no hashtag; letters, digits and _ make one")
+            raise HashgenError(f"{where}: {hashtag!r} is not a hashtag; use letters, digits and _")
     if not hashtags:
-        raise HashgenError(f"{where}: {named} names no hashtag; add some, one a line")
+        raise HashgenError(f"{where}: {named} has no hashtags; add some, one per line")
     return tuple(dict.fromkeys(hashtags))
 
 
@@ -75,9 +75,9 @@ def open_source(section: Scrape, opening: Opening) -> Source:
 class InstagramSource(Source):
     """Posts of hashtags from Instagram.
 
-    folder: of the state, made if need be. salt: keys the hashes of authors, None to keep none. refresh: look for posts
-    that are newer than those collected, and again for those that were missing. clock, sleep: of epoch seconds; other
-    ones in tests.
+    folder: of the state, created if needed. salt: keys the hashes of authors, None to keep none. refresh: look for
+    posts newer than those collected, and try again for those that were missing. clock, sleep: of epoch seconds;
+    replaced in tests.
     """
 
     def __init__(
@@ -107,8 +107,8 @@ class InstagramSource(Source):
     def posts(self) -> Iterator[Post]:
         """Collect what is missing, then yield all posts of the wanted hashtags in order of arrival.
 
-        One process at a time works on the state; another one waits. Raises HashgenError before any request without
-        permission, and for a session file that cannot be used.
+        Only one process at a time uses the state; others wait. Raises HashgenError before any request if permission is
+        not stated, and for an unusable session file.
         """
         path = self._folder / DATABASE
         signals = Signals()
@@ -117,21 +117,21 @@ class InstagramSource(Source):
             with signals.noted():
                 self._collect(state, signals)
                 if signals.number is not None:
-                    # What ended collecting must not end the export too.
+                    # The signal that ended collecting must not end the export too.
                     yield from state.posts(self._salt is not None)
                     return
             yield from state.posts(self._salt is not None)
 
     def metrics(self) -> dict[str, Any]:
-        """Posts wanted and got of each hashtag and how its listing stands; rejected posts by reason; nodes of none."""
+        """For each hashtag, posts wanted and collected and the status of its listing; rejects; broken nodes."""
         return self._metrics
 
     def warnings(self) -> list[str]:
-        """What ended collecting, where that is no fault, and how many hashtags gave fewer posts than wanted."""
+        """What ended collecting, if that is not a fault, and how many hashtags have fewer posts than wanted."""
         return self._warnings
 
     def _policy(self) -> str:
-        """What decides a post's content: all that makes a collected post another one."""
+        """The settings that decide the content of a collected post."""
         side = self._settings.max_side
         return f"carousel={self._settings.carousel} video={self._settings.video} max_side={side or 'any'}"
 
@@ -150,7 +150,7 @@ class InstagramSource(Source):
         return state.listing(hashtag).status == "open" and state.collected(hashtag) < self._settings.per_hashtag
 
     def _try(self, state: InstagramState, signals: Signals, hashtags: Sequence[str]) -> Stop | None:
-        """Ask for the posts of the hashtags; returns what ended that early."""
+        """Collect the posts of the hashtags; returns what ended that early."""
         if not self._settings.i_have_permission:
             raise HashgenError(_PERMISSION, ExitCode.PARAMETERS)
         login = read_login(os.environ)
@@ -200,13 +200,15 @@ class InstagramSource(Source):
         return {"wanted": wanted, "got": got, "status": status}
 
     def _end(self, stop: Stop) -> None:
-        """Turn what ended collecting into the fault, or into a warning where params say so."""
+        """Turn what ended collecting into the fault, or into a warning if the parameters say so."""
         place = f" at #{self._hashtag}" if self._hashtag else ""
-        kept = f"after {self.total:,} posts; all kept" if self.total else "before any post was kept"
+        kept = f"after {self.total:,} posts, all kept" if self.total else "before any post was collected"
         message = f"{stop.what}{place} {kept}; {stop.advice()}"
         is_refusal = stop.exit_code in (ExitCode.WAIT, ExitCode.LOGIN, ExitCode.ATTENTION)
         if is_refusal and self.total and self._settings.on_refusal == "use":
-            self._warnings.append(f"{message}; going on with what is there (scrape.instagram.on_refusal: use)")
+            self._warnings.append(
+                f"{message}; continuing with the posts collected so far (scrape.instagram.on_refusal: use)"
+            )
         else:
             self.fault = HashgenError(message, stop.exit_code)
 
@@ -220,14 +222,16 @@ class InstagramSource(Source):
             return
         named = ", ".join(short[:5]) + (", …" if len(short) > 5 else "")
         message = (
-            f"{len(short):,} of {len(statuses):,} hashtags gave fewer than {self._settings.per_hashtag:,} posts:"
-            f" {named}; HASHGEN_REFRESH=1 asks for them again"
+            f"{len(short):,} of {len(statuses):,} hashtags have fewer than {self._settings.per_hashtag:,} posts:"
+            f" {named}; set HASHGEN_REFRESH=1 to try them again"
         )
         if rejected := self._metrics["rejected"]:
             message += "; rejected: " + ", ".join(f"{reason} {number:,}" for reason, number in rejected.items())
         if not self.total and self.fault is None:
-            self.fault = HashgenError(f"{message}; mend scrape.instagram.hashtags", ExitCode.PARAMETERS)
+            self.fault = HashgenError(f"{message}; fix scrape.instagram.hashtags", ExitCode.PARAMETERS)
         elif self._settings.on_shortfall == "fail" and self.fault is None:
-            self.fault = HashgenError(f"scrape.instagram.on_shortfall: {message}, accept goes on with what is there")
+            self.fault = HashgenError(
+                f"scrape.instagram.on_shortfall: fail: {message}; set it to accept to continue with these posts"
+            )
         else:
             self._warnings.append(message)

@@ -1,9 +1,9 @@
-"""What was collected from Instagram, in SQLite: it outlives every kill and is exported from.
+"""What was collected from Instagram, in SQLite: it survives a kill at any time, and posts are exported from it.
 
 A post is decided in one transaction: kept with its picture, or rejected with a reason. Addresses of pictures are never
-written: after a kill the page in work is asked for once more. Everything is kept apart by policy, which is what decides
-a post's content, so that other numbers, pauses or hashtags go on from what is there. A deleted post keeps its row
-without content, so that no policy asks for it again.
+written: after a kill the current page is requested again. Everything is stored by policy, the settings that decide the
+content of a post, so that runs with other numbers, pauses or hashtags build on what is there. A deleted post keeps its
+row without content, so that no policy collects it again.
 """
 
 import dataclasses
@@ -54,9 +54,9 @@ CREATE TABLE IF NOT EXISTS listings (
     policy TEXT NOT NULL,
     hashtag TEXT NOT NULL,
     status TEXT NOT NULL,
-    cursor TEXT,            -- of the page in work; NULL for the first
+    cursor TEXT,            -- of the current page; NULL for the first
     refresh_from INTEGER,   -- while new posts are looked for: the last sighting before that began
-    refresh_cursor TEXT,    -- of its page in work
+    refresh_cursor TEXT,    -- of its current page
     PRIMARY KEY (policy, hashtag)
 );
 CREATE TABLE IF NOT EXISTS broken_nodes (
@@ -85,9 +85,9 @@ _FROM_VERSION_1 = "ALTER TABLE refusals ADD COLUMN exit_code INTEGER NOT NULL DE
 class Listing:
     """How far a hashtag's listing was read.
 
-    status: "open", or how it ended ("ended_early", "repeating", "not_found"). cursor, refresh_cursor: of the page in
-    work, None for the first; the second while new posts are looked for. refresh_from: then the number of the last
-    sighting before that began, else None.
+    status: "open", or how it ended ("ended_early", "repeating", "not_found"). cursor, refresh_cursor: of the current
+    page, None for the first; the second while looking for new posts. refresh_from: then the number of the last sighting
+    before that began, otherwise None.
     """
 
     status: str = "open"
@@ -113,25 +113,27 @@ class Picture:
 class InstagramState:
     """The database of one state folder, seen under one policy. Each method is one transaction.
 
-    Raises HashgenError when the file cannot be opened or is no such database.
+    Raises HashgenError when the file cannot be opened or is not such a database.
     """
 
     def __init__(self, path: Path, policy: str) -> None:
         self._policy = policy
         try:
-            path.touch(mode=0o600)  # for the eyes of its owner
+            path.touch(mode=0o600)  # readable by its owner only
             self._db = sqlite3.connect(path, timeout=60)
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, 1, _VERSION):
-                raise HashgenError(f"{path}: of another version of hashgen; name another folder: --state")
+                raise HashgenError(f"{path}: created by another version of hashgen; choose another folder with --state")
             self._db.execute("PRAGMA temp_store = MEMORY")
             if version == 1:
                 self._db.executescript(f"BEGIN; {_FROM_VERSION_1} PRAGMA user_version = {_VERSION}; COMMIT;")
             self._db.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
         except (OSError, sqlite3.OperationalError) as error:
-            raise HashgenError(f"{path}: cannot be opened ({error}); name another folder: --state") from error
+            raise HashgenError(f"{path}: cannot be opened ({error}); choose another folder with --state") from error
         except sqlite3.DatabaseError as error:
-            raise HashgenError(f"{path}: damaged ({error}); restore it or name another folder: --state") from error
+            raise HashgenError(
+                f"{path}: damaged ({error}); restore it, or choose another folder with --state"
+            ) from error
 
     def close(self) -> None:
         """Close the database; nothing can be read or written after."""
@@ -166,7 +168,7 @@ class InstagramState:
         return bool(self._value(query, self._policy, post, post))
 
     def is_sighted(self, hashtag: str, post: str) -> bool:
-        """Whether a post was met in the listing of a hashtag."""
+        """Whether a post was seen in the listing of a hashtag."""
         query = "SELECT 1 FROM sightings WHERE policy = ? AND id = ? AND hashtag = ?"
         return bool(self._value(query, self._policy, post, hashtag))
 
@@ -175,25 +177,25 @@ class InstagramState:
         return int(self._value("SELECT coalesce(max(number), 0) FROM sightings"))
 
     def sighted_before(self, hashtag: str, number: int) -> set[str]:
-        """The posts met under a hashtag by sighting `number`."""
+        """The posts seen under a hashtag up to sighting `number`."""
         query = "SELECT id FROM sightings WHERE policy = ? AND hashtag = ? AND number <= ?"
         return {row[0] for row in self._db.execute(query, (self._policy, hashtag, number))}
 
     def kept(self, hashtag: str) -> int:
-        """Distinct posts met under a hashtag that are kept."""
+        """Number of distinct kept posts seen under a hashtag."""
         return int(self._value(f"{_MET} AND reason IS NULL", self._policy, hashtag))
 
     def collected(self, hashtag: str) -> int:
-        """Distinct posts met under a hashtag that are kept or were deleted: in their place no other is asked for."""
+        """Number of distinct posts seen under a hashtag that are kept or were deleted (and are not replaced)."""
         return int(self._value(f"{_MET} AND {_IS_COLLECTED}", self._policy, hashtag))
 
     def is_collected(self, post: str) -> bool:
-        """Whether a post counts among the `collected` of the hashtags that it is met under."""
+        """Whether a post counts as `collected` for the hashtags it is seen under."""
         query = f"SELECT 1 FROM posts WHERE policy = ? AND id = ? AND {_IS_COLLECTED}"
         return bool(self._value(query, self._policy, post))
 
     def sight(self, hashtag: str, post: str) -> None:
-        """Remember that a post, decided before, was met in the listing of a hashtag."""
+        """Remember that an already decided post was seen in the listing of a hashtag."""
         with self._db:
             self._sight(hashtag, post)
 
@@ -202,7 +204,7 @@ class InstagramState:
         self._db.execute("INSERT OR IGNORE INTO sightings (policy, id, hashtag) VALUES (?, ?, ?)", values)
 
     def pictures(self, post: str) -> dict[int, str | None]:
-        """The pictures of an undecided post that are there already: media_index to the reason why one is not."""
+        """The stored pictures of an undecided post: media_index to None, or to the reason why there are no bytes."""
         query = "SELECT media_index, reason FROM pictures WHERE policy = ? AND id = ?"
         return dict(self._db.execute(query, (self._policy, post)).fetchall())
 
@@ -231,7 +233,7 @@ class InstagramState:
             self._sight(hashtag, post.id)
 
     def want(self, hashtags: Iterable[str]) -> None:
-        """Name the hashtags whose posts `posts`, `total` and `rejected` speak of."""
+        """Set the hashtags that `posts`, `total` and `rejected` refer to."""
         with self._db:
             self._db.execute("DELETE FROM wanted")
             self._db.executemany("INSERT INTO wanted VALUES (?)", ((hashtag,) for hashtag in hashtags))
@@ -278,18 +280,18 @@ class InstagramState:
         return dict(self._db.execute(query, (self._policy,)).fetchall())
 
     def set_broken_nodes(self, hashtag: str, cursor: str | None, number: int) -> None:
-        """Remember how many nodes of a page hold no post. cursor: of the page, None for the first."""
+        """Remember how many nodes of a page contain no post. cursor: of the page, None for the first."""
         with self._db:
             values = (self._policy, hashtag, cursor or "", number)
             self._db.execute("INSERT OR REPLACE INTO broken_nodes VALUES (?, ?, ?, ?)", values)
 
     def broken_nodes(self) -> int:
-        """How many nodes of the wanted hashtags' pages hold no post."""
+        """How many nodes on the pages of the wanted hashtags contain no post."""
         query = "SELECT coalesce(sum(number), 0) FROM broken_nodes JOIN wanted USING (hashtag) WHERE policy = ?"
         return int(self._value(query, self._policy))
 
     def add_request(self, at: float) -> None:
-        """Count a request that is about to be sent, at epoch seconds `at`; those of more than two days ago go."""
+        """Count a request that is about to be sent, at epoch seconds `at`; forgets those older than two days."""
         with self._db:
             self._db.execute("DELETE FROM requests WHERE at < ?", (at - 2 * 86400,))
             self._db.execute("INSERT INTO requests VALUES (?)", (at,))
@@ -310,12 +312,12 @@ class InstagramState:
             self._db.execute("INSERT INTO refusals (at, until, what, exit_code) VALUES (?, ?, ?, ?)", values)
 
     def refusals(self) -> list[tuple[float, float, str, int]]:
-        """(at, until, what, exit code) of the refusals since the last post was got, ascending."""
+        """(at, until, what, exit code) of the refusals since the last post was collected, ascending."""
         query = "SELECT at, until, what, exit_code FROM refusals WHERE over = 0 ORDER BY number"
         return self._db.execute(query).fetchall()
 
     def end_refusals(self) -> None:
-        """Remember that a post was got."""
+        """Remember that a post was collected."""
         if self.refusals():
             with self._db:
                 self._db.execute("UPDATE refusals SET over = 1")

@@ -1,4 +1,4 @@
-"""HTTPS by requests with a deadline for a whole exchange: however slowly bytes drip in, its reading ends in time."""
+"""HTTPS with requests and a deadline for the whole exchange: reading ends in time, however slowly bytes arrive."""
 
 import http.client
 import io
@@ -15,20 +15,20 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
 
-# Longest waits for a connection and for the next bytes, seconds.
+# Longest wait for a connection and for the next bytes, in seconds.
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 20.0
 # A server that asks to wait for longer, in seconds, is left alone.
 LONGEST_WAIT = 60.0
 
-# They write addresses with their queries: at level debug, and as a warning where headers are malformed.
+# These log addresses with their queries: at level debug, and as a warning if headers are malformed.
 _LOGGERS = ("urllib3.connection", "urllib3.connectionpool")
 
 
 class TimedAdapter(HTTPAdapter):
-    """An adapter of requests whose reads, of heads and of bodies, end when `remaining()`, in seconds, is no more.
+    """An adapter for requests whose reads, of headers and bodies, stop when `remaining()` seconds have passed.
 
-    They raise then as any other timeout of a read. requests alone bounds each wait for bytes, never their sum.
+    They then raise the same error as any other read timeout. requests limits each wait for bytes, but not the total.
     """
 
     def __init__(self, remaining: Callable[[], float]) -> None:

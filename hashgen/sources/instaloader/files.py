@@ -1,8 +1,8 @@
-"""Which pictures in a download folder of instaloader are surely those of a post, by what its JSON tells.
+"""Which pictures in a download folder of instaloader certainly belong to a post, judged by its JSON.
 
-instaloader (4.16, `download_post`) names files by a pattern, by default by the second of the post, and fetches no
-picture whose name is taken. Of two posts of one second in one folder, the later writes its JSON over that of the
-earlier and is left with its pictures. The caption of the earlier goes on in `_old_01.txt`, if both had one.
+instaloader (4.16, `download_post`) names files by a pattern, by default by the second of the post, and does not
+download a picture whose name is taken. Of two posts of one second in one folder, the later overwrites the JSON of the
+earlier but is left with its pictures. The caption of the earlier is moved to `_old_01.txt`, if both had one.
 """
 
 import dataclasses
@@ -21,10 +21,10 @@ from hashgen.sources.rows.text_files import MAX_LINE
 
 # Files of a carousel are looked for up to here; Instagram allows 20 media.
 _MOST_MEDIA = 40
-# What has at least so many pixels a side is served in several sizes, whose sides are rounded.
+# Pictures with sides of at least this many pixels are served in several sizes, with rounded sides.
 _SCALED_FROM = 640
 _ASPECT_TOLERANCE = 0.005
-# A shorter name may stand in a file's name by chance.
+# A shorter name may be part of a file name by chance.
 _TELLING_NAME = 10
 _ORIENTATION_TAG = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)
@@ -32,7 +32,7 @@ _SIDEWAYS = (5, 6, 7, 8)
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """The names in a folder. seed: its hashtag, if any. jsons and media: names by what stands before their suffix."""
+    """The names in a folder. seed: its hashtag, if any. jsons and media: names by their part before the suffix."""
 
     path: Path
     seed: str
@@ -58,7 +58,7 @@ class Folder:
         return None if data is None else data.decode("utf-8-sig", "replace").replace("\0", "").rstrip("\r\n")
 
     def has_old_text(self, base: str) -> bool:
-        """Whether instaloader met another caption under this name before: the same post's, edited, or another's."""
+        """Whether instaloader found another caption under this name before: an edited one, or that of another post."""
         return f"{base}_old_01.txt" in self.texts
 
 
@@ -95,11 +95,11 @@ def printable(name: str) -> str:
 
 
 def has_shared_names(folder: Folder, base: str, record: Record) -> bool:
-    """Whether anything says that files named `base` and `base_N` were made for more than one post.
+    """Whether anything suggests that files named `base` and `base_N` were made for more than one post.
 
-    Names that tell the post (shortcode, number, or the address's name) are its own, but a carousel that lost a picture
-    may still have its files numbered as before. Files that the JSON cannot explain tell it: a number too high, a video
-    of a picture, two pictures of one medium.
+    Names that contain the shortcode, the number or the name in the address belong to the post, but a carousel that lost
+    a picture may still have its files numbered as before. Files that the JSON cannot explain are such a sign: a number
+    that is too high, a video for a picture, two pictures for one medium.
     """
     if _naming(record.url_names, base):
         return False
@@ -130,9 +130,9 @@ def _has_neighbours(folder: Folder, base: str) -> bool:
 
 
 def _has_other_text(folder: Folder, base: str, record: Record) -> bool:
-    """Whether the texts tell of another post: one moved away, or one though the JSON, which is written last, has none.
+    """Whether the texts suggest another post: one was moved away, or there is one although the newer JSON has none.
 
-    A text that differs from the JSON's says nothing: its form is the user's choice (`--post-metadata-txt`).
+    A text that differs from the JSON means nothing: its form is the user's choice (`--post-metadata-txt`).
     """
     says_none = record.caption is not None and not record.caption.strip()
     return folder.has_old_text(base) or (says_none and bool(folder.text(base)))
@@ -156,7 +156,7 @@ def find_files(folder: Folder, base: str, record: Record) -> dict[int, str]:
 
 
 def is_alike(path: Path, medium: Medium) -> bool:
-    """Whether a picture has a size that its JSON tells, or is a scaled copy of it; true where either is unknown."""
+    """Whether a picture has a size given in its JSON, or is a scaled copy of it; true if either is unknown."""
     size = read_size(path)
     return size is None or not medium.sizes or any(_fits(size, told) for told in medium.sizes)
 
@@ -169,7 +169,7 @@ def _fits(size: Size, told: Size) -> bool:
 
 
 def read_size(path: Path) -> Size | None:
-    """Upright width and height from a picture's header; None for what is no readable picture."""
+    """Upright width and height from a picture's header; None if it is not a readable picture."""
     try:
         if not path.is_file():
             return None
@@ -179,7 +179,7 @@ def read_size(path: Path) -> Size | None:
             with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
                 width, height = image.size
                 is_sideways = image.getexif().get(_ORIENTATION_TAG) in _SIDEWAYS
-    # Plugins raise anything on damaged files, which are the filter's to judge.
+    # Plugins can raise anything on damaged files; the filter judges those.
     except Exception:
         return None
     return (height, width) if is_sideways else (width, height)

@@ -25,7 +25,7 @@ Size = tuple[int, int]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Medium:
-    """A picture or video of a post, as the JSON tells it.
+    """A picture or video of a post, as given in the JSON.
 
     sizes: (width, height) in pixels that its picture may have. url_names: the names that its addresses end in.
     """
@@ -37,7 +37,7 @@ class Medium:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """What the JSON of a post tells.
+    """What the JSON of a post says.
 
     caption: the raw text; empty where the JSON says that there is none, None where it says nothing. owner: the number
     of the account, which outlives its names. date: UTC. media: at least one, in order. number: of the post.
@@ -55,20 +55,20 @@ class Record:
 
 
 class _Offline:
-    """Stands where instaloader has its connection: what would ask Instagram makes a broken row instead."""
+    """Replaces the connection of instaloader: where it would send a request to Instagram, the row is broken instead."""
 
     is_logged_in = False
     iphone_support = False
 
     def __getattr__(self, name: str) -> Any:
-        raise BrokenRow("it lacks a part that only Instagram could tell")
+        raise BrokenRow("it lacks data that only Instagram has")
 
 
 def read_record(path: Path, counts: RowCounts) -> Record | None:
-    """The post that a `.json` or `.json.xz` holds; None for a story, a profile or another kind that is no post.
+    """The post that a `.json` or `.json.xz` holds; None for a story, a profile or anything else that is not a post.
 
     At most MAX_JSON bytes are read and unpacked. Unreadable dates are counted in `counts`. Raises BrokenRow if the file
-    cannot be read, is damaged, no JSON of instaloader, or lacks what a post must have.
+    cannot be read, is damaged, was not written by instaloader, or lacks what a post must have.
     """
     value = _load(path)
     if at(value, "instaloader", "node_type") not in (None, "Post"):
@@ -81,9 +81,9 @@ def read_record(path: Path, counts: RowCounts) -> Record | None:
         post = instaloader.load_structure(cast(Any, _Offline()), value)
         return _record(cast(instaloader.Post, post), value["node"], counts)
     except instaloader.InvalidArgumentException as error:
-        raise BrokenRow("no JSON that instaloader wrote") from error
+        raise BrokenRow("not written by instaloader") from error
     except (AssertionError, AttributeError, LookupError, TypeError) as error:
-        raise BrokenRow("it lacks a part that every post has") from error
+        raise BrokenRow("it lacks data that every post has") from error
 
 
 def _load(path: Path) -> Any:
@@ -93,7 +93,7 @@ def _load(path: Path) -> Any:
     try:
         return json.loads(_unpack(data) if path.suffix == ".xz" else data)
     except (ValueError, RecursionError) as error:
-        raise BrokenRow(str(error) if isinstance(error, BrokenRow) else "no valid JSON") from error
+        raise BrokenRow(str(error) if isinstance(error, BrokenRow) else "not valid JSON") from error
 
 
 def _unpack(data: bytes) -> bytes:
@@ -102,11 +102,11 @@ def _unpack(data: bytes) -> bytes:
         unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
         unpacked = unpacker.decompress(data, MAX_JSON + 1)
     except lzma.LZMAError as error:
-        raise BrokenRow("damaged xz") from error
+        raise BrokenRow("damaged xz file") from error
     if len(unpacked) > MAX_JSON:
         raise BrokenRow("it unpacks to over 16 MiB")
     if not unpacker.eof:
-        raise BrokenRow("xz that is cut off")
+        raise BrokenRow("truncated xz file")
     return unpacked
 
 
@@ -114,7 +114,7 @@ def _record(post: instaloader.Post, node: dict[str, Any], counts: RowCounts) -> 
     if not isinstance(post.shortcode, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", post.shortcode):
         raise BrokenRow("no shortcode")
     if post.typename not in post.supported_graphql_types():
-        raise BrokenRow("an unknown type of post")
+        raise BrokenRow("unknown type of post")
     owner = _first(at(node, "owner", "id"), at(node, "iphone_struct", "user", "pk"), at(node, "user", "pk"))
     number = at(node, "id")
     sources = [node, node.get("iphone_struct")]
@@ -133,7 +133,7 @@ def _record(post: instaloader.Post, node: dict[str, Any], counts: RowCounts) -> 
 
 
 def _caption(node: dict[str, Any]) -> str | None:
-    """The text as it stands, where instaloader's own property would normalise it."""
+    """The text unchanged; instaloader's own property would normalise it."""
     text = at(node, "edge_media_to_caption", "edges", 0, "node", "text")
     if text is None:
         caption = node.get("caption")
@@ -141,7 +141,7 @@ def _caption(node: dict[str, Any]) -> str | None:
     if text is None:
         return "" if "caption" in node or "edge_media_to_caption" in node else None
     if not isinstance(text, str):
-        raise BrokenRow("its caption is no text")
+        raise BrokenRow("its caption is not text")
     check_text(text)
     return text
 
@@ -159,7 +159,7 @@ def _children(post: instaloader.Post, node: dict[str, Any]) -> tuple[Medium, ...
         for place, is_video in enumerate(post.get_is_videos())
     )
     if not media:
-        raise BrokenRow("a carousel of nothing")
+        raise BrokenRow("empty carousel")
     return media
 
 
@@ -200,7 +200,7 @@ def _url_name(url: str) -> str:
 
 
 def at(value: Any, *keys: str | int) -> Any:
-    """What lies at the end of a way through dicts and lists; None where the way ends early."""
+    """The value at the end of a path through dicts and lists; None if the path ends early."""
     for key in keys:
         if isinstance(value, dict):
             value = value.get(key)

@@ -37,10 +37,11 @@ class InstaloaderSource(Source):
     """Posts of an instaloader download folder in the order of their paths; the names of one folder are in memory.
 
     Each `.json` or `.json.xz` of a post makes one, its shortcode the id; a folder `#food` gives the seed hashtag food,
-    so that a post in two such folders is met twice. Stories, profiles and comments are passed over, as are linked
-    folders. Of the owner a hash is kept, keyed with `salt` (None: not even that); of names, places, tags and addresses
-    nothing. A post has a picture only if nothing says that it may be another's; `metrics()` counts those without.
-    section: `carousel`, the first still picture that is there, or all; `video`, whether videos' still pictures count.
+    so that a post in two such folders is found twice. Stories, profiles, comments and linked folders
+    are skipped. Of the owner only a hash is kept, keyed with `salt` (None: not even that); names, places, tags and
+    addresses are not kept. A post gets a picture only if nothing suggests that it belongs to another post; `metrics()`
+    counts those without.
+    section: `carousel`, the first still picture available, or all; `video`, whether thumbnails of videos count.
     """
 
     def __init__(self, section: scrape.Instaloader, path: Path, salt: bytes | None) -> None:
@@ -63,7 +64,7 @@ class InstaloaderSource(Source):
         self._require_posts()
 
     def metrics(self) -> dict[str, int]:
-        """The counts of RowCounts, of posts whose names others may share, of unlike pictures, of JSON of no post."""
+        """RowCounts, and counts of posts with shared file names, pictures that do not match, and other JSON files."""
         return self.counts.metrics() | {
             name: self._met[name] for name in ("shared_names", "unmatched_pictures", "other_json")
         }
@@ -71,10 +72,10 @@ class InstaloaderSource(Source):
     def warnings(self) -> list[str]:
         """One line for each kind of fault that occurred."""
         lines = {
-            "shared_names": "posts without picture, for the files of their names may be another post's "
-            "(instaloader --filename-pattern={shortcode} gives each its own)",
-            "unmatched_pictures": "pictures unlike what the JSON tells, left out with the rest of their posts",
-            "linked_folders": "folders that are links, not entered",
+            "shared_names": "posts left without a picture, because files with their names may belong to another post "
+            "(instaloader --filename-pattern={shortcode} avoids this)",
+            "unmatched_pictures": "pictures that do not match their JSON, left out with all pictures of their posts",
+            "linked_folders": "links to folders, not followed",
         }
         met = self._met
         return self.counts.warnings() + [f"{met[name]:,} {line}" for name, line in lines.items() if met[name]]
@@ -82,7 +83,7 @@ class InstaloaderSource(Source):
     def _folders(self) -> Iterator[Folder]:
         if not self._path.is_dir():
             problem = "not a folder" if self._path.exists() else "no such folder"
-            raise HashgenError(f"{self._path}: {problem}; mend scrape.instaloader.path")
+            raise HashgenError(f"{self._path}: {problem}; fix scrape.instaloader.path")
         for here, folders, names in os.walk(self._path, onerror=self._count_folder):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             self._met["linked_folders"] += sum(Path(here, name).is_symlink() for name in folders)
@@ -103,7 +104,7 @@ class InstaloaderSource(Source):
             try:
                 record = read_record(folder.path / name, self.counts)
             except BrokenRow as error:
-                # Without the folder, which may be an account's name. A second JSON may be the same post's.
+                # Without the folder, which may be the name of an account. A second JSON may belong to the same post.
                 self._count_broken(f"#{folder.seed}/{name}" if folder.seed else name, error)
                 is_alone = False
                 continue
@@ -124,7 +125,7 @@ class InstaloaderSource(Source):
                 yield from self._media(folder, record, files)
 
     def _media(self, folder: Folder, record: Record, files: dict[int, str] | None) -> Iterator[Post]:
-        """A post for each medium that is asked for. files: pictures by place; None if they may be another post's."""
+        """A post for each medium requested. files: pictures by place; None if they may belong to another post."""
         wanted = self._wanted(record.media)
         if not wanted:
             yield self._post(folder, record, 0, None, kind="video")
@@ -143,7 +144,7 @@ class InstaloaderSource(Source):
             yield post
 
     def _wanted(self, media: Sequence[Medium]) -> list[int]:
-        """The places of the media whose pictures are asked for; if only one is, still ones come first."""
+        """The places of the media whose pictures are requested; if only one is, still pictures come first."""
         takes_videos = self._section.video == "thumbnail"
         places = [place for place, medium in enumerate(media) if takes_videos or not medium.is_video]
         return sorted(places, key=lambda place: self._section.carousel == "first" and media[place].is_video)
@@ -161,30 +162,30 @@ class InstaloaderSource(Source):
             media_index=place,
             n_media=len(record.media),
             image=None if file is None else _read_bare(folder.path / file),
-            # Not the file's own name, which may hold the account's.
+            # Not the name of the file, which may contain the name of the account.
             image_path=None if file is None else f"{record.shortcode}{number}{Path(file).suffix.lower()}",
         )
 
     def _require_posts(self) -> None:
         counts, met = self.counts, self._met
         if counts.rows and counts.rows == counts.broken_rows:
-            raise HashgenError(f"{self._path}: nothing in it can be read ({'; '.join(counts.broken_names)})")
+            raise HashgenError(f"{self._path}: no file in it can be read ({'; '.join(counts.broken_names)})")
         if counts.rows:
             return
         if met["other_json"]:
-            found = f"none of {met['other_json']:,} JSON files is of a post (stories and profiles have no hashtags)"
+            found = f"none of the {met['other_json']:,} JSON files is a post (stories and profiles have no hashtags)"
         elif met["pictures"]:
             found = (
                 f"{met['pictures']:,} pictures, but no .json or .json.xz beside them; download without "
                 "--no-metadata-json, or write a metadata.csv and set scrape.source: folder"
             )
         else:
-            found = "no .json or .json.xz of a post, as instaloader writes them; mend scrape.instaloader.path"
+            found = "no .json or .json.xz files of posts as instaloader writes them; fix scrape.instaloader.path"
         raise HashgenError(f"{self._path}: {found}")
 
 
 def _read_bare(path: Path) -> bytes | None:
-    """A picture without EXIF and the like, which may say where its people live; a damaged one as it is."""
+    """A picture without EXIF and the like, which may reveal where people live; a damaged one unchanged."""
     data = read_picture(path)
     try:
         return data and strip_metadata(data, MAX_PIXELS)

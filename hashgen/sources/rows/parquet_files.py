@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from hashgen.base.errors import HashgenError
 from hashgen.sources.rows.values import BrokenRow, Row
 
-# Rows that are held at once: as many as have so many bytes by the footer, which counts a repeated picture once.
+# Rows in memory at once: as many as fit in this many bytes by the footer, which counts a repeated picture once.
 _BATCH_BYTES = 16 * 2**20
 _BATCH_ROWS = 32
 
@@ -48,14 +48,14 @@ def parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Row 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
-    """A Parquet file that is read by pages; what pyarrow throws at a damaged one becomes a HashgenError."""
+    """A Parquet file that is read by pages; what pyarrow raises on a damaged one becomes a HashgenError."""
     try:
         # Otherwise pyarrow reads all of a row group's columns before it gives the first row.
         with pq.ParquetFile(path, metadata=_plain_footer(path), pre_buffer=False, buffer_size=2**20) as file:
             yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise HashgenError(f"{path}: not a readable Parquet file ({reason}); fetch or write it again") from error
+        raise HashgenError(f"{path}: not a readable Parquet file ({reason}); download or write it again") from error
 
 
 def _plain_footer(path: Path) -> pq.FileMetaData:

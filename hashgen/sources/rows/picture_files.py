@@ -1,11 +1,11 @@
-"""Picture files that rows of metadata name: which are pictures, which videos, and their bytes."""
+"""Files named in rows of metadata: which are pictures, which are videos, and their bytes."""
 
 from pathlib import Path
 
 PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic")
 VIDEOS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
 
-# A bound on memory: what is larger is no picture of a post.
+# Bounds memory: a larger file is not the picture of a post.
 MAX_FILE = 2**28
 # Pixels of a picture that must be decoded.
 MAX_PIXELS = 100_000_000
@@ -17,7 +17,7 @@ def read_picture(path: Path) -> bytes | None:
 
 
 def read_file(path: Path, most: int) -> bytes | None:
-    """The bytes of a file; None if it is no regular file, cannot be read, or has more than `most` bytes."""
+    """The bytes of a file; None if it is not a regular file, cannot be read, or has more than `most` bytes."""
     try:
         return path.read_bytes() if path.is_file() and path.stat().st_size <= most else None
     except OSError:

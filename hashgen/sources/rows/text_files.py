@@ -1,4 +1,4 @@
-"""Rows of CSV and JSON Lines files, one at a time, in bounded memory; what is damaged is told, row by row."""
+"""Rows of CSV and JSON Lines files, one at a time, in bounded memory; damage is reported row by row."""
 
 import contextlib
 import csv
@@ -16,10 +16,10 @@ from hashgen.sources.rows.values import BrokenRow, Row, check_text
 if TYPE_CHECKING:
     from _csv import Reader
 
-# A bound on memory: what is longer is no row of metadata.
+# Bounds memory: a longer line is not a row of metadata.
 MAX_LINE = 2**20
 
-# Stands for a line that is too long: no good line holds a NUL.
+# Replaces a line that is too long: no valid line contains a NUL.
 _NO_LINE = "\0\n"
 
 
@@ -28,19 +28,19 @@ def csv_rows(
 ) -> Iterator[tuple[int, Row | BrokenRow]]:
     """The rows of a CSV file: the line each ends on, and its values by column or what is wrong with it.
 
-    path: UTF-8, quoted as Excel does, gzipped if its name ends in .gz. Values parted by tabs may hold bare quotes, as
-    databases write them. check_header is given the stripped names of the
-    columns before the first row, and may raise; an empty file has none and no rows. An empty value is None. Raises
-    HashgenError for what spoils the whole file.
+    path: UTF-8, quoted as Excel does, gzipped if its name ends in .gz. Values separated by tabs may contain bare
+    quotes, as databases write them. check_header gets the stripped names of the columns before the first row, and may
+    raise; an empty file has none and no rows. An empty value is None. Raises HashgenError if the file as a whole cannot
+    be used.
     """
-    # Closed by hand, lest an error leaves the file to the garbage collector.
+    # Closed explicitly, or an error would leave the file to the garbage collector.
     with contextlib.closing(_lines(path, MAX_LINE)) as lines:
         taken: list[str] = []
         reader = csv.reader(_noted(lines, taken), delimiter=delimiter, strict=True)
         try:
             header = [name.strip() for name in next(reader, [])]
         except csv.Error as error:
-            raise HashgenError(f"{path}: its first line is no header ({error}); it must name the columns") from error
+            raise HashgenError(f"{path}: the first line is not a header ({error}); it must name the columns") from error
         if header:
             check_header(header)
             for number, row in _csv_records(reader, header, taken):
@@ -54,7 +54,7 @@ def json_rows(path: Path, max_line: int = MAX_LINE) -> Generator[tuple[int, Row 
     """The rows of a JSON Lines file: the line of each, and its object or what is wrong with it; NaN is None.
 
     path: UTF-8, gzipped if its name ends in .gz. max_line: bytes; a longer one is a broken row. Raises HashgenError
-    for what spoils the whole file.
+    if the file as a whole cannot be used.
     """
     with contextlib.closing(_lines(path, max_line)) as lines:
         for number, line in enumerate(lines, start=1):
@@ -126,7 +126,7 @@ def _lines(path: Path, max_line: int) -> Generator[str, None, None]:
         with _open(path) as stream:
             start = stream.read(3)
             if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise HashgenError(f"{path}: UTF-16; save it as UTF-8")
+                raise HashgenError(f"{path}: encoded as UTF-16; save it as UTF-8")
             stream.seek(3 if start == b"\xef\xbb\xbf" else 0)
             while line := stream.readline(max_line):
                 if len(line) < max_line or line.endswith(b"\n"):
@@ -136,9 +136,11 @@ def _lines(path: Path, max_line: int) -> Generator[str, None, None]:
                     pass
                 yield _NO_LINE
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise HashgenError(f"{path}: damaged gzip ({error}); fetch or pack it again") from error
+        raise HashgenError(f"{path}: damaged gzip file ({error}); download or compress it again") from error
     except OSError as error:
-        raise HashgenError(f"{path}: cannot be read ({error.strerror or error}); mend the file or its disk") from error
+        raise HashgenError(
+            f"{path}: cannot be read ({error.strerror or error}); check the file and its disk"
+        ) from error
 
 
 def _open(path: Path) -> BinaryIO:
@@ -147,4 +149,4 @@ def _open(path: Path) -> BinaryIO:
             return io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(path)))
         return path.open("rb")
     except OSError as error:
-        raise HashgenError(f"{path}: cannot be read ({error.strerror}); mend its permissions") from error
+        raise HashgenError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error

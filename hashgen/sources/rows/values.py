@@ -1,4 +1,4 @@
-"""What rows of metadata have in common, whatever file they come from: values, and the faults that are counted."""
+"""What rows of metadata have in common, whatever file they come from: values, and counts of faults."""
 
 import dataclasses
 import re
@@ -15,17 +15,17 @@ Row = dict[str, Any]
 
 
 class BrokenRow(ValueError):
-    """A row of which no post can be made; the message says why."""
+    """A row that cannot become a post; the message says why."""
 
 
 @dataclasses.dataclass
 class RowCounts:
-    """What a source held besides good posts.
+    """What a source contained besides good posts.
 
-    rows: all, broken ones included. broken_rows: no post could be made of them; broken_names names the first few, each
-    with its reason. rows_without_file: posts without a readable picture; first_missing: where the first was looked for.
-    files_without_rows: pictures that no row names. unread_dates: dates neither ISO 8601 nor seconds or milliseconds
-    since 1970, taken as unknown.
+    rows: all, broken ones included. broken_rows: those that could not become a post; broken_names lists the first few,
+    each with the reason. rows_without_file: posts without a readable picture; first_missing: where the first should be.
+    files_without_rows: pictures not named in any row. unread_dates: dates neither ISO 8601 nor seconds or milliseconds
+    since 1970, treated as unknown.
     """
 
     rows: int = 0
@@ -37,13 +37,13 @@ class RowCounts:
     first_missing: str | None = dataclasses.field(default=None, compare=False)
 
     def add_broken(self, name: str, reason: object) -> None:
-        """Count a row of which no post could be made; name: where it stands."""
+        """Count a row that could not become a post. name: where it is."""
         self.broken_rows += 1
         if len(self.broken_names) < _NAMED_ROWS:
             self.broken_names.append(f"{name}: {reason}")
 
     def add_without_file(self, looked_for: object = None) -> None:
-        """Count a post without a readable picture; looked_for: its path, None where it has none."""
+        """Count a post without a readable picture. looked_for: its path, None if it has none."""
         self.rows_without_file += 1
         if looked_for is not None and self.first_missing is None:
             self.first_missing = str(looked_for)
@@ -59,18 +59,19 @@ class RowCounts:
 
     def warnings(self) -> list[str]:
         """One line for each kind of fault that occurred."""
-        place = f" (the first: {self.first_missing})" if self.first_missing else ""
+        place = f" (first: {self.first_missing})" if self.first_missing else ""
+        dates = f"{self.unread_dates:,} dates that are neither ISO 8601 nor seconds or milliseconds since 1970"
         lines = {
-            f"{self.broken_rows:,} broken rows left out ({'; '.join(self.broken_names)})": self.broken_rows,
+            f"{self.broken_rows:,} broken rows skipped ({'; '.join(self.broken_names)})": self.broken_rows,
             f"{self.rows_without_file:,} rows without a readable file{place}": self.rows_without_file,
-            f"{self.files_without_rows:,} files that no row names": self.files_without_rows,
-            f"{self.unread_dates:,} dates neither ISO 8601 nor seconds or milliseconds since 1970": self.unread_dates,
+            f"{self.files_without_rows:,} files not named in any row": self.files_without_rows,
+            dates: self.unread_dates,
         }
         return [line for line, count in lines.items() if count]
 
 
 def check_text(value: str) -> None:
-    """Raise BrokenRow for text that no file of posts should hold: NUL, or what is not UTF-8 (as surrogates)."""
+    """Raise BrokenRow for text that contains NUL or is not UTF-8 (then it has surrogates)."""
     if "\0" in value:
         raise BrokenRow("a NUL character, or a line over 1 MiB")
     if _SURROGATE.search(value):
@@ -83,7 +84,7 @@ def read_text(row: Row, key: str) -> str | None:
     if value is None or value == "":
         return None
     if isinstance(value, bool | list | dict | bytes):
-        raise BrokenRow(f"{key} is no text")
+        raise BrokenRow(f"{key} is not text")
     # pandas writes a column of whole numbers with gaps as 12.0.
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
     check_text(text)
@@ -91,7 +92,7 @@ def read_text(row: Row, key: str) -> str | None:
 
 
 def read_hashtags(row: Row, key: str) -> list[str] | None:
-    """Hashtags without `#` from a list, or text parted by blanks, commas or semicolons; None where there is no value.
+    """Hashtags without `#` from a list, or text separated by spaces, commas or semicolons; None without a value.
 
     Raises BrokenRow for anything else.
     """

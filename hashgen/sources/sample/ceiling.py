@@ -1,4 +1,4 @@
-"""The best reachable predictions in postcard world, from its known probabilities and never from its posts.
+"""The best possible predictions in postcard world, computed from its known probabilities, never from its posts.
 
 Inclusion of hashtags is independent once scene, light and mood are known, and hidden ones are uniform. From that:
 
@@ -13,7 +13,7 @@ Inclusion of hashtags is independent once scene, light and mood are known, and h
   simulated posts: hidden values are guessed or left open, then what is likely enough is written in canonical order.
   A better policy may exist.
 
-These are expectations: on a finite set of posts the scores scatter about them, and a model may beat them by luck.
+These are expectations: on a finite set of posts scores vary around them, and a model may exceed them by luck.
 """
 
 import dataclasses
@@ -60,7 +60,7 @@ def best_predictions(posts: pd.DataFrame, knows: Knows, length: int, world: Worl
 
     posts: columns scene, light, mood, none of them null. knows: "image" sees scene and light, "caption" the mood,
     "both" all, "neither" nothing. length: the most hashtags of a sequence; rankings have at least 10 where the world
-    has as many. Which of the two is exact in which metric stands at the top of this module.
+    has as many. For which metrics they are exact, see the top of this module.
     """
     ranked, heads, sequences = [], [], []
     for scene, light, mood in zip(posts["scene"], posts["light"], posts["mood"], strict=True):

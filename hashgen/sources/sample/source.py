@@ -1,4 +1,4 @@
-"""The built-in sample: drawn posts of postcard world, planted dirt among them, and the truth about each."""
+"""The built-in sample: synthetic posts of postcard world, some with planted dirt, and the truth about each."""
 
 import dataclasses
 import functools
@@ -40,7 +40,7 @@ DIRT: dict[str, str | None] = {
 _EMOJI = ("❤️", "😂", "🔥", "✨", "🙌🏽", "🥰", "💪", "👨‍👩‍👧", "☀️", "🇮🇹")
 _BETWEEN_TAGS = (" ", " ", " ", "  ", ", ", "\n", "")
 _BEFORE_TAGS = (" ", " ", "\n", "\n\n", "\n.\n.\n.\n", " . . . ")
-# So many authors share so many neighbouring posts: about 1.5 posts an author, and few groups that grow.
+# This many authors share this many neighbouring posts: about 1.5 posts per author, and few groups that grow.
 _AUTHORS, _AUTHORS_POSTS = 35, 30
 _FIRST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 _YEAR_SECONDS = 366 * 86400
@@ -78,7 +78,7 @@ class SampleSource(Source):
         self._section = section
 
     def metrics(self) -> dict[str, int]:
-        """Nothing: what is planted stands in `truth`."""
+        """Nothing: for planted dirt, see `truth`."""
         return {}
 
     def warnings(self) -> list[str]:

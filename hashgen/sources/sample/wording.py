@@ -158,7 +158,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "weekday": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday"),
 }  # fmt: skip
 
-# What may stand before and after. The places marked %love% hold a hashtag where the post has it, else the plain word:
+# What may come before and after. Places marked %love% become a hashtag if the post has it, else the plain word:
 # what is left after cleaning tells nothing about the hashtags.
 _OPENERS = (
     "Honestly,",
@@ -212,9 +212,9 @@ _SLOT = re.compile(r"\{(\w+)\}")
 
 
 def draw_caption(mood: str, chance: Random) -> str:
-    """A caption in English of 2 to 25 words (credits and links aside) that tells a mood; no hashtag, no emoji.
+    """A caption in English of 2 to 25 words (credits and links aside) that shows a mood; no hashtag, no emoji.
 
-    It may hold line breaks, a link, mentions, and `%love%` where a hashtag can stand inside the text. mood: fitness,
+    It may contain line breaks, a link, mentions, and `%love%` where a hashtag can be inside the text. mood: fitness,
     romance, humour, calm, family or work (KeyError for others).
     """
     core = _SLOT.sub(lambda slot: chance.choice(_WORDS[slot[1]]), chance.choice(_TEMPLATES[mood]))

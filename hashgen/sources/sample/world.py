@@ -24,7 +24,7 @@ class World:
     A post has a scene and a light (its picture shows them) and a mood (its caption tells it), each drawn uniformly
     and independently. Its candidates are the hashtags that `rules` name, in that order; each is included
     independently of all others with its rule's chance. scenes, lights, moods: the hashtags of each, by name.
-    pairs: the hashtag of (scene, mood). noise: hashtags of any post. No hashtag stands in two places.
+    pairs: the hashtag of (scene, mood). noise: hashtags of any post. No hashtag appears in two places.
     """
 
     scenes: Mapping[str, tuple[str, ...]]

@@ -26,15 +26,15 @@ _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _JSON = (".jsonl", ".ndjson")
 # A row of JSON may hold its picture as base64.
 MAX_JSON_LINE = 2**25
-# JSON rows after which a caption or image column that none had is taken as missing.
+# After this many JSON rows without a caption or image column, the column counts as missing.
 _ROWS_TO_JUDGE = 1000
 
-# How pandas, SQL and their like write that there is nothing; a caption may well be such a word.
+# How pandas, SQL and others write a missing value; a caption may really be such a word.
 _NOTHING = ("", "NaN", "nan", "None", "null", "NULL", "<NA>", "NaT", "\\N")
 # How they write whole numbers once a column has gaps: 12.0, 1.7e+16.
 _WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0+|-?[0-9](\.[0-9]+)?e\+[0-9]{2}")
 
-# What is longer is no path, but a picture in base64.
+# A longer text is not a path but a picture in base64.
 _LONGEST_PATH = 4096
 
 Rows = Iterator[tuple[int, Row | BrokenRow]]
@@ -51,13 +51,13 @@ class TableSource(Source):
     path: a CSV, TSV or JSON Lines file (.csv, .tsv, .jsonl, .ndjson, also with .gz after it), a Parquet file, or a
     folder of Parquet files, read in the order of their names. section.columns says which column holds what. Pictures
     are paths (absolute or relative to the table's folder), bytes, or {bytes, path}, of which the bytes come first; as
-    text, bytes are base64 or a data URL. Without an id, `<file>:<row>` stands for it, which more rows at the end leave
-    as it is. Dates are as `read_date` reads them, or Arrow's, UTC where they name no zone. An empty text, NaN, None and
-    null mean nothing; so do these words, but for captions. Of authors only a hash is kept, keyed with `salt`, or not
-    even that (None). `counts` says what was wrong with the rest.
+    text, bytes are base64 or a data URL. Without an id, `<file>:<row>` is used, which stays the same when rows are
+    added at the end. Dates are as `read_date` reads them, or Arrow's, UTC if they have no zone. Empty text, NaN, None
+    and null mean no value, and so do these words, except in captions. Of authors only a hash is kept, keyed with
+    `salt`, or not even that (None). `counts` says what was wrong with the rest.
 
-    Raises HashgenError for a table that is not there, of no known kind or (Parquet only; `posts` does so for the
-    others) without the columns.
+    Raises HashgenError for a table that does not exist, is of an unknown kind or (Parquet only; for others `posts`
+    does) lacks the columns.
     """
 
     def __init__(self, section: scrape.Table, path: Path, salt: bytes | None) -> None:
@@ -86,11 +86,11 @@ class TableSource(Source):
         if counts.rows == counts.broken_rows:
             where = self._folder if len(self._files) > 1 else self._files[0]
             if counts.rows == 0:
-                raise HashgenError(f"{where}: no rows; give each post a row, or mend scrape.table.path")
+                raise HashgenError(f"{where}: no rows; add a row for each post, or fix scrape.table.path")
             raise HashgenError(f"{where}: all {counts.rows:,} rows are broken ({'; '.join(counts.broken_names)})")
 
     def metrics(self) -> dict[str, int]:
-        """Counts of broken rows, of rows without a readable picture, of unread dates."""
+        """Counts of broken rows, rows without a readable picture, and unreadable dates."""
         return self.counts.metrics()
 
     def warnings(self) -> list[str]:
@@ -122,13 +122,15 @@ class TableSource(Source):
             self._check_columns(file, missing, found)
 
     def _checked_rows(self, file: Path) -> int:
-        """The number of a Parquet file's rows, once it has shown the columns, of types that make sense."""
+        """The number of a Parquet file's rows, once its columns and their types have been checked."""
         schema, rows = read_footer(file)
         self._check_header(file, schema.names)
         for role, name in self._columns.items():
             if not _suits(role, schema.field(name).type):
                 kind = str(schema.field(name).type)[:100]
-                raise HashgenError(f"{file}: column {name} is {kind}, no {role}; mend scrape.table.columns.{role}")
+                raise HashgenError(
+                    f"{file}: column {name} has the type {kind}, not a {role}; fix scrape.table.columns.{role}"
+                )
         return rows
 
     def _check_header(self, file: Path, header: list[str]) -> None:
@@ -136,7 +138,7 @@ class TableSource(Source):
         if twice:
             raise HashgenError(f"{file}: two columns are named {twice[0][:100]!r}; rename one")
         if any("\0" in name for name in header):
-            raise HashgenError(f"{file}: no text (UTF-16, or another format); save it as UTF-8")
+            raise HashgenError(f"{file}: not plain text (UTF-16, or another format); save it as UTF-8")
         self._check_columns(file, set(self._columns.values()) - set(header), header)
 
     def _check_columns(self, file: Path, missing: Collection[str], found: list[str]) -> None:
@@ -146,10 +148,10 @@ class TableSource(Source):
         names = ", ".join(self._columns[role] for role in roles)
         keys = ", ".join(f"scrape.table.columns.{role}" for role in roles)
         if len(found) == 1 and ";" in found[0]:
-            raise HashgenError(f"{file}: parted by semicolons; save it parted by commas, or by tabs as .tsv")
+            raise HashgenError(f"{file}: columns separated by semicolons; save it with commas, or as .tsv with tabs")
         delimiter = {",": "commas", "\t": "tabs"}.get(_DELIMITERS.get(_kind(file), ""))
-        parted = f" (parted by {delimiter})" if delimiter else ""
-        raise HashgenError(f"{file}: no column {names}; found{parted} {', '.join(found)[:200]!r}; mend {keys}")
+        separated = f" (separated by {delimiter})" if delimiter else ""
+        raise HashgenError(f"{file}: no column {names}; found{separated} {', '.join(found)[:200]!r}; fix {keys}")
 
     def _post(self, row: Row | BrokenRow, place: str) -> Post:
         if isinstance(row, BrokenRow):
@@ -170,7 +172,7 @@ class TableSource(Source):
             image=data,
             image_path=path,
             licence=read_text(fields, "licence"),
-            # The last to be read, as it counts: a broken row is counted as nothing else.
+            # Read last, because it counts unreadable dates: a broken row must not be counted twice.
             date=read_date(fields.get("date"), self.counts),
         )
         if data is None and kind == "image":
@@ -185,13 +187,13 @@ def _table_files(path: Path) -> list[Path]:
         # Spark and its like leave hidden and underscored files beside the data.
         files = [file for file in shards if not any(part[0] in "._" for part in file.relative_to(path).parts)]
         if not files:
-            raise HashgenError(f"{path}: no .parquet files in this folder; name a file of rows: scrape.table.path")
+            raise HashgenError(f"{path}: no .parquet files in this folder; set scrape.table.path to a table file")
         return sorted(files, key=lambda file: file.relative_to(path).as_posix())
     if not path.is_file():
-        raise HashgenError(f"{path}: {'no file' if path.exists() else 'no such file'}; mend scrape.table.path")
+        raise HashgenError(f"{path}: {'not a file' if path.exists() else 'no such file'}; fix scrape.table.path")
     if _kind(path) not in (*_DELIMITERS, *_JSON, ".parquet"):
         raise HashgenError(
-            f"{path}: no known kind of table; scrape.table.path takes .csv .tsv .jsonl .ndjson (also .gz) and .parquet"
+            f"{path}: unknown kind of table; scrape.table.path accepts .csv .tsv .jsonl .ndjson (also .gz) and .parquet"
         )
     return [path]
 
@@ -231,7 +233,7 @@ def _decoded(value: bytes, role: str) -> str:
 
 
 def _picture(value: object) -> tuple[bytes | None, str | None]:
-    """The bytes of a picture and its path, where a value has them. Raises BrokenRow for one that is no picture."""
+    """The bytes of a picture and its path, where a value has them. Raises BrokenRow for anything else."""
     data, path = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (None, value)
     if isinstance(path, bytes):
         data, path = path, None

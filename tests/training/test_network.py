@@ -1,25 +1,26 @@
-"""The models: two ways that must agree, blindness, and learning a batch by heart."""
+"""The paper's network: two ways that must agree, blindness, and learning a batch by heart."""
 
 from pathlib import Path
 
 import pytest
 import torch
-from hashgen.training.trained import build_model, sizes_of
 from torch import Tensor
 
-from hashgen.models import HashtagModel, Sizes, encode
+from hashgen.models.lstm import LstmModel
 from hashgen.params.train import Lstm
 from hashgen.training.dataset import Batch, batches
 from hashgen.training.decoding import mixed_forcing
 from hashgen.training.fit import batch_loss
-from tests.doubles.small_world import small_data, train_section
+from hashgen.training.network import SequenceNetwork, Sizes, encode
+from tests.doubles.settings import train_section
+from tests.doubles.small_world import small_examples, small_network
 
 
-def model_and_batch(tmp_path: Path, **changes: object) -> tuple[HashtagModel, Batch]:
+def model_and_batch(tmp_path: Path, **changes: object) -> tuple[SequenceNetwork, Batch]:
     section = train_section(**changes)
-    data = small_data(tmp_path, section)
+    data = small_examples(tmp_path, section)
     torch.manual_seed(1)
-    model = build_model(section, sizes_of(data.vocabularies, data.features.dim))
+    model = small_network(section, data)
     return model.eval(), next(batches(data.train, data.features, 6, torch.device("cpu")))
 
 
@@ -49,7 +50,7 @@ def test_forcing_by_chance_one_agrees_with_forward_and_zero_ignores_the_truth(tm
     torch.testing.assert_close(nearly, model(state, batch.inputs))
 
 
-def fed_its_own(model: HashtagModel, state: tuple[Tensor, ...], inputs: Tensor) -> Tensor:
+def fed_its_own(model: SequenceNetwork, state: tuple[Tensor, ...], inputs: Tensor) -> Tensor:
     """What the model reads when it is fed its own likeliest tokens, found one by one."""
     tokens = [inputs[:, 0]]
     for _ in range(inputs.shape[1] - 1):
@@ -90,7 +91,7 @@ def test_blind_ignores_that_input_only(tmp_path: Path, blind: str) -> None:
 
 
 def test_xavier_weights_and_zero_biases() -> None:
-    model = build_model(train_section(), Sizes(8, 12, 20, 10))
+    model = LstmModel.make(train_section(), Sizes(8, 12, 20, 10))
     bound = (6 / (8 + 16)) ** 0.5
     weight = model.picture_projection.weight
     assert weight.abs().max() <= bound and weight.abs().max() > 0.9 * bound

@@ -1,0 +1,47 @@
+"""Parameters and a recipe for tests of models, without torch."""
+
+from hashgen.features.recipe import Recipe
+from hashgen.params.train import Lstm, Neighbours, Train
+
+DIMENSION = 8
+
+
+def train_section(**changes: object) -> Train:
+    """Parameters of a training that takes a second."""
+    section = {
+        "model": "lstm",
+        "inputs": "both",
+        "epochs": 3,
+        "patience": None,
+        "batch_size": 8,
+        "learning_rate": 1e-2,
+        "min_learning_rate": 0.0,
+        "restart_epochs": 10,
+        "restart_factor": 1,
+        "weight_decay": 0.0,
+        "teacher_forcing": 0.5,
+        "clip_norm": 5.0,
+        "caption_length": 16,
+        "hashtag_length": 6,
+        "seed": 1,
+        "lstm": Lstm(hidden=16, layers=1, dropout=0.0, batch_norm_momentum=0.1),
+        "neighbours": Neighbours(posts=5),
+    }
+    return Train(**(section | changes))  # type: ignore[arg-type]
+
+
+def small_recipe(**changes: object) -> Recipe:
+    """How the features of the tiny world are said to have been made."""
+    values = {
+        "backbone": "none",
+        "weights": "random",
+        "weights_sha256": "0" * 64,
+        "file_sha256": None,
+        "dim": DIMENSION,
+        "views": 1,
+        "image_size": 32,
+        "precision": "float32",
+        "seed": 1,
+        "encoder_version": 1,
+    }
+    return Recipe(**(values | changes))  # type: ignore[arg-type]

@@ -1,0 +1,198 @@
+"""What every model can do, whatever its kind: each test runs over all of them."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+from hashgen.base.errors import HashgenError
+from hashgen.features.posts import Blind, Posts
+from hashgen.features.store import Features
+from hashgen.models import Data, Decoding, Model, Place, model_class
+from hashgen.models.folder import About, Trained
+from hashgen.params.train import Train
+from tests.doubles.settings import small_recipe, train_section
+from tests.doubles.small_world import CAPTIONS, PICTURES, small_data
+
+CPU = torch.device("cpu")
+# All that params may choose, and a baseline that no one would.
+MODELS = (*get_args(Train.model_fields["model"].annotation), "popularity")
+SIGHTED = tuple(name for name in MODELS if name != "popularity")
+
+
+def learn(name: str, data: Data, folder: Path, **changes: object) -> Model:
+    section = train_section(**({"epochs": 12} | changes))
+    return model_class(name).fit(data, section, Place(CPU, folder / f"{name}.pt"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    return small_data(tmp_path_factory.mktemp("data"), train=64, val=16)
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def model(request: pytest.FixtureRequest, data: Data, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return learn(request.param, data, tmp_path_factory.mktemp("model"))
+
+
+def other_pictures(posts: Posts) -> Posts:
+    """The same captions with the pictures of other posts."""
+    return posts.pair([(place + 1) % len(posts) for place in range(len(posts))], range(len(posts)))
+
+
+def other_captions(posts: Posts) -> Posts:
+    """The same pictures with the captions of other posts."""
+    return posts.pair(range(len(posts)), [(place + 2) % len(posts) for place in range(len(posts))])
+
+
+@pytest.mark.parametrize("depth", [1, 4, 100])
+def test_rankings_are_distinct_known_and_best_first(model: Model, data: Data, depth: int) -> None:
+    known = {hashtag for hashtags in data.train.hashtags for hashtag in hashtags}
+    rankings = model.rank(data.val.posts, depth)
+    assert len(rankings) == len(data.val)
+    for ranking in rankings:
+        hashtags, scores = [hashtag for hashtag, _ in ranking], [score for _, score in ranking]
+        assert len(hashtags) == len(set(hashtags)) == min(depth, len(known)) and set(hashtags) <= known
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_a_shorter_ranking_is_the_head_of_a_longer_one(model: Model, data: Data) -> None:
+    short, long = ([[h for h, _ in one] for one in model.rank(data.val.posts, depth)] for depth in (2, 5))
+    assert short == [ranking[:2] for ranking in long]
+
+
+def test_what_is_written_is_distinct_and_known(model: Model, data: Data) -> None:
+    known = {hashtag for hashtags in data.train.hashtags for hashtag in hashtags}
+    written = model.write(data.val.posts)
+    assert len(written) == len(data.val)
+    assert all(hashtags and len(set(hashtags)) == len(hashtags) and set(hashtags) <= known for hashtags in written)
+
+
+@pytest.mark.parametrize(("blind", "change"), [("image", other_pictures), ("caption", other_captions)])
+def test_a_blind_model_does_not_see_that_input(model: Model, data: Data, blind: Blind, change: object) -> None:
+    changed = change(data.val.posts)  # type: ignore[operator]
+    assert model.write(changed, blind) == model.write(data.val.posts, blind)
+    for one, other in zip(model.rank(changed, 5, blind), model.rank(data.val.posts, 5, blind), strict=True):
+        assert [hashtag for hashtag, _ in one] == [hashtag for hashtag, _ in other]
+        assert [score for _, score in one] == pytest.approx([score for _, score in other], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", SIGHTED)
+@pytest.mark.parametrize("change", [other_pictures, other_captions])
+def test_a_sighted_model_sees_both(name: str, data: Data, tmp_path: Path, change: object) -> None:
+    model = learn(name, data, tmp_path)
+    assert model.rank(change(data.val.posts), 5) != model.rank(data.val.posts, 5)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", SIGHTED)
+@pytest.mark.parametrize(("inputs", "change"), [("image", other_captions), ("caption", other_pictures)])
+def test_an_input_that_is_not_learnt_changes_nothing(
+    name: str, inputs: str, change: object, data: Data, tmp_path: Path
+) -> None:
+    model = learn(name, data, tmp_path, inputs=inputs, epochs=2)
+    assert model.write(change(data.val.posts)) == model.write(data.val.posts)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", SIGHTED)
+def test_it_learns_what_picture_and_caption_say(name: str, data: Data, tmp_path: Path) -> None:
+    model = learn(name, data, tmp_path)
+    for ranking, hashtags in zip(model.rank(data.val.posts, 4), data.val.hashtags, strict=True):
+        assert {hashtag for hashtag, _ in ranking} == set(hashtags)
+
+
+def test_one_post_alone_gets_what_it_gets_among_others(model: Model, data: Data) -> None:
+    alone = data.val.posts.pair([3], [3])
+    assert model.write(alone)[0] == model.write(data.val.posts)[3]
+    one, other = model.rank(alone, 5)[0], model.rank(data.val.posts, 5)[3]
+    assert [hashtag for hashtag, _ in one] == [hashtag for hashtag, _ in other]
+
+
+def test_a_picture_of_no_store_and_an_empty_caption_are_no_trouble(model: Model, data: Data) -> None:
+    features = Features(np.ones((1, 8), np.float16), np.empty((1, 0, 8), np.float16))
+    posts = Posts(features, np.array([0]), [""])
+    assert model.write(posts)[0] and model.write(posts, "caption")[0] and len(model.rank(posts, 3)[0]) == 3
+
+
+@pytest.mark.parametrize("name", SIGHTED)
+def test_saved_and_loaded_it_says_the_same(name: str, data: Data, tmp_path: Path) -> None:
+    section = train_section(model=name, epochs=2, weight_decay=3e-5)
+    model = model_class(name).fit(data, section, Place(CPU, tmp_path / "checkpoint.pt"))
+    about = About(section, small_recipe(), model.epoch, 0.25 if model.epoch else None)
+    (tmp_path / "model").mkdir()
+    Trained(model, about).save(tmp_path / "model")
+    loaded = Trained.load(tmp_path / "model", CPU)
+    assert loaded.about == about
+    assert loaded.model.write(data.val.posts) == model.write(data.val.posts)
+    assert loaded.model.rank(data.val.posts, 5) == model.rank(data.val.posts, 5)
+    kinds = {path.suffix for path in (tmp_path / "model").iterdir()}
+    assert kinds <= {".json", ".safetensors"}
+
+
+@pytest.mark.parametrize("name", SIGHTED)
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_a_damaged_folder_is_named(name: str, damage: str, data: Data, tmp_path: Path) -> None:
+    section = train_section(model=name, epochs=1)
+    model = model_class(name).fit(data, section, Place(CPU, tmp_path / "checkpoint.pt"))
+    (tmp_path / "model").mkdir()
+    Trained(model, About(section, small_recipe())).save(tmp_path / "model")
+    for path in sorted((tmp_path / "model").iterdir()):
+        if path.name == "tokenizer.json":
+            continue  # for other programs: nothing here reads it
+        whole = path.read_bytes()
+        if damage == "missing":
+            path.unlink()
+        else:
+            path.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(HashgenError, match=r"again|makes it"):
+            Trained.load(tmp_path / "model", CPU)
+        path.write_bytes(whole)
+    Trained.load(tmp_path / "model", CPU)
+
+
+@pytest.mark.parametrize("name", SIGHTED)
+def test_two_runs_write_the_same_bytes(name: str, tmp_path: Path) -> None:
+    code = (
+        "import sys, torch; from pathlib import Path\n"
+        "from hashgen.models import Place, model_class; from hashgen.models.folder import About, Trained\n"
+        "from tests.doubles.small_world import small_data, small_recipe, train_section\n"
+        "folder, name = Path(sys.argv[1]), sys.argv[2]; section = train_section(model=name, epochs=1)\n"
+        "place = Place(torch.device('cpu'), folder / 'c.pt'); data = small_data(folder); (folder / 'm').mkdir()\n"
+        "model = model_class(name).fit(data, section, place)\n"
+        "Trained(model, About(section, small_recipe(), model.epoch)).save(folder / 'm')\n"
+    )
+    for run in ("one", "two"):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / run), name], check=True)
+    for file in (tmp_path / "one" / "m").iterdir():
+        assert file.read_bytes() == (tmp_path / "two" / "m" / file.name).read_bytes(), file.name
+
+
+def test_another_way_to_search_is_another_model_of_the_same_weights(model: Model, data: Data) -> None:
+    beam = Decoding("beam", 3, 1.0)
+    other = model.with_decoding(beam)
+    if model.decoding is None:
+        assert other is model
+    else:
+        assert other.decoding == beam and model.decoding == Decoding()
+        assert other.rank(data.val.posts, 4) == model.rank(data.val.posts, 4)
+
+
+def test_only_the_chosen_models_file_is_imported() -> None:
+    for name in MODELS:
+        code = (
+            f"import sys; from hashgen.models import model_class; model_class({name!r})\n"
+            "print(*sorted(m for m in sys.modules if m.startswith('hashgen.models.')), 'torch' in sys.modules)"
+        )
+        told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+        others = {f"hashgen.models.{other}" for other in MODELS if other != name}
+        assert f"hashgen.models.{name}" in told and not others & set(told)
+        assert (told[-1] == "True") == (name == "lstm")
+
+
+def test_no_hashtag_of_the_posts_reaches_a_model() -> None:
+    """A model is handed `Posts`, which have none: a planted one could not be seen."""
+    assert set(Posts.__dataclass_fields__) == {"features", "rows", "captions"}
+    assert set(PICTURES) & set(CAPTIONS) == set()
