@@ -2,13 +2,16 @@
 
 PYTHON ?= python3
 STAMP := .venv/.installed
+SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+# One process a core. A module's tests stay together, as they share what it sets up; tests/conftest.py orders modules.
+PYTEST := python -m pytest -q --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint lock docs-images check-machine
+.PHONY: help setup repro test test-fast fuzz lint lock docs-images check-machine
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -17,11 +20,19 @@ setup: $(STAMP)  ## build .venv with the pinned packages (5-6 GB, once)
 
 repro: $(STAMP)  ## run the pipeline: what is up to date is not run again (Q=1: only the scores)
 	@$(if $(Q),HASHGEN_QUIET=1 dvc repro >/dev/null,dvc repro)
-	@python -m stages.summary --evaluate metrics/evaluate.json --baselines metrics/baselines.json \
+	@python -m hashgen summary --evaluate metrics/evaluate.json --baselines metrics/baselines.json \
 	  --report reports/report.html
 
 test: lint  ## lint, types, import contracts and all tests
-	python -m pytest -q
+	$(PYTEST)
+
+test-fast: $(STAMP)  ## the tests that take seconds
+	$(PYTEST) -m "not slow"
+
+fuzz: $(STAMP)  ## the property tests on new random examples, ten times as many (SEED=7: on those of 7)
+	@echo "make fuzz SEED=$(SEED)"
+	@$(PYTEST) -m hypothesis --hypothesis-profile fuzz --hypothesis-seed $(SEED) || \
+	  { echo "The same again: make fuzz SEED=$(SEED). One test on the example it failed on: add @reproduce_failure as told above."; exit 1; }
 
 lint: $(STAMP)  ## ruff, mypy and the import contracts
 	ruff check .

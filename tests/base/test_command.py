@@ -11,8 +11,7 @@ import pytest
 from hashgen.base.devices import choose_device
 from hashgen.base.errors import HashgenError
 from stages.command import SECONDS, input_path, read_seconds
-
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
 
 
 def test_relative_paths_start_at_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,6 +48,7 @@ def test_help_says_what_a_stage_does_without_loading_torch(stage: str) -> None:
     assert "--quiet" in done.stdout and "light" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -96,6 +96,7 @@ def test_broken_notes_of_times_are_none(tmp_path: Path, text: str) -> None:
     assert read_seconds(notes) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "setting"), [(["-q"], ""), ([], "1"), (["--quiet"], "0")])
 def test_quiet_says_nothing_but_errors(tmp_path: Path, arguments: list[str], setting: str) -> None:
     params = (ROOT / "params.yaml").read_text().replace("posts: 3000", "posts: 12")

@@ -4,7 +4,6 @@ import itertools
 
 import pytest
 
-from hashgen.base import progress as module
 from hashgen.base.progress import Collecting, progress
 
 
@@ -17,7 +16,7 @@ def test_long_work_prints_lines_with_rate_and_time_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = itertools.count(0, 6)
-    monkeypatch.setattr(module.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("hashgen.base.progress.time.monotonic", lambda: float(next(clock)))
     assert len(list(progress(range(4), total=4, unit="posts", label="read"))) == 4
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["read: 2 of 4 posts, 0.2 posts/s, 12 s left", "read: 4 of 4 posts, 0.2 posts/s, 0 s left"]
@@ -29,7 +28,7 @@ def test_collecting_prints_lines_with_hashtags_posts_and_requests_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = itertools.count(0, 6)
-    monkeypatch.setattr(module.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("hashgen.base.progress.time.monotonic", lambda: float(next(clock)))
     with Collecting("scrape", 3, 100) as watcher:
         watcher.left = lambda: 140
         watcher.hashtag("food", 10)
@@ -47,7 +46,7 @@ def test_collecting_prints_lines_with_hashtags_posts_and_requests_left(
 def test_collecting_draws_bars_on_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module.sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     with Collecting("scrape", 2, 5) as watcher:
         for name in ("food", "cats"):
             watcher.hashtag(name, 0)

@@ -1,19 +1,21 @@
 """Raw shards: what is written is read, in bounded memory, by others' tools too, and damage is named."""
 
 import hashlib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hashgen.base.errors import HashgenError
 from hashgen.corpus import posts as posts_module
 from hashgen.corpus.posts import Post, read_images, read_row_group, read_shard, row_groups, shard_paths, write_shards
 from hashgen.corpus.tables import RAW_SCHEMA
+from tests.properties import examples
 
 FULL = Post(
     id="1",
@@ -66,7 +68,7 @@ def test_nothing_absent_becomes_something_empty(tmp_path: Path) -> None:
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(
     many=st.lists(
         st.builds(
@@ -120,7 +122,7 @@ def test_posts_are_taken_one_by_one_as_they_are_written(tmp_path: Path, monkeypa
         def __del__(self) -> None:
             alive.discard(id(self))
 
-    def endless():  # type: ignore[no-untyped-def]
+    def endless() -> Iterator[Post]:
         nonlocal most
         for n in range(200):
             picture = Picture(300)
@@ -193,7 +195,7 @@ def test_a_shard_without_a_column_names_both(tmp_path: Path) -> None:
 
 
 def test_an_error_of_the_source_comes_through(tmp_path: Path) -> None:
-    def failing():  # type: ignore[no-untyped-def]
+    def failing() -> Iterator[Post]:
         yield FULL
         raise HashgenError("source: gone")
 

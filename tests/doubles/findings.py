@@ -110,9 +110,8 @@ def findings(**changes: Any) -> Findings:
     columns = {"licence": "CC0-1.0", "source": "sample", "author": "a", "date": pd.Timestamp("2024-03-01", tz="UTC")}
     test = posts(12, "p", **columns)
     # Of the true hashtags the last is missed, and t5 is written for all.
-    predictions = test.assign(
-        split="test", both=[[*tags[:-1], *([] if "t5" in tags[:-1] else ["t5"])] for tags in test["hashtags"]]
-    )
+    both: list[Any] = [[*tags[:-1], *([] if "t5" in tags[:-1] else ["t5"])] for tags in test["hashtags"]]
+    predictions = test.assign(split="test", both=both)
     grid = pd.DataFrame(
         {
             "picture": ["p1", "p1", "p2", "p2"],

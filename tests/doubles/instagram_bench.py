@@ -12,11 +12,11 @@ import pytest
 from hashgen.corpus.posts import Post
 from hashgen.params import read_params
 from hashgen.sources.instagram.source import InstagramSource
+from tests import ROOT
 from tests.doubles.instagram_double import Instagram, number_of
 from tests.doubles.tls_double import TlsDouble
 from tests.sources.test_instagram_kills import Quick
 
-ROOT = Path(__file__).parents[2]
 SALT = b"s" * 32
 SETTINGS = read_params(ROOT / "params.yaml").scrape.instagram.model_copy(
     update={"per_hashtag": 30, "pause_seconds": (0.0, 0.0), "images_per_minute": 10**6, "i_have_permission": True}

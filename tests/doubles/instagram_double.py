@@ -142,7 +142,7 @@ class Instagram:
         if number in self.post_faults:
             return self.post_faults[number]
         kind = self.kinds.get(number, "image")
-        media = {
+        media: dict[str, Any] = {
             "code": code_of(number),
             "pk": str(10**12 + number),
             "media_type": 8 if isinstance(kind, list) else 2 if kind == "video" else 1,

@@ -90,8 +90,8 @@ class World:
     @contextmanager
     def loader(self, folder: Path, **options: Any) -> Iterator[Instaloader]:
         """The real client; addresses that are not of this world raise KeyError."""
-        options = {"dirname_pattern": f"{folder}/{{target}}", "quiet": True, "iphone_support": False} | options
-        loader = Instaloader(**options)
+        given: dict[str, Any] = {"dirname_pattern": f"{folder}/{{target}}", "quiet": True, "iphone_support": False}
+        loader: Any = Instaloader(**(given | options))
         loader.context.get_raw = self._answer
         yield loader
         loader.close()

@@ -4,7 +4,9 @@ import csv
 import gzip
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hashgen.corpus.posts import Post
 from hashgen.params import scrape
@@ -30,14 +32,14 @@ def read(path: Path, *roles: str, **names: str) -> tuple[list[Post], RowCounts]:
     return list(source.posts()), source.counts
 
 
-def written(path: Path, rows: list[dict[str, object]] | list[object]) -> Path:
+def written(path: Path, rows: Sequence[Any]) -> Path:
     """A file of these rows, of the kind its name says, and a picture a.jpg beside it."""
     out = io.StringIO(newline="")
     kind = path.name.removesuffix(".gz").rpartition(".")[2]
     if kind in ("csv", "tsv"):
-        writer = csv.DictWriter(out, list(rows[0]), delimiter="," if kind == "csv" else "\t")  # type: ignore[call-overload]
+        writer = csv.DictWriter(out, list(rows[0]), delimiter="," if kind == "csv" else "\t")
         writer.writeheader()
-        writer.writerows(rows)  # type: ignore[arg-type]
+        writer.writerows(rows)
     else:
         out.write("".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows))
     return saved(path, out.getvalue().encode())

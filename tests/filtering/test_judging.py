@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -18,6 +18,7 @@ from hashgen.filtering.gathering import OTHER_SEEDS, Filtered, filter_posts, req
 from hashgen.filtering.judging import REASONS, Judged, Text, judge_all, judge_row_group, read_text
 from hashgen.params.filter import Filter, LanguageThresholds
 from hashgen.pictures.decode import Checked, check_image
+from tests.properties import examples
 
 THRESHOLDS = LanguageThresholds(up_to_2=-5.5, up_to_5=-1.5, up_to_10=-0.5, longer=1.0)
 ENGLISH = "a quiet morning walk along the river with my old camera"
@@ -25,7 +26,7 @@ GERMAN = "Heute morgen war ich mit meiner alten Kamera am Fluss und habe viele B
 
 
 def section(**changes: Any) -> Filter:
-    values = {
+    values: dict[str, Any] = {
         "languages": ("en",),
         "emoji": "drop",
         "max_non_latin": 0.1,
@@ -93,7 +94,7 @@ def test_kept_emoji_stand_in_the_caption() -> None:
     assert isinstance(text, Text) and "😂" in text.caption
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(raw=st.none() | st.text(max_size=80), apart=st.none() | st.lists(st.text(max_size=10), max_size=3))
 def test_any_text_gets_an_answer(raw: str | None, apart: list[str] | None) -> None:
     text = read_text(raw, apart, section())
@@ -280,6 +281,7 @@ def many(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_shards(posts, folder, posts_per_shard=6)
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many(tmp_path, monkeypatch)
     groups = row_groups(tmp_path)
@@ -295,6 +297,7 @@ def test_rows_packed_early_are_the_same(tmp_path: Path, monkeypatch: pytest.Monk
     assert filter_posts(judge_all(row_groups(tmp_path), section(), 1), section()) == whole
 
 
+@pytest.mark.slow
 def test_an_error_in_a_worker_comes_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many(tmp_path, monkeypatch)
     groups = row_groups(tmp_path)
@@ -305,9 +308,12 @@ def test_an_error_in_a_worker_comes_out(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_pictures_are_opened_once_and_only_after_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
-    monkeypatch.setattr(
-        "hashgen.filtering.judging.check_image", lambda data, *_: (opened.append(data), Checked(40, 40, None))[1]
-    )
+
+    def check(data: bytes, *_: int) -> Checked:
+        opened.append(data)
+        return Checked(40, 40, None)
+
+    monkeypatch.setattr("hashgen.filtering.judging.check_image", check)
     write_shards([post(0), post(1, caption=None)], tmp_path)
     (group,) = row_groups(tmp_path)
     list(judge_row_group(group, section()))

@@ -8,8 +8,7 @@ from ruamel.yaml import YAML
 
 from hashgen.base.errors import HashgenError
 from hashgen.params import SECTIONS, read_params
-
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
 
 
 def change(params: dict[str, Any], key: str, value: Any) -> None:
@@ -242,4 +241,4 @@ def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
 def test_params_cannot_be_changed_once_read() -> None:
     params = read_params(ROOT / "params.yaml")
     with pytest.raises(ValueError, match="frozen"):
-        params.train.epochs = 1  # type: ignore[misc]
+        params.train.epochs = 1

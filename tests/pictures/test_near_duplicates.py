@@ -5,11 +5,12 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hashgen.pictures import near_duplicates
 from hashgen.pictures.near_duplicates import Hashes, first_alike, read_hashes
+from tests.properties import examples
 
 
 def brute_force(hashes: list[int], bits: int) -> list[int]:
@@ -34,8 +35,11 @@ few_bits = st.lists(st.integers(0, 255), max_size=9).map(lambda places: sum({1 <
 hashes = st.lists(few_bits | st.integers(0, 2**256 - 1) | st.integers(0, 300), max_size=40)
 
 
-@pytest.mark.parametrize(("few", "bucket"), [(0, 3), (0, 256), (4096, 256)])
-@settings(deadline=None, max_examples=100)
+@pytest.mark.parametrize(
+    ("few", "bucket"),
+    [pytest.param(0, 3, marks=pytest.mark.slow), pytest.param(0, 256, marks=pytest.mark.slow), (4096, 256)],
+)
+@examples(100)
 @given(values=hashes, bits=st.integers(0, 30))
 def test_chains_are_those_of_brute_force(few: int, bucket: int, values: list[int], bits: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -51,7 +55,7 @@ def test_hashes_are_read_inset_by_inset(one: int, other: int) -> None:
     assert [int("".join(f"{word:016x}" for word in inset), 16) for inset in found[0]] == [one, other, 0]
 
 
-@pytest.mark.parametrize("few", [0, 4096])
+@pytest.mark.parametrize("few", [pytest.param(0, marks=pytest.mark.slow), 4096])
 def test_the_threshold_is_exact(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(near_duplicates, "_FEW", few)
     for bits in range(65):

@@ -5,20 +5,22 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from hashgen.pictures.decode import BadImage, check_image, read_header, read_image
 from hashgen.pictures.stripping import strip_metadata
+from tests.properties import examples
 
 MAX_PIXELS = 10**7
 SECRET = b"SECRET-48.8584N-2.2945E"
-JPEG_OPTIONS = {
+JPEG_OPTIONS: dict[str, dict[str, Any]] = {
     "baseline": {},
     "progressive": {"progressive": True},
     "restarts": {"restart_marker_rows": 1},
@@ -48,7 +50,7 @@ def quarters(size: tuple[int, int] = (96, 64)) -> Image.Image:
     return image
 
 
-def encoded(image: Image.Image, format: str, **options: object) -> bytes:
+def encoded(image: Image.Image, format: str, **options: Any) -> bytes:
     stream = io.BytesIO()
     image.save(stream, format, **options)
     return stream.getvalue()
@@ -265,7 +267,7 @@ def test_segments_may_stand_between_scans() -> None:
 MARKERS = st.sampled_from([0xE1, *range(0xE3, 0xEE), 0xEF, 0xFE])
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(st.lists(st.tuples(st.integers(0, 50), MARKERS, st.binary(max_size=300)), max_size=5))
 def test_any_segments_between_any_of_a_jpeg_go(plants: list[tuple[int, int, bytes]]) -> None:
     placed = sorted(
@@ -282,7 +284,7 @@ def test_any_segments_between_any_of_a_jpeg_go(plants: list[tuple[int, int, byte
         assert strip_metadata(dirty, MAX_PIXELS) == PROGRESSIVE
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(st.lists(st.tuples(st.booleans(), st.from_regex(rb"\A[a-z][A-Za-z][A-Z][a-z]\Z"), st.binary(max_size=300))))
 def test_any_chunks_of_a_png_go(plants: list[tuple[bool, bytes, bytes]]) -> None:
     ours = (b"tRNS", b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP", b"pHYs", b"acTL", b"fcTL", b"fdAT")
@@ -294,7 +296,7 @@ def test_any_chunks_of_a_png_go(plants: list[tuple[bool, bytes, bytes]]) -> None
         assert strip_metadata(dirty, MAX_PIXELS) == PNG
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(st.lists(st.tuples(st.from_regex(rb"\A[a-z]{4}\Z"), st.binary(max_size=300))), st.binary(max_size=50))
 def test_any_chunks_of_a_webp_go(plants: list[tuple[bytes, bytes]], behind: bytes) -> None:
     body = WEBP[8:] + b"".join(
@@ -315,7 +317,7 @@ def changed(data: bytes, at: int, byte: int) -> bytes:
     return data[:at] + bytes([byte]) + data[at + 1 :]
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(
     st.sampled_from([PROGRESSIVE, PNG, WEBP]),
     st.sampled_from([cut, changed]),

@@ -1,95 +1,21 @@
 """The whole pipeline by DVC on a small sample, in a copy of the repository: what a user types."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from ruamel.yaml import YAML
 
-ROOT = Path(__file__).parents[2]
+from tests.doubles.clone import Clone, copy_of_run, stages_run
+
 pytestmark = pytest.mark.slow
-
-SMALL = {
-    "scrape": {"sample": {"posts": 220, "image_size": 64}},
-    "vocab": {"min_hashtag_count": 2, "dimension": 16},
-    "featurize": {"backbone": "resnet18", "image_size": 64},
-    "baselines": {"bootstrap": 20},
-    "train": {"epochs": 2, "lstm": {"hidden": 32}},
-    "evaluate": {"bootstrap": 20, "beam": 2},
-    "report": {"cards": 1},
-}
 
 FOLDER = ["-S", "scrape.source=folder", "-S", "scrape.folder.path=../photos"]
 
 
-def merge(params: dict[str, object], changes: dict[str, object]) -> None:
-    for key, value in changes.items():
-        if isinstance(value, dict):
-            merge(params[key], value)  # type: ignore[arg-type]
-        else:
-            params[key] = value
-
-
-class Clone:
-    """A fresh clone with small parameters and a store of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.root = folder / "clone"
-        # Tests may run under make themselves, whose flags are not those of a user's own.
-        outer = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-        self.env = outer | {
-            "HASHGEN_HOME": str(folder / "home"),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "DVC_NO_ANALYTICS": "1",
-            "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.org",
-            "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example.org",
-        }  # fmt: skip
-        files = subprocess.run(
-            ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, check=True, capture_output=True
-        )
-        for name in files.stdout.decode().split("\0"):
-            if name and (ROOT / name).is_file():
-                (self.root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, self.root / name)
-        yaml = YAML()
-        params = yaml.load(self.root / "params.yaml")
-        merge(params, SMALL)
-        yaml.dump(params, self.root / "params.yaml")
-        self.run("git", "init", "-q")
-        self.commit("small")
-
-    def run(self, *command: str, check: bool = True) -> str:
-        done = subprocess.run(
-            command, cwd=self.root, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert not check or done.returncode == 0, f"{command}\n{done.stdout[-4000:]}"
-        return done.stdout
-
-    def commit(self, message: str) -> None:
-        self.run("git", "add", "-A")
-        self.run("git", "commit", "-q", "-m", message)
-
-    def json(self, path: str) -> dict[str, dict[str, dict[str, float]]]:
-        return json.loads((self.root / path).read_text())  # type: ignore[no-any-return]
-
-
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
-    clone = Clone(tmp_path_factory.mktemp("pipeline"))
-    clone.run("dvc", "repro")
-    clone.commit("run")
-    yield clone
-
-
-def stages_run(output: str) -> list[str]:
-    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    return copy_of_run(tmp_path_factory, "pipeline")
 
 
 def test_repro_makes_everything_and_a_second_one_runs_nothing(clone: Clone) -> None:

@@ -14,10 +14,11 @@ from ruamel.yaml import YAML
 from hashgen.corpus.posts import Post
 from hashgen.params import read_params
 from hashgen.sources.sample.source import SampleSource
+from tests import ROOT
+from tests.doubles.clone import SMALL, Clone, stages_run
 from tests.doubles.instagram_double import Instagram, code_of
 from tests.doubles.instaloader_world import SECOND, World
 from tests.doubles.tls_double import Answer, Request, TlsDouble
-from tests.pipeline.test_pipeline import ROOT, SMALL, Clone, stages_run
 
 pytestmark = [
     pytest.mark.slow,
@@ -52,7 +53,7 @@ def train(clone: Clone, source: str, **settings: Any) -> dict[str, Any]:
     output = clone.run("dvc", "repro")
     assert set(stages_run(output)) == set(STAGES)
     evaluated = clone.json("metrics/evaluate.json")
-    assert 0 < evaluated["test"]["both"]["f1"] <= 1 and evaluated["audit"] is None  # type: ignore[comparison-overlap]
+    assert 0 < evaluated["test"]["both"]["f1"] <= 1 and evaluated["audit"] is None
     assert (clone.root / "models/hashgen/model.safetensors").is_file()
     assert "<svg" in (clone.root / "reports/report.html").read_text()
     assert "up to date" in clone.run("dvc", "repro")

@@ -23,8 +23,8 @@ from hashgen.base.errors import HashgenError
 from hashgen.params import read_params
 from hashgen.report import summary
 from stages.command import _command
+from tests import ROOT
 
-ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
 PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -158,10 +158,10 @@ def test_every_parameter_is_real(document: Path, tmp_path: Path) -> None:
     for key, value in (found.groups() for span in spans(document.read_text()) if (found := pattern.fullmatch(span))):
         if key.rpartition(".")[2] in ("md", "py", "json", "parquet"):
             continue
-        found: Any = PARAMS
+        section: Any = PARAMS
         for part in key.split("."):
-            assert part in found, key
-            found = found[part]
+            assert part in section, key
+            section = section[part]
         if value is not None:
             check_command(f"dvc exp run -S {key}={value}", tmp_path)
 
@@ -241,9 +241,8 @@ def literals() -> Iterator[str]:
     for path in [*(ROOT / "hashgen").rglob("*.py"), *(ROOT / "stages").glob("*.py")]:
         tree = ast.parse(path.read_text())
         holders = (ast.Module, ast.ClassDef, ast.FunctionDef)
-        docs = {
-            id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, holders) and ast.get_docstring(node)
-        }  # type: ignore[attr-defined]
+        bodies = [node.body[0] for node in ast.walk(tree) if isinstance(node, holders) and ast.get_docstring(node)]
+        docs = {id(first.value) for first in bodies if isinstance(first, ast.Expr)}
         for node in ast.walk(tree):
             if isinstance(node, ast.JoinedStr):
                 yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)  # type: ignore[misc]

@@ -63,7 +63,7 @@ def test_the_model_card_of_real_posts() -> None:
         ("folder", "its row in the metadata file, and its picture"),
         ("table", "delete its row, and its picture file"),
         ("instaloader", "xzgrep"),
-        ("instagram", "`python -m stages.delete -- ID`"),
+        ("instagram", "`hashgen delete -- ID`"),
     ],
 )
 def test_how_a_post_is_deleted_depends_on_its_source(source: str, told: str) -> None:
@@ -84,8 +84,9 @@ def test_the_dataset_card_of_the_sample() -> None:
 
 
 def test_the_dataset_card_of_real_posts() -> None:
-    mixed = posts(9, "t").assign(licence=["CC BY 2.0 | odd\nline", *[None] * 8], source="folder")
-    text = render_dataset_card(real_findings(manifests=real_findings().manifests | {"train": mixed}))
+    licences: list[Any] = ["CC BY 2.0 | odd\nline", *[None] * 8]
+    mixed = posts(9, "t").assign(licence=licences, source="folder")
+    text = render_dataset_card(real_findings(manifests={**real_findings().manifests, "train": mixed}))
     head = head_of(text)
     assert head["license"] == "other" and head["license_name"] == "mixed-see-below"
     assert r"| CC BY 2.0 \| odd line | 1 |" in text and "do not share these posts" in text
@@ -125,7 +126,7 @@ def test_licences(values: list[str | None], head: dict[str, str]) -> None:
 
 def test_a_model_that_loses_to_a_baseline_is_not_recommended() -> None:
     known = real_findings()
-    known.metrics["baselines"]["test"]["popularity"] |= {"f1": 0.6, "f1_ci95": [0.55, 0.7]}  # type: ignore[index]
+    known.metrics["baselines"]["test"]["popularity"] |= {"f1": 0.6, "f1_ci95": [0.55, 0.7]}
     text = render_model_card(known)
     assert "F1 of 0.500 is clearly below that of the baseline “most frequent hashtags” (0.600)" in text
     assert "Not better than a simple baseline" not in render_model_card(real_findings())
@@ -133,8 +134,8 @@ def test_a_model_that_loses_to_a_baseline_is_not_recommended() -> None:
 
 def test_a_model_that_over_predicts_nothing_beyond_chance() -> None:
     known = findings()
-    known.predictions["both"] = known.predictions["hashtags"]
-    known.predictions.at[0, "both"] = ["new"]  # once, of no post that has it
+    # Once, of no post that has it.
+    known.predictions["both"] = pd.Series([["new"], *known.predictions["hashtags"][1:]])
     assert "No hashtag is over-predicted by more than chance explains." in render_model_card(known)
 
 

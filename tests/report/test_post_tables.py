@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hashgen.base.errors import HashgenError
@@ -18,6 +18,7 @@ from hashgen.report.post_tables import (
     tail,
     tail_csv,
 )
+from tests.properties import examples
 
 FILTERED = {"raw": 100, "merged": 10, "kept": 60, "dropped": {"emoji": 25, "strange": 5}}
 
@@ -60,7 +61,6 @@ def test_notes_of_the_source_are_its_whole_numbers() -> None:
     )
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=80), st.integers(1, 70))
 def test_what_a_cap_cuts(values: list[int], cap: int) -> None:
     cut = Cut(values, cap)
@@ -70,7 +70,7 @@ def test_what_a_cap_cuts(values: list[int], cap: int) -> None:
     assert (cut.posts == 0) == (cap >= cut.longest) and min(values) <= cut.median <= cut.longest
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(st.integers(1, 5000), st.integers(2, 300))
 def test_the_tail_keeps_both_ends_and_few_points(distinct: int, points: int) -> None:
     counts = {f"h{number}": 1 + number for number in range(distinct)}

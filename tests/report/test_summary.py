@@ -28,7 +28,7 @@ def run(tmp_path: Path, evaluate: Any, baselines: Any) -> None:
     paths = [tmp_path / "evaluate.json", tmp_path / "baselines.json"]
     for path, value in zip(paths, (evaluate, baselines), strict=True):
         path.write_text(json.dumps(value))
-    print_summary(*paths, Path("reports/report.html"))
+    print_summary(paths[0], paths[1], Path("reports/report.html"))
 
 
 def row(lines: list[str], name: str) -> str:
@@ -72,7 +72,7 @@ class Terminal(io.StringIO):
         self.named = encoding
 
     @property
-    def encoding(self) -> str:
+    def encoding(self) -> str:  # type: ignore[override]  # writeable in io, by its stub
         return self.named
 
     def isatty(self) -> bool:
@@ -115,9 +115,9 @@ def test_missing_metrics_and_figures_say_what_to_do(tmp_path: Path) -> None:
         print_summary(missing, missing, missing)
     evaluate, baselines = metrics()
     del evaluate["test"]["no_image"]
-    with pytest.raises(HashgenError, match=r"evaluate\.json: lacks a figure \('no_image'\); run the pipeline again"):
+    with pytest.raises(HashgenError, match=r"evaluate\.json: lacks a value \('no_image'\); run the pipeline again"):
         run(tmp_path, evaluate, baselines)
-    with pytest.raises(HashgenError, match="lacks a figure"):
+    with pytest.raises(HashgenError, match="lacks a value"):
         run(tmp_path, [], baselines)
-    with pytest.raises(HashgenError, match="lacks a figure"):
+    with pytest.raises(HashgenError, match="lacks a value"):
         run(tmp_path, metrics()[0], {"test": {"knn_both": None}})

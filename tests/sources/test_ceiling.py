@@ -1,12 +1,13 @@
 import itertools
 from collections import Counter
+from collections.abc import Callable
 from random import Random
 
 import pandas as pd
 import pytest
-from sacrebleu.metrics import BLEU
+from sacrebleu.metrics.bleu import BLEU
 
-from hashgen.sources.sample.ceiling import KNOWS, best_predictions, corpus_bleu4, marginals
+from hashgen.sources.sample.ceiling import KNOWS, Knows, best_predictions, corpus_bleu4, marginals
 from hashgen.sources.sample.world import WORLD, Rule, World
 
 TINY = World(
@@ -59,7 +60,7 @@ def draw(world: World, count: int, seed: int) -> tuple[pd.DataFrame, list[list[s
     return frame(rows), [[tag for tag, likely in world.candidates(*row) if chance.random() < likely] for row in rows]
 
 
-METRICS = {
+METRICS: dict[str, Callable[[frozenset[str], frozenset[str], int], float]] = {
     "p": lambda top, truth, k: len(top & truth) / k,
     "r": lambda top, truth, k: len(top & truth) / len(truth),
     "f1": lambda top, truth, k: 2 * len(top & truth) / (k + len(truth)),
@@ -71,12 +72,12 @@ METRICS = {
 @pytest.mark.parametrize(
     ("metric", "knows"), [("p", knows) for knows in KNOWS] + [("r", "both"), ("f1", "both"), ("hit", "both")]
 )
-def test_ranking_is_the_best_of_all(metric, knows, k):
+def test_ranking_is_the_best_of_all(metric: str, knows: Knows, k: int) -> None:
     """Brute force over every set of hashtags that could stand on top, and every outcome."""
     for state in states(TINY)[:4]:
         known = outcomes(TINY, [other for other in states(TINY) if agrees(state, other, knows)])
 
-        def expected(top: frozenset[str], known=known) -> float:
+        def expected(top: frozenset[str], known: list[tuple[float, frozenset[str]]] = known) -> float:
             return sum(likely * METRICS[metric](top, truth, k) for likely, truth in known)
 
         ranked = best_predictions(frame([state]), knows, 20, TINY).ranked[0]
@@ -85,7 +86,7 @@ def test_ranking_is_the_best_of_all(metric, knows, k):
         assert expected(frozenset(ranked[:k])) == pytest.approx(best, abs=1e-12)
 
 
-def test_marginals_agree_with_counting_and_with_simulation():
+def test_marginals_agree_with_counting_and_with_simulation() -> None:
     counted: Counter[str] = Counter()
     for likely, truth in outcomes(TINY, states(TINY)):
         counted.update(dict.fromkeys(truth, likely))
@@ -96,7 +97,7 @@ def test_marginals_agree_with_counting_and_with_simulation():
         assert counts[tag] / 4000 == pytest.approx(chance, abs=5 * (chance * (1 - chance) / 4000) ** 0.5)
 
 
-def test_written_sequence_is_the_best_of_all_subsets_in_order():
+def test_written_sequence_is_the_best_of_all_subsets_in_order() -> None:
     state = states(TINY)[0]
     posts = frame([state] * 4000)
     written = best_predictions(posts, "both", 20, TINY).sequences[0]
@@ -108,7 +109,7 @@ def test_written_sequence_is_the_best_of_all_subsets_in_order():
     assert corpus_bleu4([written] * 4000, truths) >= best - 0.005
 
 
-def test_bleu_agrees_with_sacrebleu():
+def test_bleu_agrees_with_sacrebleu() -> None:
     posts, truths = draw(WORLD, 200, 3)
     metric = BLEU(tokenize="none", force=True)
     for knows in KNOWS:
@@ -118,7 +119,7 @@ def test_bleu_agrees_with_sacrebleu():
     assert corpus_bleu4([["a", "b"]], [["a", "b"]]) == 0.0
 
 
-def test_both_inputs_are_needed_and_the_ceiling_is_honest():
+def test_both_inputs_are_needed_and_the_ceiling_is_honest() -> None:
     posts, truths = draw(WORLD, 3000, 4)
     score = {knows: corpus_bleu4(best_predictions(posts, knows, 20).sequences, truths) for knows in KNOWS}
     assert 0.40 < score["both"] < 0.55
@@ -126,7 +127,7 @@ def test_both_inputs_are_needed_and_the_ceiling_is_honest():
     assert score["neither"] < score["image"] < 0.4 * score["both"]
 
 
-def test_with_both_known_what_is_likelier_than_not_is_written_in_order():
+def test_with_both_known_what_is_likelier_than_not_is_written_in_order() -> None:
     state = states(WORLD)[17]
     best = best_predictions(frame([state]), "both", 20)
     assert best.sequences[0] == [tag for tag, chance in WORLD.candidates(*state) if chance > 0.5]
@@ -136,7 +137,7 @@ def test_with_both_known_what_is_likelier_than_not_is_written_in_order():
 
 
 @pytest.mark.parametrize("knows", KNOWS)
-def test_predictions_are_long_enough_cut_and_without_repeats(knows):
+def test_predictions_are_long_enough_cut_and_without_repeats(knows: Knows) -> None:
     posts, _ = draw(WORLD, 30, 1)
     best = best_predictions(posts, knows, 3)
     assert len(best.ranked) == len(best.sequences) == 30
@@ -144,14 +145,18 @@ def test_predictions_are_long_enough_cut_and_without_repeats(knows):
     assert all(1 <= len(set(tags)) == len(tags) <= 3 for tags in best.sequences)
 
 
-def test_what_is_hidden_changes_nothing():
+def test_what_is_hidden_changes_nothing() -> None:
     first, second = ("beach", "noon", "calm"), ("cat", "night", "work")
-    for knows, mixed in (("caption", ("cat", "night", "calm")), ("image", ("beach", "noon", "work"))):
+    mixtures: dict[Knows, tuple[str, str, str]] = {
+        "caption": ("cat", "night", "calm"),
+        "image": ("beach", "noon", "work"),
+    }
+    for knows, mixed in mixtures.items():
         assert best_predictions(frame([first]), knows, 20) == best_predictions(frame([mixed]), knows, 20)
     assert best_predictions(frame([first]), "neither", 20) == best_predictions(frame([second]), "neither", 20)
 
 
-def test_no_hashtag_stands_in_two_places_of_the_world():
+def test_no_hashtag_stands_in_two_places_of_the_world() -> None:
     parts = [*WORLD.scenes.values(), *WORLD.lights.values(), *WORLD.moods.values(), WORLD.noise]
     everything = [tag for tags in parts for tag in tags] + list(WORLD.pairs.values())
     assert len(everything) == len(set(everything))

@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -275,7 +275,6 @@ def test_large_pictures_are_resized_after_their_size_was_judged(cdn: Cdn) -> Non
     assert cdn.fault(Answer(body=encoded(noise(640, 31))), max_side=64).reason == "too_small"
 
 
-@settings(deadline=None)
 @given(st.text() | st.from_regex(r"\A\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d( \w{3}| [+-]\d{4})?\Z"))
 def test_any_retry_after_is_seconds_or_nothing(value: str) -> None:
     seconds = read_retry_after(value, NOW)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hashgen.sources.instagram import fetching
@@ -227,7 +227,6 @@ def test_nothing_signed_is_logged_or_said(cdn: Cdn, caplog: pytest.LogCaptureFix
     assert "something else" in caplog.text
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_address_is_good_or_a_fault(text: str) -> None:
     for url in (text, "https://" + text, "https://" + text + ".fbcdn.net/", URL + text):

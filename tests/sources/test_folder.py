@@ -6,9 +6,10 @@ import json
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hashgen.base.errors import HashgenError
@@ -17,6 +18,7 @@ from hashgen.sources.authors import hash_author, read_salt
 from hashgen.sources.folder.source import FolderSource
 from hashgen.sources.rows.text_files import MAX_LINE
 from hashgen.sources.rows.values import RowCounts
+from tests.properties import examples
 
 SALT = bytes(range(32))
 
@@ -71,7 +73,7 @@ def test_all_fields_of_a_row(tmp_path: Path) -> None:
 
 
 def test_csv_gives_the_same_posts_as_jsonl(tmp_path: Path) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "file_name": "a.jpg",
             "text": 'two\nlines, "quoted" #a',
@@ -288,14 +290,15 @@ def test_a_home_that_is_a_file(tmp_path: Path) -> None:
 
 def test_authors_are_told_apart_only_with_the_salt() -> None:
     assert hash_author("ann", SALT) == hash_author("ann", SALT) != hash_author("bob", SALT)
-    assert hash_author("ann", SALT) != hash_author("ann", bytes(32)) and "ann" not in hash_author("ann", SALT)
+    hashed = hash_author("ann", SALT)
+    assert hashed is not None and hashed != hash_author("ann", bytes(32)) and "ann" not in hashed
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=[]))
 keys = st.sampled_from(["file_name", "text", "caption", "id", "hashtags", "seed_hashtags", "author", "date", "licence"])
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(
     row=st.dictionaries(keys, scalars | st.lists(scalars, max_size=3) | st.dictionaries(st.text(), scalars, max_size=1))
 )
@@ -308,7 +311,7 @@ def test_any_json_row_makes_a_post_that_can_be_written_or_is_broken(
     assert write_shards(posts, folder) == len(posts)
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(data=st.binary(max_size=200), name=st.sampled_from(["metadata.jsonl", "metadata.csv"]))
 def test_any_bytes_end_in_posts_or_in_one_error(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, name: str

@@ -9,7 +9,8 @@ import pytest
 
 from hashgen.base.errors import HashgenError
 from hashgen.sources.instagram.source import read_hashtags
-from tests.doubles.instagram_bench import ROOT, Bench, login, number, running
+from tests import ROOT
+from tests.doubles.instagram_bench import Bench, login, number, running
 from tests.doubles.instagram_double import PAGE, SECRETS, code_of, json_answer
 from tests.doubles.tls_double import Answer
 from tests.sources.test_instagram_kills import Quick

@@ -6,7 +6,7 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hashgen.sources.instagram.answers import is_login_page, read_page, read_post, read_redirect, read_refusal, says_no
@@ -23,7 +23,6 @@ NODES = st.dictionaries(st.sampled_from([*FIELDS, *MORE]), VALUES) | VALUES
 PAGES = st.fixed_dictionaries({"edges": st.lists(NODES.map(lambda node: {"node": node})) | VALUES, "page_info": VALUES})
 
 
-@settings(deadline=None)
 @given(PAGES)
 def test_pages_of_any_shape_are_read_or_not_understood(page: dict[str, Any]) -> None:
     try:
@@ -34,14 +33,12 @@ def test_pages_of_any_shape_are_read_or_not_understood(page: dict[str, Any]) -> 
     assert len(found.posts) + found.broken == len(page["edges"]) and found.cursor != ""
 
 
-@settings(deadline=None)
 @given(st.integers(200, 599), st.text() | VALUES.map(json.dumps), st.booleans())
 def test_any_body_is_a_refusal_or_not(status: int, body: str, logged_in: bool) -> None:
     refusal = read_refusal(status, {}, body, logged_in=logged_in)
     assert (refusal is not None) or status not in (401, 403, 429)
 
 
-@settings(deadline=None)
 @given(st.integers(200, 599), st.text() | VALUES.map(json.dumps))
 def test_any_body_says_no_or_not(status: int, body: str) -> None:
     assert not (says_no(status, body) and is_login_page(status, body))

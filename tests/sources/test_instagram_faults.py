@@ -87,7 +87,7 @@ def drip(piece: bytes, then: Callable[[], object] = lambda: None) -> Iterator[by
 def test_an_answer_that_drips_is_cut_off(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hashgen.sources.instagram.client.REQUEST_SECONDS", 0.3)
     for framing in ("chunked", "close"):
-        dripping = [Answer(200, drip(b" "), framing=framing) for _ in range(3)]  # type: ignore[arg-type]
+        dripping = [Answer(200, drip(b" "), framing=framing) for _ in range(3)]
         first = len(bench.instagram.listings)
         bench.instagram.faults = {first + place: answer for place, answer in enumerate(dripping)}
         _, source = bench.run("food")

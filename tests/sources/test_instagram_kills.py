@@ -16,10 +16,10 @@ from hashgen.corpus.posts import Post
 from hashgen.params import read_params
 from hashgen.sources.instagram.source import InstagramSource
 from hashgen.sources.instagram.state import InstagramState
+from tests import ROOT
 from tests.doubles.instagram_double import Instagram, number_of
 from tests.doubles.tls_double import TlsDouble
 
-ROOT = Path(__file__).parents[2]
 HASHTAGS = {"food": list(range(8)), "cats": [3, 4, *range(12, 20)]}
 WRITES = ("BEGIN", "INSERT", "UPDATE", "DELETE", "COMMIT")
 
@@ -60,7 +60,7 @@ def collect(folder: Path, environment: dict[str, str], writes: int, changes: dic
             super().want(hashtags)
             self._db.set_trace_callback(count)
 
-    module.InstagramState = Traced  # type: ignore[misc]
+    module.InstagramState = Traced  # type: ignore[attr-defined]
     found = source(folder, **changes)
     assert sum(1 for _ in found.posts()) and found.fault is None
 

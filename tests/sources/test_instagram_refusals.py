@@ -131,7 +131,7 @@ def test_a_state_of_before_exit_codes_goes_on(bench: Bench) -> None:
 
 
 def test_pauses_and_limits_hold_beyond_the_end_of_a_run(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    limits = {"pause_seconds": (2.0, 6.0), "requests_per_hour": 3, "requests_per_day": 5}
+    limits: dict[str, Any] = {"pause_seconds": (2.0, 6.0), "requests_per_hour": 3, "requests_per_day": 5}
     bench.run("food", per_hashtag=12, **limits)
     assert bench.slept == 0
     bench.run("food", per_hashtag=36, **limits)

@@ -110,7 +110,7 @@ def test_the_first_still_picture_that_is_there(world: World, tmp_path: Path) -> 
 
 def test_nodes_of_the_iphone_kind(world: World, tmp_path: Path) -> None:
     """As instaloader 4.9 and later makes them of hashtag and feed listings, numbers as text or not."""
-    candidates = [{"url": "https://cdn.example/a.jpg?x", "width": 1080, "height": 720}]
+    candidates: list[dict[str, Any]] = [{"url": "https://cdn.example/a.jpg?x", "width": 1080, "height": 720}]
     media: dict[str, Any] = {
         "code": "CODE",
         "pk": "123",
@@ -178,7 +178,7 @@ def test_what_is_no_post_is_passed_over(world: World, tmp_path: Path) -> None:
             instaloader.StoryItem(loader.context, {"id": "1", "taken_at_timestamp": SECOND}),
             instaloader.Profile(loader.context, {"username": "planted_user", "id": "777"}),
             instaloader.Hashtag(loader.context, {"name": "food"}),
-            instaloader.FrozenNodeIterator("h", {}, None, 0, None, None, None, None, None),
+            instaloader.FrozenNodeIterator("h", {}, None, None, 0, None, None, None, None),
         ]
     for number, item in enumerate(items):
         instaloader.save_structure_to_file(item, str(folder / f"{number}.json.xz"))

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.doubles.instaloader_world import BASE, SECOND, Node, World, picture, read
+from tests.properties import examples
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning")
 
@@ -57,7 +58,7 @@ def test_of_two_posts_of_one_second_none_has_the_others_picture(
                 assert all(post.image is None for post in posts)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60)
 @given(
     posts=st.lists(
         st.tuples(st.sampled_from(KINDS), st.integers(0, 2), st.sampled_from([None, "x #a", "y #a"])),

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hashgen.sources.instaloader.records import MAX_JSON, read_record
 from hashgen.sources.rows.values import BrokenRow, RowCounts
 from tests.doubles.instaloader_world import World
+from tests.properties import examples
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +138,7 @@ keys = st.sampled_from([*structure()["node"], "iphone_struct", "carousel_media",
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4))
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(changes=st.dictionaries(keys, values, max_size=5), is_carousel=st.booleans())
 def test_any_json_gives_a_record_or_a_broken_row(
     tmp_path_factory: pytest.TempPathFactory, changes: dict[str, Any], is_carousel: bool

@@ -3,6 +3,7 @@
 import base64
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -191,7 +192,7 @@ def test_a_video_is_no_missing_picture(tmp_path: Path) -> None:
     ],
 )
 def test_a_broken_row_is_counted_and_named_and_the_rest_goes_on(tmp_path: Path, row: object, reason: str) -> None:
-    good = {"caption": "x", "image": "a.jpg", "hashtags": [], "id": None}
+    good: dict[str, Any] = {"caption": "x", "image": "a.jpg", "hashtags": [], "id": None}
     posts, counts = read(written(tmp_path / "p.jsonl", [good, row, good]), "hashtags", "id")
     assert [post.id for post in posts] == ["p.jsonl:1", "p.jsonl:3"]
     assert (counts.rows, counts.broken_rows, counts.rows_without_file) == (3, 1, 0)

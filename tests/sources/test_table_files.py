@@ -4,13 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hashgen.base.errors import HashgenError
 from hashgen.corpus.posts import write_shards
 from hashgen.sources.rows.values import RowCounts
 from tests.doubles.tables import KINDS, NOTHING, ROLES, read, saved, table, written
+from tests.properties import examples
 
 HEAD = b"caption,image\nx,a.jpg\n"
 
@@ -89,7 +90,7 @@ def test_reading_twice_counts_once(tmp_path: Path) -> None:
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(rows=st.lists(st.tuples(texts, texts), min_size=1, max_size=5), kind=st.sampled_from(KINDS[:-1]))
 def test_rows_come_back_as_they_were_written(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], kind: str
@@ -113,7 +114,7 @@ scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.c
 values = scalars | st.lists(scalars, max_size=3) | st.dictionaries(st.sampled_from(["bytes", "path", "a"]), scalars)
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(row=st.dictionaries(st.sampled_from(ROLES), values))
 def test_any_json_row_makes_a_post_that_can_be_written_or_is_broken(
     tmp_path_factory: pytest.TempPathFactory, row: dict[str, object]
@@ -124,7 +125,7 @@ def test_any_json_row_makes_a_post_that_can_be_written_or_is_broken(
     assert write_shards(posts, path.parent) == len(posts)
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(data=st.binary(max_size=200), kind=st.sampled_from(KINDS[:-1]), has_head=st.booleans(), is_packed=st.booleans())
 def test_any_bytes_end_in_posts_or_in_one_error(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, kind: str, has_head: bool, is_packed: bool

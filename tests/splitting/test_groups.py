@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hashgen.base.errors import HashgenError
@@ -16,6 +16,7 @@ from hashgen.corpus.manifest import SPLITS
 from hashgen.corpus.tables import POSTS_SCHEMA
 from hashgen.params.split import Split
 from hashgen.splitting.groups import caption_key, choose_posts, group_posts, split_of_group, split_posts
+from tests.properties import examples
 
 SHARES = (90.0, 5.0, 5.0)
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC).toordinal()
@@ -107,7 +108,7 @@ small_rows = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(rows=small_rows)
 def test_groups_are_those_of_brute_force(rows: list[Row]) -> None:
     assert groups_of(rows) == brute_force_groups(rows)
@@ -153,7 +154,7 @@ def test_no_author_is_no_common_author() -> None:
     assert group_posts(lone_posts(3), 4, 3) == ["p0", "p1", "p2"]
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(old=small_rows, new=small_rows, seed=st.integers(0, 5))
 def test_adding_posts_moves_no_group_but_those_that_merge(old: list[Row], new: list[Row], seed: int) -> None:
     before = groups_of(old)
@@ -193,7 +194,6 @@ def test_the_hash_is_fixed_for_good() -> None:
 groupings = st.lists(st.integers(0, 9).map(str), min_size=1, max_size=40)
 
 
-@settings(deadline=None)
 @given(groups=groupings, low=st.integers(1, 50), high=st.integers(1, 50))
 def test_a_limit_is_exact_nested_and_of_whole_groups(groups: list[str], low: int, high: int) -> None:
     low, high = min(low, high), max(low, high)
@@ -255,14 +255,14 @@ def test_by_time_tests_on_the_newest_posts() -> None:
     days = [n * 37 % 100 for n in range(100)]
     table = posts_table([Row(f"p{n}", f"s{n}", day=day) for n, day in enumerate(days)] + [Row("undated", "s")])
     manifests = split_posts(table, section(by="time", shares=(7, 1, 2)))
-    for name, lowest, highest in (("train", 0, 69), ("val", 70, 79), ("test", 80, 99)):
+    for name, (lowest, highest) in zip(SPLITS, ((0, 69), (70, 79), (80, 99)), strict=True):
         assert sorted(days[row] for row in manifests[name]["row"].to_pylist()) == list(range(lowest, highest + 1))
     limited = split_posts(table, section(by="time", shares=(7, 1, 2), limit=50))
     assert sum(manifest.num_rows for manifest in limited.values()) == 50
     assert all(set(limited[name]["id"].to_pylist()) < set(manifests[name]["id"].to_pylist()) for name in SPLITS)
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(dates=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 25)), min_size=12, max_size=40))
 def test_by_time_no_group_is_parted_and_the_newest_are_in_test(dates: list[tuple[int, int]]) -> None:
     rows = [Row(f"p{n}", f"s{n}", f"a{author}", day=day) for n, (day, author) in enumerate(dates)]

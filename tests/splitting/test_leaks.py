@@ -5,11 +5,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hashgen.params.split import Split
 from hashgen.splitting.leaks import broken_promises, leaks, shared, summarise
+from tests.properties import examples
 
 NO_LEAK = dict.fromkeys(("posts", "images", "near_duplicate_images", "authors", "captions", "groups"), 0)
 
@@ -20,7 +21,7 @@ def section(**changes: Any) -> Split:
 
 
 def frames(**splits: list[dict[str, Any]]) -> dict[Any, pd.DataFrame]:
-    base = {"image_sha256": None, "image_phash": None, "author": None, "group": "g", "date": None}
+    base: dict[str, Any] = {"image_sha256": None, "image_phash": None, "author": None, "group": "g", "date": None}
     base |= {"caption": "walk home", "hashtags": ["walk"], "seed_hashtags": []}
     return {name: pd.DataFrame([base | {"post": row["id"]} | row for row in rows]) for name, rows in splits.items()}
 
@@ -85,7 +86,7 @@ def test_posts_of_a_straddling_group_are_counted() -> None:
 values = st.lists(st.none() | st.integers(0, 63) | st.integers(0, 2**256 - 1), min_size=1, max_size=12)
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(train=values, val=values, test=values, bits=st.integers(0, 3), at_once=st.sampled_from([1, 2048]))
 def test_near_duplicates_are_those_of_all_pairs(
     train: list[int | None], val: list[int | None], test: list[int | None], bits: int, at_once: int

@@ -24,13 +24,13 @@ from hashgen.corpus.posts import Post
 from hashgen.sources.instagram.deletion import delete_posts
 from hashgen.sources.instagram.state import DATABASE, InstagramState, Picture
 from stages import scrape
+from tests import ROOT
 from tests.doubles.instagram_bench import Bench, number, running
 from tests.doubles.instagram_double import Instagram, code_of
 from tests.doubles.tls_double import TlsDouble
 from tests.sources.test_instagram_kills import Quick
 from tests.stages.test_scrape_instagram import options, served
 
-ROOT = Path(__file__).parents[2]
 POLICIES = ("one", "another")
 POSTS = range(40)
 
@@ -167,8 +167,8 @@ def delete_until(folder: Path, statements: int, posts: list[str]) -> None:
         database.set_trace_callback(count)
         return database
 
-    module.sqlite3.connect = connect  # type: ignore[assignment,attr-defined]
-    module.InstagramState = Quick  # type: ignore[misc]
+    module.sqlite3.connect = connect  # type: ignore[attr-defined]
+    module.InstagramState = Quick  # type: ignore[attr-defined]
     delete_posts(folder, posts)
 
 

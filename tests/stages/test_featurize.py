@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,8 +25,8 @@ from hashgen.base.files import sha256_of_folder
 from hashgen.corpus.posts import Post, write_shards
 from hashgen.features.store import FeatureStore
 from stages.featurize import main
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "source", "shard", "image_sha256")] + [("row", pa.int32())])
 
 
@@ -121,7 +122,7 @@ def test_a_file_of_weights_is_recorded_without_its_place(tmp_path: Path) -> None
         ({}, "tpu", "--device"),
     ],
 )
-def test_wrong_parameters_are_named(tmp_path: Path, changes: dict[str, object], device: str, key: str) -> None:
+def test_wrong_parameters_are_named(tmp_path: Path, changes: dict[str, Any], device: str, key: str) -> None:
     world = make_world(tmp_path, 2, **changes)
     with pytest.raises(HashgenError, match=key):
         main(**world, device=device, workers=0)

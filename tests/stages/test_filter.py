@@ -23,14 +23,14 @@ from hashgen.filtering.judging import judge_all
 from hashgen.params import read_params
 from hashgen.sources.sample.source import SampleSource
 from stages.filter import main
+from tests import ROOT
 from tests.filtering.test_judging import many, section
 
-ROOT = Path(__file__).parents[2]
 CAPTION = "a quiet morning walk along the river with my old camera #walk #river"
 
 
 @pytest.fixture
-def options(tmp_path: Path) -> dict[str, Path]:
+def options(tmp_path: Path) -> dict[str, Any]:
     names = {"raw": "raw", "posts": "posts.parquet", "rejects": "rejects.parquet", "metrics": "filter.json"}
     (tmp_path / "raw").mkdir()
     params = YAML().load((ROOT / "params.yaml").read_text())
@@ -49,11 +49,11 @@ def picture(colour: int) -> bytes:
     return encoded(Image.new("RGB", (48, 40), (colour, 100, 50)), "PNG")
 
 
-def outputs(options: dict[str, Path]) -> dict[str, bytes]:
+def outputs(options: dict[str, Any]) -> dict[str, bytes]:
     return {name: options[name].read_bytes() for name in ("posts", "rejects", "metrics") if options[name].exists()}
 
 
-def test_the_sample_is_judged_as_its_truth_says(options: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_sample_is_judged_as_its_truth_says(options: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     section = read_params(options["params"]).scrape.sample.model_copy(update={"posts": 260, "image_size": 64})
     source = SampleSource(section)
     write_shards(source.posts(), options["raw"])
@@ -72,7 +72,7 @@ def test_the_sample_is_judged_as_its_truth_says(options: dict[str, Path], capsys
     assert outputs(options) == first
 
 
-def test_absurd_pictures_end_as_counted_reasons(options: dict[str, Path]) -> None:
+def test_absurd_pictures_end_as_counted_reasons(options: dict[str, Any]) -> None:
     turned = Image.Exif()
     turned[0x0112] = 6
     wide = Image.new("RGB", (60, 40), "teal")
@@ -103,7 +103,7 @@ def test_absurd_pictures_end_as_counted_reasons(options: dict[str, Path]) -> Non
     }
 
 
-def test_files_have_their_schemas_when_nothing_is_dropped(options: dict[str, Path]) -> None:
+def test_files_have_their_schemas_when_nothing_is_dropped(options: dict[str, Any]) -> None:
     write_shards([Post(id="1", source="s", caption=CAPTION, image=picture(1))], options["raw"])
     main(**options)
     assert pq.read_schema(options["posts"]).equals(POSTS_SCHEMA)
@@ -111,7 +111,7 @@ def test_files_have_their_schemas_when_nothing_is_dropped(options: dict[str, Pat
     assert pq.read_metadata(options["rejects"]).num_rows == 0
 
 
-def test_nothing_kept_leaves_the_old_outputs(options: dict[str, Path]) -> None:
+def test_nothing_kept_leaves_the_old_outputs(options: dict[str, Any]) -> None:
     write_shards([Post(id="1", source="s", caption=CAPTION, image=picture(1))], options["raw"])
     main(**options)
     before = outputs(options)
@@ -121,7 +121,7 @@ def test_nothing_kept_leaves_the_old_outputs(options: dict[str, Path]) -> None:
     assert outputs(options) == before
 
 
-def test_an_unknown_language_is_one_line(options: dict[str, Path]) -> None:
+def test_an_unknown_language_is_one_line(options: dict[str, Any]) -> None:
     write_shards([Post(id="1", source="s", caption=CAPTION, image=picture(1))], options["raw"])
     params = YAML().load(options["params"].read_text())
     params["filter"]["languages"] = ["en", "qq"]
@@ -132,7 +132,7 @@ def test_an_unknown_language_is_one_line(options: dict[str, Path]) -> None:
 
 @pytest.mark.parametrize("failing", [0, 1])
 def test_an_error_at_either_write_leaves_both_old_files(
-    options: dict[str, Path], monkeypatch: pytest.MonkeyPatch, failing: int
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
     write_shards([Post(id="1", source="s", caption=CAPTION, image=picture(1))], options["raw"])
     main(**options)
@@ -168,7 +168,7 @@ run(stages.filter.main)
 """
 
 
-def test_a_kill_leaves_the_old_outputs(options: dict[str, Path]) -> None:
+def test_a_kill_leaves_the_old_outputs(options: dict[str, Any]) -> None:
     write_shards([Post(id="1", source="s", caption=CAPTION, image=picture(1))], options["raw"])
     main(**options)
     before = outputs(options)
@@ -226,10 +226,10 @@ def test_workers_end_with_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     stage = subprocess.Popen(
         [sys.executable, str(script), str(tmp_path)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}, start_new_session=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=True,
     )  # fmt: skip
+    assert stage.stdout is not None and stage.stdin is not None
     try:
-        assert stage.stdout is not None and stage.stdin is not None
         assert stage.stdout.readline() == b"running\n"
         workers = children(stage.pid)
         assert len(workers) >= 2
@@ -261,7 +261,7 @@ def test_a_worker_that_dies_is_one_line(tmp_path: Path, monkeypatch: pytest.Monk
         list(judged)
 
 
-def test_a_missing_or_broken_input_names_itself(options: dict[str, Path]) -> None:
+def test_a_missing_or_broken_input_names_itself(options: dict[str, Any]) -> None:
     with pytest.raises(HashgenError, match=r"raw: no shards of posts; the stage scrape creates them"):
         main(**options)
     (options["raw"] / "posts-00000.parquet").write_bytes(b"PAR1")

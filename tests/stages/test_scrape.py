@@ -18,11 +18,10 @@ from hashgen.corpus.posts import Post, read_shard, shard_paths
 from hashgen.corpus.tables import TRUTH_SCHEMA
 from hashgen.sources.sample.source import SampleSource
 from stages.scrape import main
+from tests import ROOT
 
-ROOT = Path(__file__).parents[2]
 
-
-def paths(folder: Path, source: str, path: str = "photos", posts: int = 30) -> dict[str, Path]:
+def paths(folder: Path, source: str, path: str = "photos", posts: int = 30) -> dict[str, Any]:
     params = YAML().load((ROOT / "params.yaml").read_text())
     params["scrape"]["source"] = source
     params["scrape"]["folder"]["path"] = path

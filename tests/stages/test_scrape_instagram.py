@@ -21,11 +21,10 @@ from hashgen.base.locks import locked
 from hashgen.base.progress import progress
 from hashgen.corpus.posts import write_shards
 from stages.scrape import main
+from tests import ROOT
 from tests.doubles.instagram_double import SECRETS, Instagram, json_answer
 from tests.doubles.tls_double import Answer, Request, TlsDouble
 from tests.sources.test_instagram_kills import Quick
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ def double(instagram: Instagram, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tl
         yield double
 
 
-def options(folder: Path, **changes: Any) -> dict[str, Path]:
+def options(folder: Path, **changes: Any) -> dict[str, Any]:
     params = YAML().load((ROOT / "params.yaml").read_text())
     params["scrape"]["source"] = "instagram"
     fast = {"pause_seconds": [0, 0], "images_per_minute": 100000, "i_have_permission": True}

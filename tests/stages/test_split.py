@@ -12,12 +12,13 @@ from ruamel.yaml import YAML
 from hashgen.base.errors import HashgenError
 from hashgen.corpus.manifest import SPLITS, read_manifest
 from stages.split import main
+from tests import ROOT
 from tests.splitting.test_groups import Row, lone_posts, posts_table, section
 
 
 @pytest.fixture
 def paths(tmp_path: Path) -> dict[str, Path]:
-    params = YAML().load((Path(__file__).parents[2] / "params.yaml").read_text())
+    params = YAML().load((ROOT / "params.yaml").read_text())
     params["split"] = section().model_dump() | {"shares": [70, 15, 15]}
     YAML().dump(params, tmp_path / "params.yaml")
     names = {"posts": "posts.parquet", "out": "manifest", "metrics": "split.json", "params": "params.yaml"}

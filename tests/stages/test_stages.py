@@ -13,9 +13,8 @@ from ruamel.yaml import YAML
 from hashgen import Suggester, cli
 from hashgen.base.errors import HashgenError
 from stages import baselines, evaluate, featurize, filter, report, scrape, split, train, vocab
-from tests.pipeline.test_pipeline import SMALL, merge
-
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
+from tests.doubles.clone import SMALL, merge
 
 
 class Project:
@@ -158,6 +157,7 @@ def test_predictions_agree_with_the_scores(project: Project) -> None:
         assert all(len(set(tags)) == len(tags) >= 1 for tags in written[column])
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_bytes(project: Project, copy: Copy) -> None:
     again = copy()
     for stage in STAGES:
@@ -212,6 +212,7 @@ def test_the_grid_crosses_pictures_and_captions(project: Project) -> None:
     assert all(row["caption"] == written.loc[row["caption_of"], "caption"] for _, row in grid.iterrows())
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_a_kept_epoch(
     project: Project, copy: Copy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -260,7 +261,7 @@ def test_suggest_refuses_another_backbone_than_the_model_learnt_with(project: Pr
     document = json.loads(path.read_text())
     document["features"]["seed"] += 1
     path.write_text(json.dumps(document))
-    with pytest.raises(HashgenError, match="learnt with other weights"):
+    with pytest.raises(HashgenError, match="trained with other weights"):
         Suggester.load(again.root / "model", device="cpu")
 
 

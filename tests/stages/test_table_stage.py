@@ -15,11 +15,10 @@ from ruamel.yaml import YAML
 
 from hashgen.base.errors import HashgenError
 from stages.scrape import main
+from tests import ROOT
 
-ROOT = Path(__file__).parents[2]
 
-
-def options(folder: Path, path: str, **columns: str | None) -> dict[str, Path]:
+def options(folder: Path, path: str, **columns: str | None) -> dict[str, Any]:
     params = YAML().load((ROOT / "params.yaml").read_text())
     params["scrape"]["source"] = "table"
     params["scrape"]["table"]["path"] = path

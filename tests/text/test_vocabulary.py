@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -37,7 +37,6 @@ def test_counts_posts_not_occurrences_and_orders_by_count_then_name() -> None:
     assert vocabulary.counts == (0, 0, 0, 0, 3, 2)
 
 
-@settings(deadline=None)
 @given(TAGS, st.integers(1, 4))
 def test_decode_inverts_encode_known(posts: list[list[str]], minimum: int) -> None:
     vocabulary = build_vocabulary(posts, minimum)
@@ -120,7 +119,6 @@ def test_save_and_load(tmp_path: Path) -> None:
     assert np.array_equal(loaded.hashtag_vectors, vocabularies.hashtag_vectors)
 
 
-@settings(deadline=None)
 @given(st.text("ab dog's don't wow ...--!?İ", max_size=30))
 def test_the_tokenizer_file_gives_the_same_numbers(caption: str) -> None:
     words = build_vocabulary([["a", "b", "dog", "'s", "do", "n't", "...", "--", "!"]], 1)

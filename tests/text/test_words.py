@@ -1,10 +1,12 @@
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hashgen.text.words import segment, tokenise, word_costs
+from tests.properties import examples
 
 LINES = (Path(__file__).parent / "data/hashtags.tsv").read_text(encoding="utf-8").splitlines()[1:]
 
@@ -36,13 +38,12 @@ LINES = (Path(__file__).parent / "data/hashtags.tsv").read_text(encoding="utf-8"
         ("", ""),
     ],
 )
-def test_tokens_are_those_of_glove(caption, tokens):
+def test_tokens_are_those_of_glove(caption: str, tokens: str) -> None:
     assert tokenise(caption) == tokens.split()
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["C"])))
-def test_tokens_lose_nothing_but_blanks_dots_and_dashes(caption):
+def test_tokens_lose_nothing_but_blanks_dots_and_dashes(caption: str) -> None:
     tokens = tokenise(caption)
     assert all(token and not any(character.isspace() for character in token) for token in tokens)
     assert tokenise(" ".join(tokens)) == tokens or "'" in caption or "." in caption or "&" in caption or "-" in caption
@@ -50,14 +51,14 @@ def test_tokens_lose_nothing_but_blanks_dots_and_dashes(caption):
     assert kept == [character for character in caption.lower() if not character.isspace() and character not in ".-"]
 
 
-def test_segmentation_of_a_labelled_set():
+def test_segmentation_of_a_labelled_set() -> None:
     pairs = [line.split("\t") for line in LINES]
     right = sum(" ".join(segment(hashtag, word_costs("small"))) == words for hashtag, words in pairs)
     print(f"{right} of {len(pairs)} hashtags split as labelled")
     assert right >= 0.9 * len(pairs)
 
 
-def test_words_without_a_vector_are_not_used():
+def test_words_without_a_vector_are_not_used() -> None:
     assert segment("mydogiscute", word_costs("small")) == ["my", "dog", "is", "cute"]
     assert segment("mydogiscute", {"my", "dog", "cute"}) == ["my", "dog", "is", "cute"]  # "is" as an unknown piece
     assert segment("bibimbapbowl", {"bowl"}) == ["bibimbap", "bowl"]
@@ -77,11 +78,11 @@ def test_words_without_a_vector_are_not_used():
         ("", ""),
     ],
 )
-def test_pieces_that_are_no_words(hashtag, words):
+def test_pieces_that_are_no_words(hashtag: str, words: str) -> None:
     assert segment(hashtag, word_costs("small")) == words.split()
 
 
-def brute_force(letters, known):
+def brute_force(letters: str, known: Collection[str]) -> float:
     """The cost of the cheapest split, over all splits."""
     if not letters:
         return 0.0
@@ -96,9 +97,9 @@ def brute_force(letters, known):
     return best
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(st.text("aehlotd", min_size=1, max_size=9))
-def test_the_split_is_the_cheapest(letters):
+def test_the_split_is_the_cheapest(letters: str) -> None:
     known = word_costs("small")
     words = segment(letters, known)
     assert "".join(words) == letters
@@ -107,7 +108,6 @@ def test_the_split_is_the_cheapest(letters):
     assert cost == pytest.approx(brute_force(letters, known))
 
 
-@settings(deadline=None)
 @given(st.text())
-def test_a_split_keeps_all_but_underscores(hashtag):
+def test_a_split_keeps_all_but_underscores(hashtag: str) -> None:
     assert "".join(segment(hashtag.lower(), word_costs("small"))) == hashtag.lower().replace("_", "")

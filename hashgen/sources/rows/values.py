@@ -92,9 +92,10 @@ def read_text(row: Row, key: str) -> str | None:
 
 
 def read_hashtags(row: Row, key: str) -> list[str] | None:
-    """Hashtags without `#` from a list, or text separated by spaces, commas or semicolons; None without a value.
+    """Hashtags from a list, or text separated by spaces, commas or semicolons; None without a value.
 
-    Raises BrokenRow for anything else.
+    They lose the `#` they begin with; what is nothing but `#` stays as it is, for the stage filter to judge. Raises
+    BrokenRow for anything else.
     """
     value = row.get(key)
     if isinstance(value, str):
@@ -103,7 +104,8 @@ def read_hashtags(row: Row, key: str) -> list[str] | None:
         raise BrokenRow(f"{key} is neither a list nor text")
     if value is None:
         return None
-    return [bare for tag in value if (bare := (read_text({key: tag}, key) or "").lstrip("#＃"))]
+    texts = (read_text({key: tag}, key) for tag in value)
+    return [text.lstrip("#＃") or text for text in texts if text]
 
 
 def read_date(value: object, counts: RowCounts) -> datetime | None:
