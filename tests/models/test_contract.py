@@ -13,8 +13,9 @@ from hashgen.base.errors import HashgenError
 from hashgen.features.posts import Blind, Posts
 from hashgen.features.store import Features
 from hashgen.models import Data, Decoding, Model, Place, model_class
-from hashgen.models.folder import About, Trained
+from hashgen.models.folder import Trained
 from hashgen.params.train import Train
+from hashgen.training.about import About
 from tests.doubles.settings import small_recipe, train_section
 from tests.doubles.small_world import CAPTIONS, PICTURES, small_data
 
