@@ -34,7 +34,8 @@ def main(
     from hashgen.base.devices import choose_device
     from hashgen.base.locks import locked
     from hashgen.models import Place, model_class
-    from hashgen.models.folder import About, Trained
+    from hashgen.models.folder import Trained
+    from hashgen.training.about import About
     from hashgen.training.history import write_history
 
     section = read_section(params, Train)

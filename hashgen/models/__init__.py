@@ -17,9 +17,9 @@ from hashgen.features.posts import Blind, Labelled, Posts
 if TYPE_CHECKING:
     import torch
 
-    from hashgen.models.folder import About
     from hashgen.params.train import Train
     from hashgen.text.vocabulary import Vocabularies
+    from hashgen.training.about import About
     from hashgen.training.history import Epoch
 
 # Hashtags with scores, best first. Scores of one ranking compare with each other, not with those of another model.

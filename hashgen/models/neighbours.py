@@ -21,8 +21,8 @@ from hashgen.text.words import tokenise
 if TYPE_CHECKING:
     import torch
 
-    from hashgen.models.folder import About
     from hashgen.params.train import Train
+    from hashgen.training.about import About
 
 Similarities = npt.NDArray[np.float32]
 Nearest = list[tuple[int, int]]  # (training post, weight), nearest first

@@ -11,8 +11,8 @@ from hashgen.models.habits import Habits
 if TYPE_CHECKING:
     import torch
 
-    from hashgen.models.folder import About
     from hashgen.params.train import Train
+    from hashgen.training.about import About
 
 
 class Popularity(Model):

@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from hashgen.base.files import read_json, require, write_json
 from hashgen.features.posts import Blind, Labelled, Posts
 from hashgen.models import Data, Decoding, Model, Place, Ranking
-from hashgen.models.folder import About
 from hashgen.params.train import Train
 from hashgen.text.vocabulary import Vocabularies
 from hashgen.training import fit
+from hashgen.training.about import About
 from hashgen.training.dataset import Examples, batches, make_examples
 from hashgen.training.decoding import decode, mixed_forcing, rank
 from hashgen.training.history import Epoch

@@ -13,8 +13,8 @@ from hashgen.base.errors import HashgenError
 from hashgen.base.files import read_json, require
 from hashgen.corpus.manifest import SPLITS, SplitName, read_manifest
 from hashgen.corpus.tables import read_table
-from hashgen.models.folder import About
 from hashgen.params.report import Report
+from hashgen.training.about import About
 
 _HISTORY = ("epoch", "train_loss", "val_loss", "train_bleu4", "val_bleu4", "train_bleu1", "val_bleu1", "val_f1")
 

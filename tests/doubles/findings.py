@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from hashgen.models.folder import About
 from hashgen.params.report import Report
 from hashgen.report.findings import Findings
+from hashgen.training.about import About
 from tests.doubles.settings import small_recipe, train_section
 
 SECTION = Report(cards=2, examples=3, pictures=True)

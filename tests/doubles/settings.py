@@ -1,33 +1,29 @@
 """Parameters and a recipe for tests of models, without torch."""
 
 from hashgen.features.recipe import Recipe
+from hashgen.params import read_section
 from hashgen.params.train import Lstm, Neighbours, Train
+from tests import ROOT
 
 DIMENSION = 8
 
 
 def train_section(**changes: object) -> Train:
-    """Parameters of a training that takes a second."""
-    section = {
+    """Parameters of a training that takes a second: those of params.yaml but for these, and for `changes`."""
+    small = {
         "model": "lstm",
         "inputs": "both",
         "epochs": 3,
-        "patience": None,
         "batch_size": 8,
         "learning_rate": 1e-2,
-        "min_learning_rate": 0.0,
-        "restart_epochs": 10,
-        "restart_factor": 1,
         "weight_decay": 0.0,
-        "teacher_forcing": 0.5,
-        "clip_norm": 5.0,
         "caption_length": 16,
         "hashtag_length": 6,
-        "seed": 1,
         "lstm": Lstm(hidden=16, layers=1, dropout=0.0, batch_norm_momentum=0.1),
         "neighbours": Neighbours(posts=5),
     }
-    return Train(**(section | changes))  # type: ignore[arg-type]
+    section = read_section(ROOT / "params.yaml", Train)
+    return Train(**(dict(section) | small | changes))
 
 
 def small_recipe(**changes: object) -> Recipe:

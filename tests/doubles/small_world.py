@@ -14,13 +14,14 @@ import torch
 from hashgen.features.posts import label
 from hashgen.features.store import FeatureStore
 from hashgen.models import Data, Place
-from hashgen.models.folder import About, Trained
+from hashgen.models.folder import Trained
 from hashgen.models.lstm import LstmModel
 from hashgen.models.sequence import sizes_of
 from hashgen.params.train import Train
 from hashgen.text.vocabulary import Vocabularies, build_vocabulary, embed
 from hashgen.text.words import tokenise
 from hashgen.training import fit
+from hashgen.training.about import About
 from hashgen.training.dataset import make_examples
 from hashgen.training.history import Epoch
 from hashgen.training.network import SequenceNetwork

@@ -13,8 +13,9 @@ from hashgen.base.errors import HashgenError
 from hashgen.features.posts import Blind, Posts
 from hashgen.features.store import Features
 from hashgen.models import Data, Decoding, Model, Place, model_class
-from hashgen.models.folder import About, Trained
+from hashgen.models.folder import Trained
 from hashgen.params.train import Train
+from hashgen.training.about import About
 from tests.doubles.settings import small_recipe, train_section
 from tests.doubles.small_world import CAPTIONS, PICTURES, small_data
 
@@ -147,7 +148,7 @@ def test_a_damaged_folder_is_named(name: str, damage: str, data: Data, tmp_path:
             path.unlink()
         else:
             path.write_bytes(whole[: len(whole) // 2])
-        with pytest.raises(HashgenError, match=r"again|makes it"):
+        with pytest.raises(HashgenError, match=r"again|creates it"):
             Trained.load(tmp_path / "model", CPU)
         path.write_bytes(whole)
     Trained.load(tmp_path / "model", CPU)
@@ -158,7 +159,8 @@ def test_two_runs_write_the_same_bytes(name: str, tmp_path: Path) -> None:
     code = (
         "import sys, torch; from pathlib import Path\n"
         "from hashgen.models import Place, model_class; from hashgen.models.folder import About, Trained\n"
-        "from tests.doubles.small_world import small_data, small_recipe, train_section\n"
+        "from tests.doubles.settings import small_recipe, train_section\n"
+        "from tests.doubles.small_world import small_data\n"
         "folder, name = Path(sys.argv[1]), sys.argv[2]; section = train_section(model=name, epochs=1)\n"
         "place = Place(torch.device('cpu'), folder / 'c.pt'); data = small_data(folder); (folder / 'm').mkdir()\n"
         "model = model_class(name).fit(data, section, place)\n"

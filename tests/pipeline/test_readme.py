@@ -29,6 +29,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs
 PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
 PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 MAKEFILE = (ROOT / "Makefile").read_text()
+OPTION = re.compile(r"Q=1|PYTHON=\S+|TORCH_INDEX=\S+|SEED=\d+")  # of make
 # tests/test_cookbook.py runs these as they stand.
 GIT = ("checkout", "commit", "diff", "status")
 # What says that a command would not be understood; Typer's own error of usage has no public name.
@@ -65,7 +66,9 @@ def check_command(line: str, folder: Path) -> None:
         case ["make", *targets]:
             assert targets
             for target in targets:
-                found = re.search(rf"^{target}:.*##", MAKEFILE, re.MULTILINE) or re.fullmatch(r"Q=1|PYTHON=\S+", target)
+                found = re.search(rf"^{target}:.*##", MAKEFILE, re.MULTILINE) or re.fullmatch(
+                    r"Q=1|PYTHON=\S+|TORCH_INDEX=\S+", target
+                )
                 assert found, f"make {target}"
         case ["python", "-m", module, *arguments]:
             _check_module(module, arguments)

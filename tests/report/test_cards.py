@@ -63,7 +63,7 @@ def test_the_model_card_of_real_posts() -> None:
         ("folder", "its row in the metadata file, and its picture"),
         ("table", "delete its row, and its picture file"),
         ("instaloader", "xzgrep"),
-        ("instagram", "`python -m stages.delete -- ID`"),
+        ("instagram", "`hashgen delete -- ID`"),
     ],
 )
 def test_how_a_post_is_deleted_depends_on_its_source(source: str, told: str) -> None:
@@ -72,7 +72,7 @@ def test_how_a_post_is_deleted_depends_on_its_source(source: str, told: str) -> 
     _, _, part = render_model_card(known).partition("To delete a post:\n\n")
     steps = part.split("\n\n")[0].splitlines()
     assert [step[:3] for step in steps] == ["1. ", "2. ", "3. ", "4. ", "5. "]
-    assert told in steps[1] and ("stages.delete" in part) == (source == "instagram")
+    assert told in steps[1] and ("hashgen delete" in part) == (source == "instagram")
 
 
 def test_the_dataset_card_of_the_sample() -> None:

@@ -143,8 +143,8 @@ def test_commits_experiments_and_the_present_are_found(repository: Path) -> None
     ("runs", "message"),
     [
         (["."], "only one run"),
-        (["base", "base"], "one run twice"),
-        ([".", "workspace"], "one run twice"),
+        (["base", "base"], "the same run twice"),
+        ([".", "workspace"], "the same run twice"),
         ([".", "nowhere"], "nowhere: no such commit"),
         ([".", "--all"], "--all: no such commit"),
         ([".", "empty"], "empty: has no metrics/evaluate.json"),
@@ -162,11 +162,11 @@ def test_runs_that_are_not_there(repository: Path, runs: list[str], message: str
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("metrics/evaluate.json", "{", "not readable"),
-        ("metrics/evaluate.json", "[1]", "no mapping"),
-        ("dvc.lock", "a: [", "not readable"),
-        ("dvc.lock", "stages: {split: {outs: []}}", "tells of no whole run"),
-        ("plots/history.csv", "epoch,val_f1\n1,2\n", "not readable"),
+        ("metrics/evaluate.json", "{", "cannot be read"),
+        ("metrics/evaluate.json", "[1]", "not a mapping"),
+        ("dvc.lock", "a: [", "cannot be read"),
+        ("dvc.lock", "stages: {split: {outs: []}}", "does not record a complete run"),
+        ("plots/history.csv", "epoch,val_f1\n1,2\n", "cannot be read"),
     ],
 )
 def test_broken_files_of_a_run(repository: Path, name: str, text: str, message: str) -> None:
@@ -178,7 +178,7 @@ def test_broken_files_of_a_run(repository: Path, name: str, text: str, message: 
 def test_a_run_that_did_not_end(repository: Path) -> None:
     lock = (repository / "dvc.lock").read_text()
     (repository / "dvc.lock").write_text(lock.replace("md5: 4d", "md5: ff", 1))
-    with pytest.raises(HashgenError, match=r"\.: its dvc\.lock tells of a run that did not end"):
+    with pytest.raises(HashgenError, match=r"\.: its dvc\.lock records a run that did not finish"):
         run_compare("base", ".")
 
 

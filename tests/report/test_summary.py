@@ -115,9 +115,9 @@ def test_missing_metrics_and_figures_say_what_to_do(tmp_path: Path) -> None:
         print_summary(missing, missing, missing)
     evaluate, baselines = metrics()
     del evaluate["test"]["no_image"]
-    with pytest.raises(HashgenError, match=r"evaluate\.json: lacks a figure \('no_image'\); run the pipeline again"):
+    with pytest.raises(HashgenError, match=r"evaluate\.json: lacks a value \('no_image'\); run the pipeline again"):
         run(tmp_path, evaluate, baselines)
-    with pytest.raises(HashgenError, match="lacks a figure"):
+    with pytest.raises(HashgenError, match="lacks a value"):
         run(tmp_path, [], baselines)
-    with pytest.raises(HashgenError, match="lacks a figure"):
+    with pytest.raises(HashgenError, match="lacks a value"):
         run(tmp_path, metrics()[0], {"test": {"knn_both": None}})

@@ -346,7 +346,7 @@ def test_stage_writes_scores_of_every_baseline(tmp_path: Path, capsys: pytest.Ca
     best = max(list(got["val"])[:4], key=lambda name: got["val"][name]["f1_at_5"])
     figures = got["test"][best]
     line = capsys.readouterr().out
-    assert line.startswith(f"baselines: best by F1@5 on validation is {best}: on test P@1 {figures['p_at_1']:.3f}")
+    assert line.startswith(f"baselines: best by validation F1@5: {best}; on test P@1 {figures['p_at_1']:.3f}")
     assert f"F1@5 {figures['f1_at_5']:.3f}, BLEU-4 {figures['bleu4']:.3f}" in line
 
 
@@ -382,8 +382,8 @@ def test_stage_leaves_the_old_metrics_when_it_fails_while_writing(
 @pytest.mark.parametrize(
     ("missing", "message"),
     [
-        ("manifest/val.parquet", r"val\.parquet: no such file; the stage split makes it"),
-        ("features/plain.npy", r"plain\.npy: no such file; the stage featurize makes it"),
+        ("manifest/val.parquet", r"val\.parquet: no such file; the stage split creates it"),
+        ("features/plain.npy", r"plain\.npy: no such file; the stage featurize creates it"),
     ],
 )
 def test_stage_names_a_missing_input(tmp_path: Path, missing: str, message: str) -> None:
@@ -398,7 +398,7 @@ def test_stage_names_posts_without_features(tmp_path: Path) -> None:
     world = stage_world(tmp_path)
     test = pd.read_parquet(world["manifest"] / "test.parquet")
     test.assign(id="stranger").to_parquet(world["manifest"] / "test.parquet", index=False)
-    with pytest.raises(HashgenError, match="none for post stranger"):
+    with pytest.raises(HashgenError, match="missing for post stranger"):
         main(**world)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from PIL import Image
 from ruamel.yaml import YAML
 
 from hashgen import Suggester, cli
@@ -235,6 +236,25 @@ def test_training_goes_on_from_a_kept_epoch(
     ).read_bytes()
 
 
+def test_a_model_without_epochs_goes_all_the_way(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    again = copy({"train": {"model": "neighbours"}})
+    for stage in ("train", "evaluate", "report"):
+        getattr(again, stage)()
+    assert "train: neighbours from " in capsys.readouterr().out
+    model = again.read("evaluate")["test"]["both"]
+    # The same as the baseline of that name: there is one way to score.
+    assert model == again.read("baselines")["test"]["knn_both"]
+    assert (
+        again.read("evaluate")["best_epoch"] is None and "model" not in again.read("evaluate")["test"]["paper_protocol"]
+    )
+    assert len((again.root / "history.csv").read_text().splitlines()) == 1
+    assert "no curves" in (again.root / "report.html").read_text()
+    picture = again.root / "picture.png"
+    Image.new("RGB", (64, 64), "navy").save(picture)
+    cli.suggest(picture, "a walk by the sea", model=again.root / "model", device="cpu")
+    assert capsys.readouterr().out.startswith("#")
+
+
 def test_suggest_writes_what_evaluate_wrote(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     written = pd.read_parquet(project.data / "predictions.parquet")
     posts = pd.read_parquet(project.data / "manifest/test.parquet").set_index("id")
@@ -261,7 +281,7 @@ def test_suggest_refuses_another_backbone_than_the_model_learnt_with(project: Pr
     document = json.loads(path.read_text())
     document["features"]["seed"] += 1
     path.write_text(json.dumps(document))
-    with pytest.raises(HashgenError, match="learnt with other weights"):
+    with pytest.raises(HashgenError, match="trained with other weights"):
         Suggester.load(again.root / "model", device="cpu")
 
 
