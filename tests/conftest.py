@@ -22,8 +22,8 @@ settings.register_profile(
 )
 settings.load_profile("same")
 
-# The longest modules, to be run first: one alone at the end would leave the other processes idle. The first and the last
-# copy one run, which the first makes while another process is busy with the second.
+# The longest modules, to be run first: one alone at the end would leave the other processes idle. The first and the
+# last copy one run, which the first makes while another process is busy with the second.
 FIRST = ("test_cookbook.py", "test_pipeline_sources.py", "test_pipeline.py")
 
 
