@@ -22,6 +22,7 @@ from hashgen.base.locks import locked
 from hashgen.base.progress import progress
 from hashgen.base.workers import map_in_order
 from hashgen.corpus.posts import read_images
+from hashgen.corpus.tables import POSTS_SCHEMA, read_table
 from hashgen.features.memo import Key, Memo, set_aside
 from hashgen.features.recipe import Recipe
 from hashgen.pictures.crops import TRANSFORM_VERSION, crops
@@ -51,10 +52,7 @@ class Pictures:
 def read_pictures(posts: Path) -> Pictures:
     """Read which pictures posts.parquet keeps. Raises HashgenError when it is missing, broken or empty."""
     columns = ["id", "shard", "row", "image_sha256"]
-    try:
-        table = pq.read_table(require(posts, "filter"), columns=[*columns, "source"])
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise HashgenError(f"{posts}: cannot be read ({error}); run the stage filter again", stage="filter") from error
+    table = read_table(posts, "filter", POSTS_SCHEMA, [*columns, "source"])
     if not table.num_rows:
         raise HashgenError(f"{posts}: no posts; relax filter.* or add more posts, then run the stage filter again")
     ids, shards, rows, sha256 = (table.column(name).to_pylist() for name in columns)
