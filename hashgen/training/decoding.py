@@ -139,7 +139,7 @@ def decode(
     written: list[list[int]] = []
     for batch in batches(examples, features, max(1, _BATCH // beam), device):
         with torch.inference_mode():
-            state = encode(network, batch.image, batch.words, batch.lengths, blind)
+            state = encode(network, batch.picture, batch.words, batch.lengths, blind)
         written += beam_search(network, state, length, beam, penalty)
     return written
 
@@ -213,7 +213,7 @@ def rank(
     size = max(1, min(_BATCH, _CELLS // (_SAMPLES * network.hashtag_count)))
     for batch in batches(examples, features, size, device):
         with torch.inference_mode():
-            state = encode(network, batch.image, batch.words, batch.lengths, blind)
+            state = encode(network, batch.picture, batch.words, batch.lengths, blind)
             scores, numbers = presence(network, state, length).topk(depth, dim=1)  # (batch, depth)
         found += [list(zip(*one, strict=True)) for one in zip(numbers.tolist(), scores.tolist(), strict=True)]
     return found
