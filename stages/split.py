@@ -26,10 +26,10 @@ FEW_POSTS = 30
 def main(
     posts: Annotated[Path, typer.Option(help="Parquet file of the kept posts (stage filter).")],
     out: Annotated[Path, typer.Option(help="Folder to write the train, val and test manifests to.")],
-    metrics: Annotated[Path, typer.Option(help="JSON file to write the metrics to, including the leak audit.")],
+    metrics: Annotated[Path, typer.Option(help="JSON file to write the metrics to, including the leaks.")],
     params: ParamsOption = PARAMS,
 ) -> None:
-    """Split the kept posts by their groups, so that nothing leaks, and audit what was written."""
+    """Split the kept posts by their groups, so that nothing leaks, and check what was written."""
     section = read_section(params, Split)
     kept = read_table(posts, "filter", POSTS_SCHEMA, NEEDED)
     manifests = split_posts(kept, section)
