@@ -13,7 +13,7 @@ from hashgen.features.store import Features
 from hashgen.models import Decoding
 from hashgen.models.folder import Trained
 from hashgen.pictures.crops import crops
-from hashgen.pictures.decode import BadImage
+from hashgen.pictures.decode import BadPicture
 from hashgen.text.captions import clean_caption
 
 
@@ -56,7 +56,7 @@ class Suggester:
         data = picture if isinstance(picture, bytes) else _read(Path(picture))
         try:
             pixels = crops(data, recipe.image_size, [0], recipe.seed)
-        except BadImage as error:
+        except BadPicture as error:
             raise HashgenError(
                 f"{name}: not a readable picture ({error}); use a JPEG, PNG, WebP, GIF or TIFF file"
             ) from error

@@ -39,6 +39,7 @@ def main(
     import pandas as pd
 
     from hashgen.base.devices import choose_device
+    from hashgen.corpus.tables import GRID_SCHEMA, PREDICTIONS_SCHEMA, write_table
     from hashgen.models.folder import Trained
     from hashgen.scoring.evaluation import shorten
 
@@ -53,8 +54,8 @@ def main(
     crossed = _cross(parts["test"], trained, written["test"], section)
     rows = pd.concat(written.values(), ignore_index=True)
     with atomic_file(predictions) as partial, atomic_file(grid) as partial_grid:
-        rows.to_parquet(partial, compression="zstd", index=False)
-        crossed.to_parquet(partial_grid, compression="zstd", index=False)
+        write_table(rows, partial, PREDICTIONS_SCHEMA)
+        write_table(crossed, partial_grid, GRID_SCHEMA)
     write_json(metrics, result | audited | _facts(trained, section))
     write_json(scores, shorten(result))
     done("evaluate", _summary(result["test"]))
@@ -68,12 +69,13 @@ class _Part:
 
 
 def _audit(posts: Path, rejects: Path, truth: Path) -> tuple[dict[str, Any], "pd.DataFrame"]:
-    from hashgen.corpus.tables import read_table
+    from hashgen.corpus.tables import POSTS_SCHEMA, REJECTS_SCHEMA, TRUTH_SCHEMA, read_frame
     from hashgen.scoring.filter_audit import audit_filter
 
-    known = read_table(truth, "scrape")
-    kept = read_table(posts, "filter", ["id"])["id"]
-    return {"audit": audit_filter(known, list(kept), read_table(rejects, "filter", ["id", "reason"]))}, known
+    known = read_frame(truth, "scrape", TRUTH_SCHEMA)
+    kept = read_frame(posts, "filter", POSTS_SCHEMA, ["id"])["id"]
+    dropped = read_frame(rejects, "filter", REJECTS_SCHEMA, ["id", "reason"])
+    return {"audit": audit_filter(known, list(kept), dropped)}, known
 
 
 def _open(split: Any, trained: "Trained", manifest: Path, features: Path) -> _Part:

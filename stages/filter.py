@@ -4,13 +4,12 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import typer
 
 from hashgen.base.files import atomic_file, require, write_json
 from hashgen.base.progress import progress
 from hashgen.corpus.posts import row_groups
+from hashgen.corpus.tables import POSTS_SCHEMA, REJECTS_SCHEMA, write_table
 from hashgen.filtering.gathering import filter_posts, require_kept, summarise
 from hashgen.filtering.judging import judge_all
 from hashgen.params import read_section
@@ -42,18 +41,14 @@ def main(
     filtered = filter_posts(progress(judged, total=total, unit="posts", label="filter"), section)
     require_kept(filtered)
     with atomic_file(posts) as posts_file, atomic_file(rejects) as rejects_file:
-        _write(filtered.kept, posts_file)
-        _write(filtered.rejects, rejects_file)
+        write_table(filtered.kept, posts_file, POSTS_SCHEMA)
+        write_table(filtered.rejects, rejects_file, REJECTS_SCHEMA)
     summary = summarise(filtered)
     write_json(metrics, summary)
     dropped = ", ".join(f"{reason} {count:,}" for reason, count in summary["dropped"].items() if count) or "none"
     merged = f" (and {summary['merged']:,} found again, merged)" if summary["merged"] else ""
     distinct = summary["raw"] - summary["merged"]
     done("filter", f"{summary['kept']:,} of {distinct:,} posts kept{merged}; dropped: {dropped}")
-
-
-def _write(table: pa.Table, path: Path) -> None:
-    pq.write_table(table, path, compression="zstd")
 
 
 if __name__ == "__main__":

@@ -98,8 +98,8 @@ def _with_facts(
 
 
 def _thumbnails(found: "Findings", raw: Path) -> dict[str, bytes]:
-    from hashgen.corpus.posts import read_images
-    from hashgen.pictures.decode import read_image
+    from hashgen.corpus.posts import read_picture_bytes
+    from hashgen.pictures.decode import decode_picture
     from hashgen.report.examples import choose_cards, thumbnail
 
     if not found.section.pictures:
@@ -109,8 +109,8 @@ def _thumbnails(found: "Findings", raw: Path) -> dict[str, bytes]:
     rows = {row["id"]: row for row in found.manifests["test"].to_dict("records") if row["id"] in chosen}
     small = {}
     for post, row in rows.items():
-        (_, data), *_ = read_images(require(raw / row["shard"], "scrape"), [row["row"]])
-        small[str(post)] = thumbnail(read_image(data, max_pixels=row["width"] * row["height"]))
+        (_, data), *_ = read_picture_bytes(require(raw / row["shard"], "scrape"), [row["row"]])
+        small[str(post)] = thumbnail(decode_picture(data, max_pixels=row["width"] * row["height"]))
     return small
 
 

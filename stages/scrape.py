@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
-import pyarrow.parquet as pq
 import typer
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import atomic_file, atomic_folder, write_json
 from hashgen.base.progress import progress
 from hashgen.corpus.posts import Post, shard_paths, write_shards
+from hashgen.corpus.tables import TRUTH_SCHEMA, write_table
 from hashgen.params import read_section
 from hashgen.params.scrape import Scrape
 from hashgen.sources import Opening, Source, open_source
@@ -77,7 +77,7 @@ def _write(source: Source, name: str, seen: Counter[str], out: Path, truth: Path
         write_shards(_counted(posts, seen), folder)
         if not seen["posts"]:
             raise _NoPosts(f"scrape.source: {name} gave no posts; fix scrape.{name}")
-        pq.write_table(source.truth(), truth_file, compression="zstd")
+        write_table(source.truth(), truth_file, TRUTH_SCHEMA)
         return len(shard_paths(folder))
 
 

@@ -4,19 +4,19 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import typer
 
-from hashgen.base.errors import HashgenError
-from hashgen.base.files import atomic_folder, require, write_json
+from hashgen.base.files import atomic_folder, write_json
 from hashgen.corpus.manifest import SPLITS, read_manifest
+from hashgen.corpus.tables import MANIFEST_SCHEMA, POSTS_SCHEMA, read_table, write_table
 from hashgen.params import read_section
 from hashgen.params.split import Split
 from hashgen.splitting.groups import GROUP_KEYS, NEEDED_TO_SPLIT_BY, split_posts
 from hashgen.splitting.leaks import broken_promises, summarise
 from stages.command import PARAMS, ParamsOption, done, run
 
+# Columns without which posts cannot be split soundly.
+NEEDED = (*GROUP_KEYS, "image_phash", "caption", "hashtags", "seed_hashtags", "date")
 # A group of more than this share of the posts makes the splits' sizes a matter of luck.
 LARGE_GROUP = 0.2
 # With fewer posts than this, a single one changes a score more than the effects one looks for.
@@ -26,16 +26,16 @@ FEW_POSTS = 30
 def main(
     posts: Annotated[Path, typer.Option(help="Parquet file of the kept posts (stage filter).")],
     out: Annotated[Path, typer.Option(help="Folder to write the train, val and test manifests to.")],
-    metrics: Annotated[Path, typer.Option(help="JSON file to write the metrics to, including the leak audit.")],
+    metrics: Annotated[Path, typer.Option(help="JSON file to write the metrics to, including the leaks.")],
     params: ParamsOption = PARAMS,
 ) -> None:
-    """Split the kept posts by their groups, so that nothing leaks, and audit what was written."""
+    """Split the kept posts by their groups, so that nothing leaks, and check what was written."""
     section = read_section(params, Split)
-    kept = _read_posts(posts)
+    kept = read_table(posts, "filter", POSTS_SCHEMA, NEEDED)
     manifests = split_posts(kept, section)
     with atomic_folder(out) as folder:
         for name, table in manifests.items():
-            pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+            write_table(table, folder / f"{name}.parquet", MANIFEST_SCHEMA)
         summary = summarise({name: read_manifest(folder, name) for name in SPLITS}, section)
         if broken := broken_promises(summary["leaks"], section):
             raise RuntimeError(f"posts leak across splits: {broken}")
@@ -46,19 +46,6 @@ def main(
     found = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in summary["leaks"].items() if count)
     leaks = f"shared between splits: {found}" if found else "no leaks"
     done("split", f"{sizes}; {summary['groups']:,} groups, {leaks}")
-
-
-def _read_posts(path: Path) -> pa.Table:
-    try:
-        table = pq.read_table(require(path, "filter"))
-    except (pa.ArrowException, OSError) as error:
-        raise HashgenError(
-            f"{path}: not a readable Parquet file ({error}); run the stage filter again", stage="filter"
-        ) from error
-    columns = (*GROUP_KEYS, "image_phash", "caption", "hashtags", "seed_hashtags", "date")
-    if missing := [name for name in columns if name not in table.column_names]:
-        raise HashgenError(f"{path}: no column {', '.join(missing)}; run the stage filter again", stage="filter")
-    return table
 
 
 def _warn(summary: dict[str, Any], left_out: int) -> None:

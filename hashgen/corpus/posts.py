@@ -164,7 +164,7 @@ def _records(
         raise _broken(path, error) from error
 
 
-def read_images(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+def read_picture_bytes(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, bytes]]:
     """Yield (row, image bytes) for the wanted `rows` of one shard, in ascending order; other rows are not decoded."""
     wanted = sorted(set(rows))
     file = _open(path)

@@ -1,9 +1,11 @@
 """The tables that stages pass on: every column in one place, and one way to read them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import require
@@ -67,11 +69,64 @@ REJECTS_SCHEMA = pa.schema(
 )
 
 
-def read_table(path: Path, made_by: str, columns: list[str] | None = None) -> pd.DataFrame:
-    """A Parquet file that the stage `made_by` writes. Raises HashgenError when it is missing or broken."""
+# What a post of a split has besides: the posts of one `group` are on one side of the split.
+MANIFEST_SCHEMA = POSTS_SCHEMA.append(pa.field("group", pa.string()))
+# What a model wrote for each post, free-running: with `both` inputs, blind to one, by either search (null for a model
+# that does not search). ranked: what it is surest of, best first.
+PREDICTIONS_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("caption", pa.string()),
+        ("hashtags", pa.list_(pa.string())),
+        ("seed_hashtags", pa.list_(pa.string())),
+        ("split", pa.string()),
+        ("both", pa.list_(pa.string())),
+        ("no_image", pa.list_(pa.string())),
+        ("no_caption", pa.list_(pa.string())),
+        ("greedy", pa.list_(pa.string())),
+        ("beam", pa.list_(pa.string())),
+        ("ranked", pa.list_(pa.string())),
+    ]
+)
+# What is written for the picture of one post with the caption of another; both are ids.
+GRID_SCHEMA = pa.schema(
+    [
+        ("picture", pa.string()),
+        ("caption_of", pa.string()),
+        ("caption", pa.string()),
+        ("written", pa.list_(pa.string())),
+    ]
+)
+
+
+def read_table(path: Path, made_by: str, schema: pa.Schema, needed: Sequence[str] | None = None) -> pa.Table:
+    """A Parquet file that the stage `made_by` writes: those of the columns of `schema` that it has.
+
+    Raises HashgenError when it is missing or broken, and when it lacks one of the columns `needed` (default: all).
+    """
+    again = f"run the stage {made_by} again"
     try:
-        return pd.read_parquet(require(path, made_by), columns=columns)
+        table = pq.read_table(require(path, made_by))
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise HashgenError(
-            f"{path}: cannot be read ({str(error).splitlines()[0]}); run the stage {made_by} again", stage=made_by
-        ) from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise HashgenError(f"{path}: cannot be read ({reason}); {again}", stage=made_by) from error
+    if missing := [name for name in (schema.names if needed is None else needed) if name not in table.column_names]:
+        raise HashgenError(f"{path}: no column {', '.join(missing)}; {again}", stage=made_by)
+    return table.select([name for name in schema.names if name in table.column_names])
+
+
+def read_frame(path: Path, made_by: str, schema: pa.Schema, needed: Sequence[str] | None = None) -> pd.DataFrame:
+    """`read_table` as a DataFrame; lists are arrays of str."""
+    frame: pd.DataFrame = read_table(path, made_by, schema, needed).to_pandas()
+    return frame
+
+
+def write_table(table: pa.Table | pd.DataFrame, path: Path, schema: pa.Schema) -> None:
+    """Write a table with exactly these columns; one that a DataFrame lacks is null."""
+    if isinstance(table, pd.DataFrame):
+        columns = [
+            pa.array(table[name], kind) if name in table else pa.nulls(len(table), kind)
+            for name, kind in ((field.name, field.type) for field in schema)
+        ]
+        table = pa.Table.from_arrays(columns, schema=schema)
+    pq.write_table(table, path, compression="zstd")

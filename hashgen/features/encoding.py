@@ -21,11 +21,12 @@ from hashgen.base.files import atomic_folder, require, write_json
 from hashgen.base.locks import locked
 from hashgen.base.progress import progress
 from hashgen.base.workers import map_in_order
-from hashgen.corpus.posts import read_images
+from hashgen.corpus.posts import read_picture_bytes
+from hashgen.corpus.tables import POSTS_SCHEMA, read_table
 from hashgen.features.memo import Key, Memo, set_aside
 from hashgen.features.recipe import Recipe
 from hashgen.pictures.crops import TRANSFORM_VERSION, crops
-from hashgen.pictures.decode import BadImage
+from hashgen.pictures.decode import BadPicture
 
 Pixels = npt.NDArray[np.uint8]
 Encode = Callable[[Pixels], npt.NDArray[np.float16]]
@@ -51,10 +52,7 @@ class Pictures:
 def read_pictures(posts: Path) -> Pictures:
     """Read which pictures posts.parquet keeps. Raises HashgenError when it is missing, broken or empty."""
     columns = ["id", "shard", "row", "image_sha256"]
-    try:
-        table = pq.read_table(require(posts, "filter"), columns=[*columns, "source"])
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise HashgenError(f"{posts}: cannot be read ({error}); run the stage filter again", stage="filter") from error
+    table = read_table(posts, "filter", POSTS_SCHEMA, [*columns, "source"])
     if not table.num_rows:
         raise HashgenError(f"{posts}: no posts; relax filter.* or add more posts, then run the stage filter again")
     ids, shards, rows, sha256 = (table.column(name).to_pylist() for name in columns)
@@ -146,7 +144,7 @@ def _read(missing: dict[tuple[str, int], list[Key]], raw: Path) -> Iterator[Pict
         rows.setdefault(shard, []).append(row)
     for shard, wanted in rows.items():
         found = 0
-        for row, data in read_images(require(raw / shard, "scrape"), wanted):
+        for row, data in read_picture_bytes(require(raw / shard, "scrape"), wanted):
             found += 1
             yield f"{raw / shard} row {row}", data, missing[shard, row]
         if found < len(wanted):
@@ -167,9 +165,9 @@ def _prepare(picture: Picture, size: int, seed: int) -> Pixels:
     place, data, keys = picture
     try:
         if data is None or hashlib.sha256(data).hexdigest() != keys[0][0]:
-            raise BadImage("changed")
+            raise BadPicture("changed")
         return crops(data, size, [view for _, view in keys], seed)
-    except BadImage as error:
+    except BadPicture as error:
         raise HashgenError(
             f"{place}: the picture has changed since the filter ran ({error}); run the stage filter again",
             stage="filter",

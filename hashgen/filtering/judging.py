@@ -21,7 +21,7 @@ from typing import Any
 from hashgen.base.workers import map_in_order
 from hashgen.corpus.posts import RowGroup, read_row_group
 from hashgen.params.filter import Filter
-from hashgen.pictures.decode import BadImage, check_image
+from hashgen.pictures.decode import BadPicture, check_picture
 from hashgen.text.captions import clean_caption, has_emoji, hashtags_of, normalise_hashtags, strip_emoji
 from hashgen.text.language import is_wanted
 
@@ -94,8 +94,8 @@ def judge(record: dict[str, Any], shard: str, row: int, section: Filter) -> Judg
     if data is None:
         return drop("bad_image", "missing")
     try:
-        image = check_image(data, section.min_side, section.max_pixels)
-    except BadImage as error:
+        image = check_picture(data, section.min_side, section.max_pixels)
+    except BadPicture as error:
         return drop("bad_image", str(error.args[0]))
     post |= {"caption": text.caption, "hashtags": text.hashtags, "width": image.width, "height": image.height}
     post |= {"image_sha256": hashlib.sha256(data).hexdigest(), "image_phash": image.phash}

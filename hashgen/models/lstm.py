@@ -41,9 +41,9 @@ class LstmNetwork(SequenceNetwork):
         self.register_buffer("picture_mean", torch.zeros(1, hidden))
         self.register_buffer("caption_mean", torch.zeros(1, hidden))
 
-    def picture_vector(self, image: Tensor) -> Tensor:
+    def picture_vector(self, picture: Tensor) -> Tensor:
         """Encode picture features (batch, feature) as (batch, hidden)."""
-        unit = nn.functional.normalize(self.picture_norm(image), dim=1)  # (batch, feature)
+        unit = nn.functional.normalize(self.picture_norm(picture), dim=1)  # (batch, feature)
         return torch.tanh(self.picture_projection(unit))  # (batch, hidden)
 
     def caption_vector(self, words: Tensor, lengths: Tensor) -> Tensor:

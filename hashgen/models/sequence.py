@@ -108,7 +108,7 @@ class SequenceModel(Model):
         self.network.eval()
         for batch in batches(examples, labelled.posts.features, self.section.batch_size, device):
             with torch.inference_mode():
-                state = encode(self.network, batch.image, batch.words, batch.lengths)
+                state = encode(self.network, batch.picture, batch.words, batch.lengths)
                 logits = mixed_forcing(self.network, state, batch.inputs, self.section.teacher_forcing, coins)
             written += [hashtags.decode(row) for row in logits.argmax(2).tolist()]
         return written, [hashtags.decode(row) for row in examples.hashtags]

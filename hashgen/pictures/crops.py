@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from hashgen.pictures.decode import PILLOW_LIMIT, guarded, jpeg_size, open_picture, read_image
+from hashgen.pictures.decode import PILLOW_LIMIT, decode_picture, guarded, jpeg_size, open_picture
 
 # Part of the key of every stored feature: raise it whenever `crops` yields different pixels.
 TRANSFORM_VERSION = 1
@@ -23,7 +23,7 @@ def crops(data: bytes, size: int, views: Sequence[int], seed: int) -> npt.NDArra
     the centre cropped. Views from 1 are augmented as in the paper (section 4): torchvision's random resized crop
     (area 0.08..1, aspect 3/4..4/3) and a horizontal flip at 0.5. A view depends on the bytes, its number and `seed`
     alone, so it can be remembered by them. JPEG files are decoded no larger than twice what a view needs.
-    Raises BadImage as `read_image`.
+    Raises BadPicture as `decode_picture`.
     """
     picture = _Scales(data)
     identity = hashlib.sha256(data).hexdigest()
@@ -56,7 +56,7 @@ class _Scales:
 
     def _at(self, reduction: int) -> Image.Image:
         if reduction not in self._decoded:
-            self._decoded[reduction] = read_image(self._data, PILLOW_LIMIT, reduction)
+            self._decoded[reduction] = decode_picture(self._data, PILLOW_LIMIT, reduction)
         return self._decoded[reduction]
 
 

@@ -60,14 +60,14 @@ class Header:
     profile: bytes | None
 
 
-class BadImage(ValueError):
-    """Bytes that are not a usable picture; the message is a detail that `check_image` lists."""
+class BadPicture(ValueError):
+    """Bytes that are not a usable picture; the message is a detail that `check_picture` lists."""
 
 
-def check_image(data: bytes, min_side: int, max_pixels: int) -> Checked:
+def check_picture(data: bytes, min_side: int, max_pixels: int) -> Checked:
     """Size and perceptual hash of a picture, EXIF orientation applied; everything is decoded, once.
 
-    Raises BadImage with the detail `empty`, `not_an_image`, `truncated` (a known format that cannot be decoded to its
+    Raises BadPicture with the detail `empty`, `not_an_image`, `truncated` (a known format that cannot be decoded to its
     end), `too_small` (a side below `min_side` pixels) or `too_large` (more than `max_pixels`). Raises nothing else.
     """
     with guarded(data):
@@ -77,13 +77,13 @@ def check_image(data: bytes, min_side: int, max_pixels: int) -> Checked:
         picture = _decode(data, max_pixels, next(fits, 1))
         width, height = size or picture.size
     if min(width, height) < min_side:
-        raise BadImage("too_small")
+        raise BadPicture("too_small")
     with guarded(data):
         return Checked(width, height, perceptual_hash(picture))
 
 
 def read_header(data: bytes, max_pixels: int) -> Header:
-    """What a picture's file says of it; little is decoded. Raises BadImage as `read_image`."""
+    """What a picture's file says of it; little is decoded. Raises BadPicture as `decode_picture`."""
     with guarded(data):
         image = open_picture(data, max_pixels)
         # Before anything else: asking a PNG for its orientation decodes it, and takes what the file said of it away.
@@ -91,12 +91,12 @@ def read_header(data: bytes, max_pixels: int) -> Header:
         return Header(image.format or "", *size, _orientation(image) in _ORIENTATIONS, profile or None)
 
 
-def read_image(data: bytes, max_pixels: int, reduction: int = 1) -> Image.Image:
+def decode_picture(data: bytes, max_pixels: int, reduction: int = 1) -> Image.Image:
     """Decode a picture to 8-bit RGB: first frame, EXIF orientation applied, transparency on white, 16 bit scaled.
 
     max_pixels: largest width times height; the header is checked before anything is decoded, and Pillow's own limit
     of 178,956,970 pixels holds besides. reduction: 1, 2, 4 or 8; a JPEG is decoded at that fraction of its size,
-    other formats ignore it. Raises BadImage (details as `check_image`) for anything that is wrong.
+    other formats ignore it. Raises BadPicture (details as `check_picture`) for anything that is wrong.
     """
     with guarded(data):
         return _decode(data, max_pixels, reduction)
@@ -104,20 +104,20 @@ def read_image(data: bytes, max_pixels: int, reduction: int = 1) -> Image.Image:
 
 @contextmanager
 def guarded(data: bytes) -> Iterator[None]:
-    """Turn whatever Pillow raises on damaged bytes into BadImage, and silence its warnings."""
+    """Turn whatever Pillow raises on damaged bytes into BadPicture, and silence its warnings."""
     if not data:
-        raise BadImage("empty")
+        raise BadPicture("empty")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except BadImage:
+    except BadPicture:
         raise
     except Image.DecompressionBombError as error:
-        raise BadImage("too_large") from error
+        raise BadPicture("too_large") from error
     # Plugins raise SyntaxError, struct.error, KeyError, ZeroDivisionError and more on damaged files.
     except Exception as error:
-        raise BadImage("truncated") from error
+        raise BadPicture("truncated") from error
 
 
 def open_picture(data: bytes, max_pixels: int) -> Image.Image:
@@ -129,12 +129,12 @@ def open_picture(data: bytes, max_pixels: int) -> Image.Image:
         raise
     except Exception as error:
         known = data.startswith(_SIGNATURES) or data[4:12] in _LATE_SIGNATURES or data[8:12] in _LATE_SIGNATURES
-        raise BadImage("truncated" if known else "not_an_image") from error
+        raise BadPicture("truncated" if known else "not_an_image") from error
     width, height = image.size
     if width < 1 or height < 1:
-        raise BadImage("truncated")
+        raise BadPicture("truncated")
     if width * height > max_pixels:
-        raise BadImage("too_large")
+        raise BadPicture("too_large")
     return image
 
 

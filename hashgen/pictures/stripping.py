@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-from hashgen.pictures.decode import Header, read_header, read_image
+from hashgen.pictures.decode import Header, decode_picture, read_header
 
 # JPEG quality of a picture that must be re-encoded because it was turned, has another format, or was resized.
 TURNED_QUALITY = 95
@@ -35,7 +35,7 @@ def strip_metadata(data: bytes, max_pixels: int, max_side: int | None = None) ->
     with a side of more pixels: resized by Lanczos to that length, at RESIZED_QUALITY. Other files of `data` behind
     the picture (MPO, motion photos) go too.
 
-    The picture should have been checked: a damaged one may stay damaged. Raises BadImage as `read_image`.
+    The picture should have been checked: a damaged one may stay damaged. Raises BadPicture as `decode_picture`.
     """
     header = read_header(data, max_pixels)
     large = max_side is not None and max(header.width, header.height) > max_side
@@ -46,7 +46,7 @@ def strip_metadata(data: bytes, max_pixels: int, max_side: int | None = None) ->
             return b"".join(_bare_png(data))
         if header.format == "WEBP":
             return _bare_webp(data)
-    picture = read_image(data, max_pixels)
+    picture = decode_picture(data, max_pixels)
     if large and max_side is not None:
         scale = max_side / max(picture.size)
         width, height = (max(1, round(side * scale)) for side in picture.size)

@@ -12,7 +12,7 @@ import pandas as pd
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import read_json, require
 from hashgen.corpus.manifest import SPLITS, SplitName, read_manifest
-from hashgen.corpus.tables import read_table
+from hashgen.corpus.tables import GRID_SCHEMA, PREDICTIONS_SCHEMA, REJECTS_SCHEMA, read_frame
 from hashgen.params.report import Report
 from hashgen.training.about import About
 
@@ -83,9 +83,9 @@ def read_findings(
         metrics={stage: read_json(path, stage) for stage, path in metrics.items()},
         about=about,
         manifests={split: read_manifest(manifest, split) for split in SPLITS},
-        predictions=read_table(predictions, "evaluate"),
-        grid=read_table(grid, "evaluate"),
-        rejects=read_table(rejects, "filter"),
+        predictions=read_frame(predictions, "evaluate", PREDICTIONS_SCHEMA),
+        grid=read_frame(grid, "evaluate", GRID_SCHEMA),
+        rejects=read_frame(rejects, "filter", REJECTS_SCHEMA),
         history=read_history(history, about.epoch),
     )
 

@@ -145,7 +145,7 @@ def _by_time(posts: pa.Table, groups: Sequence[str], section: Split) -> dict[str
     """The split of each group that has a date: groups in order of their newest post, filled up to the shares.
 
     So the newest posts are in test, and the shares are met to within one group. Test posts that are older than some
-    training post, because a newer one shares their group, are counted by the audit (`straddling`).
+    training post, because a newer one shares their group, are counted with the leaks (`straddling`).
     """
     newest: dict[str, tuple[datetime, int]] = {}
     sizes: Counter[str] = Counter()

@@ -65,12 +65,12 @@ def encode_caption(caption: str, vocabularies: Vocabularies, length: int) -> lis
 class Batch:
     """A batch of posts as tensors on one device.
 
-    image: (batch, features) float32. words: (batch, words) int64, padded with PAD. lengths: (batch,) int64 on the
+    picture: (batch, features) float32. words: (batch, words) int64, padded with PAD. lengths: (batch,) int64 on the
     CPU (what packing asks for). inputs: (batch, steps) int64, BEGIN and the hashtags. targets: (batch, steps) int64,
     the hashtags and END, padded with PAD. steps is at most the hashtag length + 1.
     """
 
-    image: Tensor
+    picture: Tensor
     words: Tensor
     lengths: Tensor
     inputs: Tensor
@@ -80,12 +80,12 @@ class Batch:
         return len(self.lengths)
 
 
-def make_batch(examples: Examples, image: npt.NDArray[np.float16], device: torch.device) -> Batch:
-    """Pad examples to tensors; `image` is (batch, features), one row an example."""
+def make_batch(examples: Examples, picture: npt.NDArray[np.float16], device: torch.device) -> Batch:
+    """Pad examples to tensors; `picture` is (batch, features), one row an example."""
     inputs = _pad([[BEGIN_ID, *hashtags] for hashtags in examples.hashtags])  # (batch, steps)
     targets = _pad([[*hashtags, END_ID] for hashtags in examples.hashtags])  # (batch, steps)
     return Batch(
-        torch.from_numpy(image.astype(np.float32)).to(device),
+        torch.from_numpy(picture.astype(np.float32)).to(device),
         _pad(examples.words).to(device),
         torch.tensor([len(words) for words in examples.words]),
         inputs.to(device),
@@ -123,7 +123,7 @@ def training_batches(
     for start, stop in itertools.pairwise(bounds):
         chosen = order[start:stop]
         part = examples.take(chosen)
-        image = np.array(features.plain[part.rows])  # (batch, features)
+        picture = np.array(features.plain[part.rows])  # (batch, features)
         augmented = view[chosen] >= 0
-        image[augmented] = features.views[part.rows[augmented], view[chosen][augmented]]
-        yield make_batch(part, image, device)
+        picture[augmented] = features.views[part.rows[augmented], view[chosen][augmented]]
+        yield make_batch(part, picture, device)

@@ -151,7 +151,7 @@ def _train_epoch(
 
 def batch_loss(network: SequenceNetwork, batch: Batch, ratio: float, coins: torch.Generator) -> Tensor:
     """Mean cross-entropy a target token (hashtags and END), in nats, under teacher forcing of the given ratio."""
-    state = encode(network, batch.image, batch.words, batch.lengths)
+    state = encode(network, batch.picture, batch.words, batch.lengths)
     logits = mixed_forcing(network, state, batch.inputs, ratio, coins)  # (batch, steps, hashtags)
     return nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=PAD_ID)
 
@@ -182,7 +182,7 @@ def remember_means(network: SequenceNetwork, data: Data, device: torch.device) -
     network.eval()
     pictures, captions = torch.zeros_like(network.picture_mean), torch.zeros_like(network.caption_mean)
     for batch in batches(data.train, data.features, 256, device):
-        pictures += network.picture_vector(batch.image).sum(0)
+        pictures += network.picture_vector(batch.picture).sum(0)
         captions += network.caption_vector(batch.words, batch.lengths).sum(0)
     if network.inputs != "caption":
         network.picture_mean.copy_(pictures / len(data.train))

@@ -35,7 +35,7 @@ class SequenceNetwork(nn.Module):
     picture_mean: Tensor
     caption_mean: Tensor
 
-    def picture_vector(self, image: Tensor) -> Tensor:
+    def picture_vector(self, picture: Tensor) -> Tensor:
         """Encode picture features (batch, feature) as (batch, hidden)."""
         raise NotImplementedError
 
@@ -57,7 +57,7 @@ class SequenceNetwork(nn.Module):
 
 
 def encode(
-    network: SequenceNetwork, image: Tensor, words: Tensor, lengths: Tensor, blind: Blind | None = None
+    network: SequenceNetwork, picture: Tensor, words: Tensor, lengths: Tensor, blind: Blind | None = None
 ) -> tuple[Tensor, ...]:
     """State of a batch before its first hashtag.
 
@@ -68,7 +68,7 @@ def encode(
     if network.inputs == "caption" or blind == "image":
         picture = network.picture_mean.expand(batch, -1)  # (batch, hidden)
     else:
-        picture = network.picture_vector(image)  # (batch, hidden)
+        picture = network.picture_vector(picture)  # (batch, hidden)
     if network.inputs == "image" or blind == "caption":
         caption = network.caption_mean.expand(batch, -1)  # (batch, hidden)
     else:

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from hashgen.base.errors import HashgenError
 from hashgen.corpus import posts as posts_module
-from hashgen.corpus.posts import Post, read_images, read_row_group, read_shard, row_groups, shard_paths, write_shards
+from hashgen.corpus.posts import (
+    Post,
+    read_picture_bytes,
+    read_row_group,
+    read_shard,
+    row_groups,
+    shard_paths,
+    write_shards,
+)
 from hashgen.corpus.tables import RAW_SCHEMA
 from tests.properties import examples
 
@@ -143,9 +151,9 @@ def test_row_groups_and_shards_and_pictures_agree(tmp_path: Path, monkeypatch: p
     assert by_group == by_shard
     for shard in shard_paths(tmp_path):
         pictures = {row: record["image"]["bytes"] for row, record in read_shard(shard)}  # type: ignore[index]
-        assert dict(read_images(shard, list(pictures))) == pictures
-        assert list(read_images(shard, [7, 0, 5, 5])) == [(row, pictures[row]) for row in (0, 5, 7)]
-        assert list(read_images(shard, [])) == []
+        assert dict(read_picture_bytes(shard, list(pictures))) == pictures
+        assert list(read_picture_bytes(shard, [7, 0, 5, 5])) == [(row, pictures[row]) for row in (0, 5, 7)]
+        assert list(read_picture_bytes(shard, [])) == []
 
 
 def test_only_the_wanted_columns_are_read(tmp_path: Path) -> None:
@@ -171,7 +179,11 @@ def test_same_posts_same_bytes(tmp_path: Path) -> None:
 def test_a_broken_shard_names_itself(tmp_path: Path, data: bytes) -> None:
     shard = tmp_path / "posts-00000.parquet"
     shard.write_bytes(data)
-    for read in (lambda: list(read_shard(shard)), lambda: list(read_images(shard, [0])), lambda: row_groups(tmp_path)):
+    for read in (
+        lambda: list(read_shard(shard)),
+        lambda: list(read_picture_bytes(shard, [0])),
+        lambda: row_groups(tmp_path),
+    ):
         with pytest.raises(HashgenError, match=r"posts-00000\.parquet: not a readable Parquet shard") as caught:
             read()
         assert "\n" not in str(caught.value)

@@ -17,7 +17,7 @@ from hashgen.corpus.tables import POSTS_SCHEMA, REJECTS_SCHEMA
 from hashgen.filtering.gathering import OTHER_SEEDS, Filtered, filter_posts, require_kept, summarise
 from hashgen.filtering.judging import REASONS, Judged, Text, judge_all, judge_row_group, read_text
 from hashgen.params.filter import Filter, LanguageThresholds
-from hashgen.pictures.decode import Checked, check_image
+from hashgen.pictures.decode import Checked, check_picture
 from tests.properties import examples
 
 THRESHOLDS = LanguageThresholds(up_to_2=-5.5, up_to_5=-1.5, up_to_10=-0.5, longer=1.0)
@@ -232,7 +232,7 @@ def test_the_perceptual_hash_is_kept(tmp_path: Path) -> None:
     stream = io.BytesIO()
     Image.linear_gradient("L").rotate(30).save(stream, "PNG")
     (kept,) = run(tmp_path, [post(0, image=stream.getvalue())]).kept.to_pylist()
-    assert kept["image_phash"] == check_image(stream.getvalue(), 32, 10**8).phash and len(kept["image_phash"]) == 192
+    assert kept["image_phash"] == check_picture(stream.getvalue(), 32, 10**8).phash and len(kept["image_phash"]) == 192
 
 
 def test_summary_counts_by_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,7 +313,7 @@ def test_pictures_are_opened_once_and_only_after_the_text(tmp_path: Path, monkey
         opened.append(data)
         return Checked(40, 40, None)
 
-    monkeypatch.setattr("hashgen.filtering.judging.check_image", check)
+    monkeypatch.setattr("hashgen.filtering.judging.check_picture", check)
     write_shards([post(0), post(1, caption=None)], tmp_path)
     (group,) = row_groups(tmp_path)
     list(judge_row_group(group, section()))

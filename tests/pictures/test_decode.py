@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hashgen.pictures.crops import crops
-from hashgen.pictures.decode import BadImage, check_image, read_image
+from hashgen.pictures.decode import BadPicture, check_picture, decode_picture
 from tests.properties import examples
 
 MAX_PIXELS = 10**7
@@ -36,17 +36,17 @@ def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes
 
 
 def size_of(data: bytes, min_side: int, max_pixels: int) -> tuple[int, int]:
-    checked = check_image(data, min_side, max_pixels)
+    checked = check_picture(data, min_side, max_pixels)
     return checked.width, checked.height
 
 
 def hash_of(data: bytes) -> str | None:
-    return check_image(data, 8, MAX_PIXELS).phash
+    return check_picture(data, 8, MAX_PIXELS).phash
 
 
 def detail_of(data: bytes, min_side: int = 8, max_pixels: int = MAX_PIXELS) -> str:
-    with pytest.raises(BadImage) as caught:
-        check_image(data, min_side, max_pixels)
+    with pytest.raises(BadPicture) as caught:
+        check_picture(data, min_side, max_pixels)
     return str(caught.value)
 
 
@@ -54,14 +54,14 @@ def detail_of(data: bytes, min_side: int = 8, max_pixels: int = MAX_PIXELS) -> s
 def test_every_format_is_read_in_a_fresh_process(format: str) -> None:
     # In a process of its own: Pillow registers formats as it meets them.
     code = (
-        "import sys; from hashgen.pictures.decode import check_image; "
-        "assert 'scipy' not in sys.modules; found = check_image(sys.stdin.buffer.read(), 8, 10**6); "
+        "import sys; from hashgen.pictures.decode import check_picture; "
+        "assert 'scipy' not in sys.modules; found = check_picture(sys.stdin.buffer.read(), 8, 10**6); "
         "print(found.width, found.height); assert 'torch' not in sys.modules"
     )
     data = encoded(gradient(40, 30), format)
     done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True)
     assert done.stdout.decode().strip() == "40 30"
-    assert np.abs(np.asarray(read_image(data, MAX_PIXELS), float) - np.asarray(gradient(40, 30), float)).mean() < 16
+    assert np.abs(np.asarray(decode_picture(data, MAX_PIXELS), float) - np.asarray(gradient(40, 30), float)).mean() < 16
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -131,7 +131,7 @@ def test_exif_orientation_is_applied(format: str, orientation: int) -> None:
     exif[0x0112] = orientation
     data = encoded(stored, format, exif=exif)
     assert size_of(data, 8, MAX_PIXELS) == (48, 32)
-    read = read_image(data, MAX_PIXELS)
+    read = decode_picture(data, MAX_PIXELS)
     assert read.size == (48, 32)
     assert np.abs(np.asarray(read, float) - np.asarray(upright, float)).mean() < 8
     # Square crops of both are alike only if the crop saw the picture upright.
@@ -217,17 +217,17 @@ def test_transparency_lies_on_white() -> None:
     palette.paste(0, (0, 0, 10, 20))
     grey = Image.new("LA", (20, 20), (0, 0))
     for image, left in ((layer, (0, 0, 255)), (grey, (255, 255, 255))):
-        read = read_image(encoded(image), MAX_PIXELS)
+        read = decode_picture(encoded(image), MAX_PIXELS)
         assert read.mode == "RGB" and read.getpixel((2, 2)) == left and read.getpixel((15, 5)) == (255, 255, 255)
     for format in ("PNG", "GIF"):
-        read = read_image(encoded(palette, format, transparency=1), MAX_PIXELS)
+        read = decode_picture(encoded(palette, format, transparency=1), MAX_PIXELS)
         assert read.getpixel((2, 2)) == (0, 0, 255) and read.getpixel((15, 5)) == (255, 255, 255)
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32])
 def test_sixteen_bits_are_scaled_not_clipped(dtype: type[np.integer[Any]]) -> None:
     values: npt.NDArray[Any] = np.linspace(0, 65535, 40 * 30).reshape(30, 40).astype(dtype)
-    read = np.asarray(read_image(encoded(Image.fromarray(values), "TIFF"), MAX_PIXELS))
+    read = np.asarray(decode_picture(encoded(Image.fromarray(values), "TIFF"), MAX_PIXELS))
     assert read.shape == (30, 40, 3)
     assert np.abs(read[..., 0] - values / 257).max() <= 1
 
@@ -235,23 +235,24 @@ def test_sixteen_bits_are_scaled_not_clipped(dtype: type[np.integer[Any]]) -> No
 def test_sixteen_bit_png_and_float_tiff_are_scaled() -> None:
     values = np.linspace(0, 65535, 40 * 30).reshape(30, 40).astype(np.uint16)
     assert (
-        np.abs(np.asarray(read_image(encoded(Image.fromarray(values)), MAX_PIXELS))[..., 1] - values / 257).max() <= 1
+        np.abs(np.asarray(decode_picture(encoded(Image.fromarray(values)), MAX_PIXELS))[..., 1] - values / 257).max()
+        <= 1
     )
     floats = np.linspace(-1, 3, 1200).reshape(30, 40).astype(np.float32)
     floats[0, 5] = np.nan
-    read = np.asarray(read_image(encoded(Image.fromarray(floats), "TIFF"), MAX_PIXELS))
+    read = np.asarray(decode_picture(encoded(Image.fromarray(floats), "TIFF"), MAX_PIXELS))
     assert read[0, 0, 0] == 0 and read[-1, -1, 0] == 255
 
 
 def test_cmyk_grey_and_animated_are_read() -> None:
     white = Image.new("CMYK", (20, 20), (0, 0, 0, 0))
-    assert np.asarray(read_image(encoded(white, "JPEG"), MAX_PIXELS)).min() > 250
-    assert read_image(encoded(Image.new("L", (20, 20), 77)), MAX_PIXELS).getpixel((3, 3)) == (77, 77, 77)
-    assert read_image(encoded(Image.new("1", (20, 20), 1)), MAX_PIXELS).getpixel((3, 3)) == (255, 255, 255)
+    assert np.asarray(decode_picture(encoded(white, "JPEG"), MAX_PIXELS)).min() > 250
+    assert decode_picture(encoded(Image.new("L", (20, 20), 77)), MAX_PIXELS).getpixel((3, 3)) == (77, 77, 77)
+    assert decode_picture(encoded(Image.new("1", (20, 20), 1)), MAX_PIXELS).getpixel((3, 3)) == (255, 255, 255)
     frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
     for format in ("GIF", "WEBP", "PNG"):
         data = encoded(frames[0], format, save_all=True, append_images=frames[1:])
-        red, _, blue = np.asarray(read_image(data, MAX_PIXELS))[5, 5]
+        red, _, blue = np.asarray(decode_picture(data, MAX_PIXELS))[5, 5]
         assert red > 240 and blue < 20
 
 
@@ -261,15 +262,15 @@ def test_broken_exif_does_not_lose_the_picture() -> None:
 
 
 def end_well(data: bytes) -> None:
-    """Either a picture or BadImage with a known detail; never another error and never a warning."""
+    """Either a picture or BadPicture with a known detail; never another error and never a warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            checked = check_image(data, 1, MAX_PIXELS)
-        except BadImage as error:
+            checked = check_picture(data, 1, MAX_PIXELS)
+        except BadPicture as error:
             assert str(error) in {"empty", "not_an_image", "truncated", "too_small", "too_large"}
         else:
-            assert read_image(data, MAX_PIXELS).size == (checked.width, checked.height)
+            assert decode_picture(data, MAX_PIXELS).size == (checked.width, checked.height)
             assert checked.phash is None or len(checked.phash) == 192
             assert crops(data, 32, [0, 1], 1).shape == (2, 32, 32, 3)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from hashgen.pictures.decode import BadImage, check_image, read_header, read_image
+from hashgen.pictures.decode import BadPicture, check_picture, decode_picture, read_header
 from hashgen.pictures.stripping import strip_metadata
 from tests.properties import examples
 
@@ -83,7 +83,7 @@ def chunk(kind: bytes, payload: bytes) -> bytes:
 
 
 def same_pixels(data: bytes, other: bytes) -> bool:
-    return np.array_equal(np.asarray(read_image(data, MAX_PIXELS)), np.asarray(read_image(other, MAX_PIXELS)))
+    return np.array_equal(np.asarray(decode_picture(data, MAX_PIXELS)), np.asarray(decode_picture(other, MAX_PIXELS)))
 
 
 def is_bare(data: bytes) -> bool:
@@ -200,7 +200,7 @@ def test_turned_pictures_are_turned_for_good(format: str, orientation: int) -> N
     # AVIF turns by a property of its own, which Pillow writes in place of EXIF's and applies itself.
     is_sideways = orientation >= 5
     assert (header.width, header.height) == ((64, 96) if is_sideways else (96, 64))
-    seen, meant = (np.asarray(read_image(each, MAX_PIXELS), float) for each in (bare, data))
+    seen, meant = (np.asarray(decode_picture(each, MAX_PIXELS), float) for each in (bare, data))
     assert np.abs(seen - meant).max() < 12
     if orientation > 1:
         assert header.format == "JPEG"
@@ -210,7 +210,7 @@ def test_an_orientation_in_xmp_alone_is_heeded() -> None:
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
     data = encoded(quarters(), "JPEG", xmp=xmp)
     bare = strip_metadata(data, MAX_PIXELS)
-    assert read_image(bare, MAX_PIXELS).size == read_image(data, MAX_PIXELS).size == (64, 96)
+    assert decode_picture(bare, MAX_PIXELS).size == decode_picture(data, MAX_PIXELS).size == (64, 96)
 
 
 @pytest.mark.parametrize(("size", "expected"), [((300, 200), (100, 67)), ((50, 400), (12, 100)), ((1000, 2), (100, 1))])
@@ -233,7 +233,7 @@ def test_other_kinds_become_jpeg(format: str) -> None:
     bare = strip_metadata(encoded(quarters(), format, **options), MAX_PIXELS)
     assert read_header(bare, MAX_PIXELS).format == "JPEG"
     assert is_bare(bare)
-    assert np.abs(np.asarray(read_image(bare, MAX_PIXELS), float) - np.asarray(quarters(), float)).max() < 12
+    assert np.abs(np.asarray(decode_picture(bare, MAX_PIXELS), float) - np.asarray(quarters(), float)).max() < 12
 
 
 PROGRESSIVE = encoded(noise(), "JPEG", progressive=True, restart_marker_rows=1)
@@ -252,7 +252,7 @@ def seams() -> list[int]:
 def is_same(jpeg: bytes) -> bool:
     try:
         return same_pixels(jpeg, PROGRESSIVE)
-    except BadImage:
+    except BadPicture:
         return False
 
 
@@ -278,7 +278,7 @@ def test_any_segments_between_any_of_a_jpeg_go(plants: list[tuple[int, int, byte
         dirty = dirty[:at] + segment(marker, payload) + dirty[at:]
     try:
         turned = read_header(dirty, MAX_PIXELS).turned
-    except BadImage:  # planted bytes may be EXIF or XMP that Pillow chokes on
+    except BadPicture:  # planted bytes may be EXIF or XMP that Pillow chokes on
         return
     if not turned:
         assert strip_metadata(dirty, MAX_PIXELS) == PROGRESSIVE
@@ -330,8 +330,8 @@ def test_damaged_pictures_raise_bad_image_or_keep_their_pixels(
     damaged = damage(data, at, byte)
     try:
         bare = strip_metadata(damaged, MAX_PIXELS)
-        check_image(damaged, 1, MAX_PIXELS)
-    except BadImage:
+        check_picture(damaged, 1, MAX_PIXELS)
+    except BadPicture:
         return
     if not read_header(damaged, MAX_PIXELS).turned:
         assert same_pixels(bare, damaged)

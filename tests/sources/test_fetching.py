@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hashgen.pictures.decode import read_header, read_image
+from hashgen.pictures.decode import decode_picture, read_header
 from hashgen.sources.instagram import fetching
 from hashgen.sources.instagram.fetching import FetchFault, Refused
 from hashgen.sources.instagram.transport import read_retry_after
@@ -271,7 +271,7 @@ def test_metadata_goes_and_turned_pictures_are_turned(cdn: Cdn) -> None:
 
 def test_large_pictures_are_resized_after_their_size_was_judged(cdn: Cdn) -> None:
     found = cdn.fetch(Answer(body=encoded(noise(640, 40))), max_side=64)
-    assert read_image(found, 10**6).size == (64, 4)
+    assert decode_picture(found, 10**6).size == (64, 4)
     assert cdn.fault(Answer(body=encoded(noise(640, 31))), max_side=64).reason == "too_small"
 
 

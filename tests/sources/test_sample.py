@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from hashgen.corpus.posts import Post
 from hashgen.corpus.tables import TRUTH_SCHEMA
 from hashgen.params import scrape
-from hashgen.pictures.decode import BadImage, check_image
+from hashgen.pictures.decode import BadPicture, check_picture
 from hashgen.sources.sample.drawing.canvas import LIGHTS
 from hashgen.sources.sample.drawing.postcards import draw_postcard
 from hashgen.sources.sample.source import DIRT, SampleSource
@@ -231,8 +231,8 @@ def test_emoji_stand_in_captions_and_in_hashtags(posts: Posts, truth: Truth) -> 
 def test_planted_pictures_are_what_truth_says(posts: Posts, truth: Truth) -> None:
     details = set()
     for post in dirty(posts, truth, "bad_image"):
-        with pytest.raises(BadImage) as error:
-            check_image(data_of(post), 32, 10**8)
+        with pytest.raises(BadPicture) as error:
+            check_picture(data_of(post), 32, 10**8)
         details.add(str(error.value))
     assert details == {"truncated", "not_an_image", "empty", "too_small"}
     videos = dirty(posts, truth, "video")

@@ -146,7 +146,7 @@ def test_an_error_at_either_write_leaves_both_old_files(
             raise OSError("disk full")
         write(*args, **named)
 
-    monkeypatch.setattr("stages.filter.pq.write_table", fail)
+    monkeypatch.setattr("hashgen.corpus.tables.pq.write_table", fail)
     with pytest.raises(OSError, match="disk full"):
         main(**options)
     assert outputs(options) == before
@@ -155,6 +155,7 @@ def test_an_error_at_either_write_leaves_both_old_files(
 
 STAGE = """
 import time
+import hashgen.corpus.tables
 import stages.filter
 from stages.command import run
 
@@ -163,7 +164,7 @@ def write(table, path, **named):
     print("writing", flush=True)
     time.sleep(60)
 
-stages.filter.pq.write_table = write
+hashgen.corpus.tables.pq.write_table = write
 run(stages.filter.main)
 """
 

@@ -127,7 +127,7 @@ def test_a_source_without_posts_is_an_error(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    "failing", ["stages.scrape.write_shards", "stages.scrape.pq.write_table", "stages.scrape.shard_paths"]
+    "failing", ["stages.scrape.write_shards", "hashgen.corpus.tables.pq.write_table", "stages.scrape.shard_paths"]
 )
 def test_an_error_at_any_write_leaves_the_old_outputs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str

@@ -115,7 +115,7 @@ def test_an_error_at_any_write_leaves_the_old_manifests(
             raise OSError("disk full")
         write(*args, **options)
 
-    monkeypatch.setattr("stages.split.pq.write_table", fail)
+    monkeypatch.setattr("hashgen.corpus.tables.pq.write_table", fail)
     with pytest.raises(OSError, match="disk full"):
         main(**paths)
     assert {path.name: path.read_bytes() for path in paths["out"].iterdir()} == before

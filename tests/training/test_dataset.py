@@ -32,7 +32,7 @@ def test_batch_tensors(tmp_path: Path) -> None:
     section = train_section()
     data = small_examples(tmp_path, section)
     batch = next(batches(data.train, data.features, 5, CPU))
-    assert batch.image.shape == (5, 8) and batch.image.dtype == torch.float32
+    assert batch.picture.shape == (5, 8) and batch.picture.dtype == torch.float32
     assert batch.inputs.shape == batch.targets.shape == (5, 5)
     assert (batch.inputs[:, 0] == BEGIN_ID).all()
     for row, hashtags in zip(batch.targets.tolist(), data.train.hashtags[:5], strict=True):
@@ -53,7 +53,7 @@ def test_views_are_drawn_from_all_and_from_the_seed(tmp_path: Path) -> None:
 
     def norms(seed: int) -> torch.Tensor:
         rng = np.random.default_rng(seed)
-        images = torch.cat([batch.image for batch in training_batches(data.train, data.features, 8, CPU, rng)])
+        images = torch.cat([batch.picture for batch in training_batches(data.train, data.features, 8, CPU, rng)])
         return images.abs().sum(1)
 
     assert torch.equal(norms(1), norms(1))

@@ -28,7 +28,7 @@ def model_and_batch(tmp_path: Path, **changes: object) -> tuple[SequenceNetwork,
 def test_steps_agree_with_forward(tmp_path: Path, layers: int) -> None:
     lstm = Lstm(hidden=16, layers=layers, dropout=0.0, batch_norm_momentum=0.1)
     model, batch = model_and_batch(tmp_path, lstm=lstm)
-    state = encode(model, batch.image, batch.words, batch.lengths)
+    state = encode(model, batch.picture, batch.words, batch.lengths)
     whole = model(state, batch.inputs)
     for step in range(batch.inputs.shape[1]):
         logits, state = model.step(state, batch.inputs[:, step])
@@ -37,7 +37,7 @@ def test_steps_agree_with_forward(tmp_path: Path, layers: int) -> None:
 
 def test_forcing_by_chance_one_agrees_with_forward_and_zero_ignores_the_truth(tmp_path: Path) -> None:
     model, batch = model_and_batch(tmp_path)
-    state = encode(model, batch.image, batch.words, batch.lengths)
+    state = encode(model, batch.picture, batch.words, batch.lengths)
     coins = torch.Generator().manual_seed(1)
     torch.testing.assert_close(mixed_forcing(model, state, batch.inputs, 1.0, coins), model(state, batch.inputs))
     free = mixed_forcing(model, state, batch.inputs, 0.0, coins)
@@ -70,9 +70,9 @@ def test_padding_of_captions_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("inputs", "deaf_to"), [("image", "words"), ("caption", "image")])
 def test_an_unused_input_changes_nothing(tmp_path: Path, inputs: str, deaf_to: str) -> None:
     model, batch = model_and_batch(tmp_path, inputs=inputs)
-    image = batch.image + 1 if deaf_to == "image" else batch.image
+    image = batch.picture + 1 if deaf_to == "image" else batch.picture
     words = batch.words.flip(0) if deaf_to == "words" else batch.words
-    plain = encode(model, batch.image, batch.words, batch.lengths)
+    plain = encode(model, batch.picture, batch.words, batch.lengths)
     for one, other in zip(plain, encode(model, image, words, batch.lengths), strict=True):
         assert torch.equal(one, other)
 
@@ -80,12 +80,12 @@ def test_an_unused_input_changes_nothing(tmp_path: Path, inputs: str, deaf_to: s
 @pytest.mark.parametrize("blind", ["image", "caption"])
 def test_blind_ignores_that_input_only(tmp_path: Path, blind: str) -> None:
     model, batch = model_and_batch(tmp_path)
-    image = batch.image + (1 if blind == "image" else 0)
+    image = batch.picture + (1 if blind == "image" else 0)
     words = batch.words.flip(0) if blind == "caption" else batch.words
     lengths = batch.lengths.flip(0) if blind == "caption" else batch.lengths
-    seen = encode(model, batch.image, batch.words, batch.lengths, blind)  # type: ignore[arg-type]
+    seen = encode(model, batch.picture, batch.words, batch.lengths, blind)  # type: ignore[arg-type]
     changed = encode(model, image, words, lengths, blind)  # type: ignore[arg-type]
-    sighted = encode(model, batch.image, batch.words, batch.lengths)
+    sighted = encode(model, batch.picture, batch.words, batch.lengths)
     assert torch.equal(seen[0], changed[0])
     assert not torch.equal(seen[0], sighted[0])
 

@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 import requests
 import urllib3
 
-from hashgen.pictures.decode import BadImage, check_image
+from hashgen.pictures.decode import BadPicture, check_picture
 from hashgen.pictures.stripping import strip_metadata
 from hashgen.sources.instagram.transport import (
     CONNECT_TIMEOUT,
@@ -95,7 +95,7 @@ class PictureFetcher:
     The first one waits as long too: another process may have been downloading until now.
 
     Proxies and CA bundles come from `session` and its environment as in requests, TLS is always verified; of the
-    session's headers only User-Agent is sent, of its cookies none. min_side, max_pixels: as `check_image`; max_side:
+    session's headers only User-Agent is sent, of its cookies none. min_side, max_pixels: as `check_picture`; max_side:
     as `strip_metadata`. sleep, monotonic, now (epoch seconds) and chance (0..1) are the clock and the die.
     """
 
@@ -142,10 +142,10 @@ class PictureFetcher:
 
     def _clean(self, body: bytes) -> bytes:
         try:
-            check_image(body, self._min_side, self._max_pixels)
+            check_picture(body, self._min_side, self._max_pixels)
             bare = strip_metadata(body, self._max_pixels, self._max_side)
-            check_image(bare, 1, self._max_pixels)
-        except BadImage as error:
+            check_picture(bare, 1, self._max_pixels)
+        except BadPicture as error:
             raise FetchFault(_DETAILS.get(str(error), str(error))) from None
         return bare
 

@@ -10,7 +10,7 @@ from hashgen.base.errors import HashgenError
 from hashgen.corpus.posts import Post
 from hashgen.params import scrape
 from hashgen.params.scrape import Scrape
-from hashgen.pictures.decode import BadImage
+from hashgen.pictures.decode import BadPicture
 from hashgen.pictures.stripping import strip_metadata
 from hashgen.sources import Opening, Source
 from hashgen.sources.authors import hash_author
@@ -189,5 +189,5 @@ def _read_bare(path: Path) -> bytes | None:
     data = read_picture(path)
     try:
         return data and strip_metadata(data, MAX_PIXELS)
-    except BadImage:
+    except BadPicture:
         return data
