@@ -58,10 +58,10 @@ def fault(weights: str | Path = "random", **changes: object) -> str:
         ("densenet121", 32, 1024),
         ("convnext_tiny", 32, 768),
         ("squeezenet1_1", 32, 512),
-        ("vgg11_bn", 64, 512),
+        pytest.param("vgg11_bn", 64, 512, marks=pytest.mark.slow),
         ("alexnet", 64, 256),
-        ("swin_t", 32, 768),
-        ("vit_b_32", 64, 768),
+        pytest.param("swin_t", 32, 768, marks=pytest.mark.slow),
+        pytest.param("vit_b_32", 64, 768, marks=pytest.mark.slow),
         pytest.param("maxvit_t", 224, 512, marks=pytest.mark.slow),
     ],
 )

@@ -55,14 +55,24 @@ def text_of(page: str) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<(style|svg).*?</\1>", "", page, flags=re.DOTALL)).split())
 
 
-def test_the_sections_stand_in_order_and_the_contents_lead_to_them() -> None:
-    outline = Outline(render_page(findings()))
+@pytest.fixture(scope="module")
+def sample_page() -> str:
+    return render_page(findings())
+
+
+@pytest.fixture(scope="module")
+def real_page() -> str:
+    return render_page(real_findings())
+
+
+def test_the_sections_stand_in_order_and_the_contents_lead_to_them(sample_page: str) -> None:
+    outline = Outline(sample_page)
     assert tuple(attributes["id"] for attributes in outline.all("h2")) == SECTIONS
     assert [attributes["href"] for attributes in outline.all("a")] == [f"#{name}" for name in SECTIONS]
 
 
-def test_figures_intervals_baseline_and_ceiling_stand_in_the_page() -> None:
-    page = text_of(render_page(findings()))
+def test_figures_intervals_baseline_and_ceiling_stand_in_the_page(sample_page: str) -> None:
+    page = text_of(sample_page)
     assert "0.500 0.250–0.500" in page and "0.875" in page and "ceiling" in page
     assert "nearest posts (picture and caption)" in page and "1,000 of 1,300 rows were kept" in page
     assert "of 7 dirty posts, 1 got through; of 1,227 clean posts, 2 were lost" in page
@@ -121,16 +131,15 @@ def test_captions_are_escaped_and_nothing_is_fetched() -> None:
     assert all(link.startswith(("data:", "#")) for link in links) and "@import" not in page
 
 
-def test_the_same_inputs_give_the_same_page() -> None:
-    assert render_page(findings()) == render_page(findings())
+def test_the_same_inputs_give_the_same_page(sample_page: str) -> None:
+    assert render_page(findings()) == sample_page
 
 
-def test_figures_have_words_tables_have_captions_and_headings_and_ids_are_unique() -> None:
-    page = render_page(findings())
-    outline = Outline(page)
+def test_figures_have_words_tables_have_captions_and_headings_and_ids_are_unique(sample_page: str) -> None:
+    outline = Outline(sample_page)
     assert len(outline.all("svg")) == 7
     assert all(svg["role"] == "img" and len(svg["aria-label"] or "") > 20 for svg in outline.all("svg"))
-    tables = re.findall(r"<table.*?</table>", page, flags=re.DOTALL)
+    tables = re.findall(r"<table.*?</table>", sample_page, flags=re.DOTALL)
     assert len(tables) > 10
     assert all("<caption>" in table and 'scope="col"' in table and 'scope="row"' in table for table in tables)
     assert all(image["alt"] for image in outline.all("img"))
@@ -140,8 +149,8 @@ def test_figures_have_words_tables_have_captions_and_headings_and_ids_are_unique
     assert scrolling and all(a["tabindex"] == "0" and a["aria-label"] for a in scrolling)
 
 
-def test_hits_extras_and_misses_are_told_by_sign_and_text() -> None:
-    page = " ".join(text_of(render_page(findings())).replace("&nbsp;", " ").split())
+def test_hits_extras_and_misses_are_told_by_sign_and_text(sample_page: str) -> None:
+    page = " ".join(text_of(sample_page).replace("&nbsp;", " ").split())
     assert "✓ right ✓ #t0" in page and "✗ extra ✗ #t5" in page and "○ missed ○ #t" in page
     # Picture of p1 with the caption of p2: t0 is written for both, t2 with the caption only, x for neither.
     assert (
@@ -150,18 +159,18 @@ def test_hits_extras_and_misses_are_told_by_sign_and_text() -> None:
     )
 
 
-def test_pictures_that_are_left_out_are_said_to_be() -> None:
-    assert "picture left out" in render_page(findings()) and "<img" not in render_page(findings())
+def test_pictures_that_are_left_out_are_said_to_be(sample_page: str) -> None:
+    assert "picture left out" in sample_page and "<img" not in sample_page
 
 
-def test_real_posts_of_which_little_is_known() -> None:
-    page = text_of(render_page(real_findings()))
+def test_real_posts_of_which_little_is_known(sample_page: str, real_page: str) -> None:
+    page = text_of(real_page)
     assert "Synthetic" not in page and "invented" not in page and "No ceiling is known" in page and "dirty" not in page
     assert "net.pth" in page and "random weights" not in page and "oracle" not in page
     assert "found under" not in page and "ceiling of" not in page
     assert "captions (ignoring case and punctuation) 21" in page and "37.5 % of the test posts have a caption" in page
-    assert "authors none known" in page and "authors none known" not in text_of(render_page(findings()))
-    Outline(render_page(real_findings()))
+    assert "authors none known" in page and "authors none known" not in text_of(sample_page)
+    Outline(real_page)
 
 
 def test_real_posts_without_any_baseline_or_interval() -> None:
@@ -223,8 +232,8 @@ def test_seconds_seeds_hashes_and_versions() -> None:
     assert f"torch {versions()['torch']}" in page and next(iter(versions())) == "python"
 
 
-def test_what_caps_cut_is_told() -> None:
-    page = text_of(render_page(findings()))
+def test_what_caps_cut_is_told(sample_page: str) -> None:
+    page = text_of(sample_page)
     # Of 47 posts with 1 to 6 hashtags 15 have 5 or 6: 22 of 162 hashtags lie beyond the fourth.
     assert "train.hashtag_length 4 cuts 31.9 % of the posts and 13.6 % of all hashtags" in page
 
@@ -250,7 +259,7 @@ def test_a_broken_history_names_the_stage(tmp_path: Any, text: str) -> None:
         read_history(path, 1)
 
 
-def test_a_model_without_epochs_has_a_page_without_curves() -> None:
+def test_a_model_without_epochs_has_a_page_without_curves(sample_page: str) -> None:
     known = metrics()
     for split in ("val", "test"):
         known["evaluate"][split]["paper_protocol"] = {"constant": 0.11, "nothing": 0.6}
@@ -258,7 +267,7 @@ def test_a_model_without_epochs_has_a_page_without_curves() -> None:
     run = findings(metrics=known, history=findings().history.head(0))
     page = render_page(run)
     assert "not trained in epochs" in text_of(page) and "this model would get" not in text_of(page)
-    assert page.count("<svg") == render_page(findings()).count("<svg") - 2
+    assert page.count("<svg") == sample_page.count("<svg") - 2
     card = render_model_card(run)
     assert "; epoch" not in card and "| decoding" not in card
 

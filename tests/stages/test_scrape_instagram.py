@@ -117,6 +117,7 @@ def test_a_file_of_hashtags_and_new_posts(tmp_path: Path, double: TlsDouble, ins
 HTML = Answer(200, b"<html></html>")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "code", "text"),
     [
