@@ -154,6 +154,7 @@ def test_a_damaged_folder_is_named(name: str, damage: str, data: Data, tmp_path:
     Trained.load(tmp_path / "model", CPU)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIGHTED)
 def test_two_runs_write_the_same_bytes(name: str, tmp_path: Path) -> None:
     code = (

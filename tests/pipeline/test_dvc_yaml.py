@@ -1,6 +1,7 @@
 """dvc.yaml against the code: deps against import closures, paths against commands, dvc.lock against both."""
 
 import ast
+import functools
 import hashlib
 import json
 import re
@@ -43,9 +44,14 @@ def module_path(module: str) -> Path | None:
     return None
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def imported_modules(path: Path, kinds: Mapping[str, str]) -> set[str]:
     """Project modules that a file imports anywhere in its code, their packages included; typing-only imports apart."""
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     typing_only = {
         id(inner)
         for node in ast.walk(tree)
@@ -70,7 +76,7 @@ def imported_modules(path: Path, kinds: Mapping[str, str]) -> set[str]:
 
 def has_code(path: Path) -> bool:
     """Whether a file holds more than a docstring, which is all that most packages have."""
-    body = ast.parse(path.read_text()).body
+    body = tree_of(path).body
     return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body)
 
 

@@ -350,6 +350,7 @@ def test_stage_writes_scores_of_every_baseline(tmp_path: Path, capsys: pytest.Ca
     assert f"F1@5 {figures['f1_at_5']:.3f}, BLEU-4 {figures['bleu4']:.3f}" in line
 
 
+@pytest.mark.slow
 def test_stage_writes_the_same_bytes_whatever_the_hash_seed(tmp_path: Path) -> None:
     world = stage_world(tmp_path)
     written = []
