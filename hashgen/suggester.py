@@ -8,8 +8,7 @@ import numpy as np
 from hashgen.base.devices import choose_device
 from hashgen.base.errors import HashgenError
 from hashgen.features.backbone import NAMED_WEIGHTS, Encoder, load_encoder
-from hashgen.features.posts import Blind, Posts
-from hashgen.features.store import Features
+from hashgen.features.posts import Blind, Features, Posts
 from hashgen.models import Decoding
 from hashgen.models.folder import Trained
 from hashgen.pictures.crops import crops

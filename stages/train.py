@@ -54,8 +54,7 @@ def main(
 
 
 def _open(manifest: Path, vocab: Path, features: Path, section: Train) -> "tuple[Data, Recipe]":
-    from hashgen.features.posts import read_labelled
-    from hashgen.features.store import FeatureStore
+    from hashgen.features.store import FeatureStore, read_labelled
     from hashgen.models import Data
     from hashgen.text.vocabulary import Vocabularies
 

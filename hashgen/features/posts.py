@@ -2,19 +2,31 @@
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-
-from hashgen.corpus.manifest import SplitName, read_manifest
-from hashgen.features.store import Features, FeatureStore
 
 # What a model reads of a post, and what it is made blind to when it is scored.
 Inputs = Literal["both", "image", "caption"]
 Blind = Literal["image", "caption"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """Picture features in rows.
+
+    plain: (n, dim) float16, the pictures unaugmented. views: (n, views, dim) float16, the augmented ones; views may
+    be 0.
+    """
+
+    plain: npt.NDArray[np.float16]
+    views: npt.NDArray[np.float16]
+
+    @property
+    def dim(self) -> int:
+        """Length of a feature vector."""
+        return int(self.plain.shape[1])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,14 +58,3 @@ class Labelled:
 
     def __len__(self) -> int:
         return len(self.posts)
-
-
-def label(manifest: pd.DataFrame, store: FeatureStore) -> Labelled:
-    """The posts of a manifest, row by row. Raises HashgenError that names posts without features."""
-    posts = Posts(store, store.rows(list(manifest["id"])), list(manifest["caption"]))
-    return Labelled(posts, list(manifest["hashtags"]))
-
-
-def read_labelled(folder: Path, split: SplitName, store: FeatureStore) -> Labelled:
-    """The posts of one split. Raises HashgenError as `read_manifest` and `label`."""
-    return label(read_manifest(folder, split), store)

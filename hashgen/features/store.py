@@ -1,4 +1,4 @@
-"""The feature store: the folder of picture features that later stages read."""
+"""The feature store: the folder of picture features that later stages read, and the posts that they belong to."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,28 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow.parquet as pq
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import read_json, require
+from hashgen.corpus.manifest import SplitName, read_manifest
+from hashgen.features.posts import Features, Labelled, Posts
 from hashgen.features.recipe import Recipe
-
-
-@dataclasses.dataclass(frozen=True)
-class Features:
-    """Picture features in rows.
-
-    plain: (n, dim) float16, the pictures unaugmented. views: (n, views, dim) float16, the augmented ones; views may
-    be 0.
-    """
-
-    plain: npt.NDArray[np.float16]
-    views: npt.NDArray[np.float16]
-
-    @property
-    def dim(self) -> int:
-        """Length of a feature vector."""
-        return int(self.plain.shape[1])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,3 +63,14 @@ class FeatureStore(Features):
                 stage="featurize",
             )
         return np.array([known[id] for id in ids], dtype=np.int64)
+
+
+def label(manifest: pd.DataFrame, store: FeatureStore) -> Labelled:
+    """The posts of a manifest, row by row. Raises HashgenError that names posts without features."""
+    posts = Posts(store, store.rows(list(manifest["id"])), list(manifest["caption"]))
+    return Labelled(posts, list(manifest["hashtags"]))
+
+
+def read_labelled(folder: Path, split: SplitName, store: FeatureStore) -> Labelled:
+    """The posts of one split. Raises HashgenError as `read_manifest` and `label`."""
+    return label(read_manifest(folder, split), store)

@@ -12,8 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from hashgen.base.files import read_json, require, write_json
-from hashgen.features.posts import Blind, Inputs, Labelled, Posts
-from hashgen.features.store import Features
+from hashgen.features.posts import Blind, Features, Inputs, Labelled, Posts
 from hashgen.models import Data, Model, Place, Ranking
 from hashgen.models.habits import Habits
 from hashgen.text.words import tokenise

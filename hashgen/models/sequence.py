@@ -15,7 +15,6 @@ from hashgen.features.posts import Blind, Labelled, Posts
 from hashgen.models import Data, Decoding, Model, Place, Ranking
 from hashgen.params.train import Train
 from hashgen.text.vocabulary import Vocabularies
-from hashgen.training import fit
 from hashgen.training.about import About
 from hashgen.training.dataset import Examples, batches, make_examples
 from hashgen.training.decoding import decode, mixed_forcing, rank
@@ -50,6 +49,9 @@ class SequenceModel(Model):
     @classmethod
     def fit(cls, data: Data, section: Train, place: Place) -> Self:
         """Train by the paper's recipe and keep the best epoch (see `hashgen.training.fit.fit`)."""
+        # Only here: what training needs besides, sacrebleu for one, a suggestion does not.
+        from hashgen.training import fit
+
         train, val = (cls._examples(part, data.vocabularies, section) for part in (data.train, data.val))
         features = data.train.posts.features
         learnable = fit.Data(train.learnable(), val, features, data.vocabularies)

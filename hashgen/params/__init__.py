@@ -10,8 +10,6 @@ from typing import Any, TypeVar
 
 import pydantic
 from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from hashgen.base.errors import HashgenError
 from hashgen.params.fields import Section
@@ -71,6 +69,10 @@ def _whole() -> type[Section]:
 
 
 def _read_yaml(path: Path) -> object:
+    # Only here: a model folder's section is JSON, and who suggests needs no YAML.
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
     try:
         with path.open(encoding="utf-8") as stream:
             return YAML(typ="safe", pure=True).load(stream)

@@ -5,8 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from hashgen.features.posts import label
-from hashgen.features.store import FeatureStore
+from hashgen.features.store import FeatureStore, label
 from hashgen.models import Model
 from hashgen.models.habits import Habits
 from hashgen.models.neighbours import Neighbours

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from hashgen.features.posts import Blind, Labelled, label
-from hashgen.features.store import FeatureStore
+from hashgen.features.posts import Blind, Labelled
+from hashgen.features.store import FeatureStore, label
 from hashgen.metrics.facets import diversity, facets
 from hashgen.metrics.scores import scores
 from hashgen.models import Decoding, Model

@@ -9,8 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from hashgen.features.posts import Posts
-from hashgen.features.store import Features
+from hashgen.features.posts import Features, Posts
 from hashgen.text.vocabulary import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID, Vocabularies
 from hashgen.text.words import tokenise
 

@@ -6,8 +6,7 @@ A hashtag never repeats, PAD, BEGIN and UNKNOWN are never written, and at least 
 import torch
 from torch import Tensor
 
-from hashgen.features.posts import Blind
-from hashgen.features.store import Features
+from hashgen.features.posts import Blind, Features
 from hashgen.text.vocabulary import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
 from hashgen.training.dataset import Examples, batches
 from hashgen.training.network import SequenceNetwork, encode

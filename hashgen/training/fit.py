@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.progress import is_quiet, progress
-from hashgen.features.store import Features
+from hashgen.features.posts import Features
 from hashgen.metrics.written import written_scores
 from hashgen.params.train import Train
 from hashgen.text.vocabulary import PAD_ID, Vocabularies

@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from hashgen.features.posts import label
-from hashgen.features.store import FeatureStore
+from hashgen.features.store import FeatureStore, label
 from hashgen.models import Data, Place
 from hashgen.models.folder import Trained
 from hashgen.models.lstm import LstmModel

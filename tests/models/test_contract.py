@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from hashgen.base.errors import HashgenError
-from hashgen.features.posts import Blind, Posts
-from hashgen.features.store import Features
+from hashgen.features.posts import Blind, Features, Posts
 from hashgen.models import Data, Decoding, Model, Place, model_class
 from hashgen.models.folder import Trained
 from hashgen.params.train import Train

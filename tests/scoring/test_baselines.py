@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from hashgen.base.errors import HashgenError
-from hashgen.features.posts import Inputs, label
-from hashgen.features.store import FeatureStore
+from hashgen.features.posts import Inputs
+from hashgen.features.store import FeatureStore, label
 from hashgen.metrics.scores import scores
 from hashgen.models import neighbours
 from hashgen.models.habits import Habits

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hashgen.features.posts import Labelled, Posts, label
-from hashgen.features.store import Features
+from hashgen.features.posts import Features, Labelled, Posts
+from hashgen.features.store import label
 from hashgen.models import Decoding, Ranking
 from hashgen.models.habits import Habits
 from hashgen.models.lstm import LstmModel

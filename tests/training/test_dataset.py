@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hashgen.features.posts import label
+from hashgen.features.store import label
 from hashgen.text.vocabulary import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
 from hashgen.training.dataset import batches, make_examples, training_batches
 from tests.doubles.settings import train_section
