@@ -6,6 +6,14 @@ SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 # One process a core. A module's tests stay together, as they share what it sets up; tests/conftest.py orders modules.
 PYTEST := python -m pytest -q --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
+PIP := python -m pip install --progress-bar off
+# Of pip's output: a line for each package, what is being downloaded, and how it ended.
+SHORT := awk '/^(Collecting|  Downloading|Installing|Successfully|ERROR)/ {print substr($$0, 1, 100); fflush()}'
+
+# A failure on the left of a pipe is a failure.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -16,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-setup: $(STAMP)  ## build .venv with the pinned packages (5-6 GB, once)
+setup: $(STAMP)  ## create .venv with the pinned packages (6 GB, once; TORCH_INDEX=URL: without CUDA)
 
 repro: $(STAMP)  ## run the pipeline: what is up to date is not run again (Q=1: only the scores)
 	@$(if $(Q),HASHGEN_QUIET=1 dvc repro >/dev/null,dvc repro)
@@ -40,17 +48,28 @@ lint: $(STAMP)  ## ruff, mypy and the import contracts
 	mypy
 	lint-imports
 
-lock:  ## make requirements.lock anew from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
-	  --no-header --no-annotate --quiet --upgrade --output-file requirements.lock
+lock:  ## update requirements.lock from pyproject.toml (needs uv; UPGRADE=1: to the newest versions)
+	uv pip compile pyproject.toml --extra pipeline --group dev --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate --quiet $(if $(UPGRADE),--upgrade) --output-file requirements.lock
 
 docs-images: repro  ## make the pictures in docs/images from this run
 	python docs/make_images.py plots/cards/grid.png reports/report.html docs/images
 
+# With TORCH_INDEX, torch and torchvision come from that package index (or folder of wheels) at the locked versions, and
+# nothing of CUDA is installed. The CPU wheels of PyTorch are not those of the lock, so these two have no hash to check.
+# Tried with a folder of stand-in wheels, not with PyTorch's own index.
 $(STAMP): requirements.lock | check-machine
-	@echo "Setting up .venv: torch with its CUDA libraries is most of 6 GB on disk (3 GB to download), once."
+	@echo "Setting up .venv, once: $(if $(TORCH_INDEX),torch from $(TORCH_INDEX); about 1 GB to download and 2 GB on disk,torch with CUDA; about 3 GB to download and 6 GB on disk)."
 	@$(PYTHON) -m venv .venv
-	@python -m pip install --quiet --require-hashes -r requirements.lock
+ifdef TORCH_INDEX
+	@awk '/^[^ ]/ {cuda = /^(torch|torchvision|triton|nvidia-|cuda-)/} !cuda' requirements.lock > .venv/without-torch.lock
+	@$(PIP) --require-hashes -r .venv/without-torch.lock | $(SHORT)
+	@$(PIP) --no-deps $(if $(wildcard $(TORCH_INDEX)),--no-index --find-links,--index-url) $(TORCH_INDEX) \
+	  $(shell grep -oE '^torch(vision)?==[^ ;]+' requirements.lock) | $(SHORT)
+else
+	@$(PIP) --require-hashes -r requirements.lock | $(SHORT)
+endif
+	@$(PIP) --quiet --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
 # Each fault in one line with its remedy, before anything is downloaded.

