@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 
@@ -13,6 +13,7 @@ from hashgen.metrics.facets import diversity, facets
 from hashgen.metrics.paper import paper_bleu
 from hashgen.metrics.scores import scores
 from hashgen.metrics.written import bleu_signature
+from tests.properties import examples
 
 TAGS = st.lists(st.sampled_from("abcdefghijklmnop"), unique=True, max_size=13)
 TARGETS = st.lists(st.sampled_from("abcdefghijklmnop"), unique=True, min_size=1, max_size=13)
@@ -80,7 +81,7 @@ def test_signs_within_a_hashtag_do_not_part_it() -> None:
     assert got["bleu1"] == pytest.approx(3 / 4)
 
 
-@settings(deadline=None)
+@examples(100)
 @given(CORPORA)
 def test_bleu_equals_sacrebleu_on_the_whole_corpus(corpus: list[tuple[list[str], list[str]]]) -> None:
     predictions, targets = unzip(corpus)
@@ -114,7 +115,7 @@ def naive_figures(predictions: list[list[str]], targets: list[list[str]]) -> dic
     return {name: total / len(targets) for name, total in sums.items()}
 
 
-@settings(deadline=None)
+@examples(100)
 @given(CORPORA)
 def test_figures_equal_naive_loops(corpus: list[tuple[list[str], list[str]]]) -> None:
     predictions, targets = unzip(corpus)

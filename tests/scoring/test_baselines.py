@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -30,6 +30,7 @@ from hashgen.scoring.evaluation import Scored, predict
 from hashgen.text.words import tokenise
 from stages.baselines import main
 from tests.doubles.settings import small_recipe
+from tests.properties import examples
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTION = Baselines(neighbours=3, bootstrap=10, seed=1)
@@ -172,7 +173,7 @@ def brute_force(train: pd.DataFrame, asked: pd.DataFrame, features: FeatureStore
     return found
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(
     seed=st.integers(0, 10**6), k=st.integers(1, 30), cells=st.sampled_from([1, 100, 2**25]), block=st.integers(1, 9)
 )
@@ -260,14 +261,15 @@ def test_rankings_reach_the_written_length(tmp_path: Path) -> None:
     assert all(one["length"] == 13 for one in score_baselines(train, asked, features, SECTION).values())
 
 
-@settings(deadline=None, max_examples=10)
+@examples(10)
 @given(seed=st.integers(0, 10**6))
 def test_nothing_of_the_scored_posts_hashtags_reaches_a_prediction(
     tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:
     train, asked, features = random_world(tmp_path_factory.mktemp("store"), seed)
     before = rank_all(train, asked, features, 4)
-    other = asked.assign(hashtags=[["leak", *reversed(hashtags)] for hashtags in asked["hashtags"]])
+    planted = pd.Series([["leak", *reversed(hashtags)] for hashtags in asked["hashtags"]])
+    other = asked.assign(hashtags=planted)
     assert rank_all(train, other, features, 4) == before
     # Nor does a prediction for one post depend on which others are asked about.
     alone = rank_all(train, asked.iloc[2:3].reset_index(drop=True), features, 4)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -15,6 +15,7 @@ from hashgen.training.decoding import beam_search, decode, greedy, presence, ran
 from hashgen.training.network import SequenceNetwork, Sizes, encode
 from tests.doubles.settings import train_section
 from tests.doubles.small_world import small_examples
+from tests.properties import examples
 
 
 class Table(SequenceNetwork):
@@ -43,7 +44,7 @@ def brute_force(table: Tensor, length: int, penalty: float) -> list[int]:
     return best
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(st.integers(0, 10_000), st.integers(1, 4), st.sampled_from([0.0, 0.6, 1.0]))
 def test_a_wide_beam_finds_the_best_sequence(seed: int, length: int, penalty: float) -> None:
     table = torch.randn(len(SPECIALS) + 4, len(SPECIALS) + 4, generator=torch.Generator().manual_seed(seed)) * 2
@@ -54,11 +55,11 @@ def test_a_wide_beam_finds_the_best_sequence(seed: int, length: int, penalty: fl
 def real_model(seed: int) -> SequenceNetwork:
     torch.manual_seed(seed)
     model = LstmModel.make(train_section(), Sizes(8, 12, 20, 12))
-    torch.nn.init.normal_(model.output.weight, std=1.0)
+    torch.nn.init.normal_(model.get_parameter("output.weight"), std=1.0)
     return model.eval()
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(st.integers(0, 10_000), st.integers(1, 9), st.integers(1, 6))
 def test_rules_hold_for_every_width(seed: int, length: int, beam: int) -> None:
     model = real_model(seed)
@@ -139,7 +140,7 @@ def exact_presence(table: Tensor, length: int) -> list[float]:
     return found
 
 
-@settings(deadline=None, max_examples=15)
+@examples(15)
 @given(st.integers(0, 10_000), st.integers(1, 5))
 def test_presence_is_the_probability_of_being_written(seed: int, length: int) -> None:
     table = torch.randn(len(SPECIALS) + 4, len(SPECIALS) + 4, generator=torch.Generator().manual_seed(seed)) * 2

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hashgen.params.train import Lstm
 from hashgen.training.fit import Data, free_running_scores
 from hashgen.training.history import Epoch, write_history
 from tests.doubles.settings import train_section
@@ -56,8 +57,7 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("at", [1, 2])
 def test_goes_on_after_an_interruption_to_the_same_model(tmp_path: Path, at: int) -> None:
-    lstm = {"hidden": 16, "layers": 2, "dropout": 0.3, "batch_norm_momentum": 0.1}
-    section = train_section(epochs=3).model_copy(update={"lstm": type(train_section().lstm)(**lstm)})
+    section = train_section(epochs=3, lstm=Lstm(hidden=16, layers=2, dropout=0.3, batch_norm_momentum=0.1))
     data = small_examples(tmp_path, section)
     whole, history = train_network(data, section, tmp_path / "whole.pt")
 

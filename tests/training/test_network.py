@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from hashgen.models.lstm import LstmModel
+from hashgen.models.lstm import LstmNetwork
 from hashgen.params.train import Lstm
 from hashgen.training.dataset import Batch, batches
 from hashgen.training.decoding import mixed_forcing
 from hashgen.training.fit import batch_loss
-from hashgen.training.network import SequenceNetwork, Sizes, encode
+from hashgen.training.network import SequenceNetwork, Sizes, encode, initialise
 from tests.doubles.settings import train_section
 from tests.doubles.small_world import small_examples, small_network
 
@@ -91,11 +91,13 @@ def test_blind_ignores_that_input_only(tmp_path: Path, blind: str) -> None:
 
 
 def test_xavier_weights_and_zero_biases() -> None:
-    model = LstmModel.make(train_section(), Sizes(8, 12, 20, 10))
+    section = train_section()
+    model = LstmNetwork(Sizes(8, 12, 20, 10), section.inputs, section.lstm)
+    initialise(model)
     bound = (6 / (8 + 16)) ** 0.5
     weight = model.picture_projection.weight
     assert weight.abs().max() <= bound and weight.abs().max() > 0.9 * bound
-    assert not model.output.bias.any() and not model.caption_lstm.bias_ih_l0.any()
+    assert not model.output.bias.any() and not model.caption_lstm.get_parameter("bias_ih_l0").any()
 
 
 def test_learns_one_batch_by_heart(tmp_path: Path) -> None:
@@ -106,6 +108,6 @@ def test_learns_one_batch_by_heart(tmp_path: Path) -> None:
     for _ in range(60):
         optimiser.zero_grad()
         loss = batch_loss(model, batch, 0.5, coins)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     assert loss < 0.05
