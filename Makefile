@@ -8,11 +8,11 @@ PYTEST := python -m pytest -q --numprocesses logical --maxprocesses 8 --dist loa
 
 PIP := python -m pip install --progress-bar off
 # Of pip's output: a line for each package, what is being downloaded, and how it ended.
-SHORT := awk '/^(Collecting|  Downloading|Installing|Successfully|ERROR)/ {print substr($$0, 1, 100); fflush()}'
+SHORT := python -uc 'import sys; w = ("Collecting", "  Downloading", "Installing", "Successfully", "ERROR"); [print(l[:100].rstrip()) for l in sys.stdin if l.startswith(w)]'
 
-# A failure on the left of a pipe is a failure.
 SHELL := /bin/bash
-.SHELLFLAGS := -o pipefail -c
+# An install without CUDA stays one: where torch came from is kept for the next time.
+TORCH_INDEX ?= $(shell cat .venv/torch-index 2>/dev/null)
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
@@ -40,7 +40,7 @@ test-fast: $(STAMP)  ## the tests that take seconds
 fuzz: $(STAMP)  ## the property tests on new random examples, ten times as many (SEED=7: on those of 7)
 	@echo "make fuzz SEED=$(SEED)"
 	@$(PYTEST) -m hypothesis --hypothesis-profile fuzz --hypothesis-seed $(SEED) || \
-	  { echo "The same again: make fuzz SEED=$(SEED). One test on the example it failed on: add @reproduce_failure as told above."; exit 1; }
+	  { echo "To repeat: make fuzz SEED=$(SEED). One test on the example it failed on: add @reproduce_failure as shown above."; exit 1; }
 
 lint: $(STAMP)  ## ruff, mypy and the import contracts
 	ruff check .
@@ -61,13 +61,14 @@ docs-images: repro  ## make the pictures in docs/images from this run
 $(STAMP): requirements.lock | check-machine
 	@echo "Setting up .venv, once: $(if $(TORCH_INDEX),torch from $(TORCH_INDEX); about 1 GB to download and 2 GB on disk,torch with CUDA; about 3 GB to download and 6 GB on disk)."
 	@$(PYTHON) -m venv .venv
-ifdef TORCH_INDEX
+ifneq ($(strip $(TORCH_INDEX)),)
+	@echo "$(TORCH_INDEX)" > .venv/torch-index
 	@awk '/^[^ ]/ {cuda = /^(torch|torchvision|triton|nvidia-|cuda-)/} !cuda' requirements.lock > .venv/without-torch.lock
-	@$(PIP) --require-hashes -r .venv/without-torch.lock | $(SHORT)
-	@$(PIP) --no-deps $(if $(wildcard $(TORCH_INDEX)),--no-index --find-links,--index-url) $(TORCH_INDEX) \
+	@set -o pipefail; $(PIP) --require-hashes -r .venv/without-torch.lock | $(SHORT)
+	@set -o pipefail; $(PIP) --no-deps $(if $(wildcard $(TORCH_INDEX)),--no-index --find-links,--index-url) $(TORCH_INDEX) \
 	  $(shell grep -oE '^torch(vision)?==[^ ;]+' requirements.lock) | $(SHORT)
 else
-	@$(PIP) --require-hashes -r requirements.lock | $(SHORT)
+	@set -o pipefail; $(PIP) --require-hashes -r requirements.lock | $(SHORT)
 endif
 	@$(PIP) --quiet --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)

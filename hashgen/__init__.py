@@ -1,7 +1,6 @@
 """hashgen: hashtags for a photo and its caption.
 
-`from hashgen import Suggester` writes hashtags with a trained model. What else is public stands in the rooms, one
-folder each: see ARCHITECTURE.md.
+`from hashgen import Suggester` writes hashtags with a trained model. For the rest see ARCHITECTURE.md.
 """
 
 import importlib

@@ -70,6 +70,10 @@ def suggest(
         )
     if not (model / "model.json").is_file():
         raise HashgenError(f"{model}: no trained model here; give its folder with --model, or train one: make repro")
+    if length_penalty and not (beam and beam > 1):
+        raise HashgenError("--length-penalty: only a beam search has one; add --beam 5")
+    if caption and caption_option:
+        raise HashgenError("--caption: the caption is given twice; give it once")
     from hashgen.models import Decoding
     from hashgen.suggester import Suggester
 

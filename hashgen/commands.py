@@ -43,7 +43,7 @@ def state_option(resolve: Callable[[str], Path]) -> Any:
 
 @contextlib.contextmanager
 def user_errors(remedy: Callable[[HashgenError], str] = lambda _: "") -> Iterator[None]:
-    """Print a HashgenError without a traceback and exit with its code; Ctrl-C ends quietly with 130.
+    """Print a HashgenError without a traceback and exit with its code.
 
     remedy: what to add to the message.
     """

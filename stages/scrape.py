@@ -1,4 +1,4 @@
-"""Stage scrape: collect posts from a source into Parquet shards, images inside."""
+"""Stage scrape: collect posts from a source into Parquet shards, pictures inside."""
 
 import sys
 from collections import Counter

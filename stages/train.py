@@ -1,6 +1,7 @@
 """Stage train: learn to write hashtags from picture features and captions."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,18 +74,47 @@ def _key(section: Train, device: str, manifest: Path, vocab: Path, features: Pat
     """Name of the checkpoint: all that the result depends on. Other code starts over rather than resume."""
     import torch
 
-    parts = [section.model_dump_json(), device, torch.__version__, sha256_of_folder(vocab), sha256_of_folder(features)]
+    parts = [
+        json.dumps(section.chosen()),
+        device,
+        torch.__version__,
+        sha256_of_folder(vocab),
+        sha256_of_folder(features),
+    ]
     parts += [sha256_of_file(manifest / f"{split}.parquet") for split in SPLITS[:2]]
     parts += [sha256_of_file(file) for file in training_code(section.model)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
+# The files of the library, besides those of the model, that decide what a training gives. A change of any other file
+# neither discards a half-trained checkpoint nor makes the stage stale.
+TRAINING_CODE = (
+    "corpus/manifest.py",
+    "corpus/tables.py",
+    "features/posts.py",
+    "features/recipe.py",
+    "features/store.py",
+    "metrics/written.py",
+    "models/__init__.py",
+    "models/folder.py",
+    "models/habits.py",
+    "models/sequence.py",
+    "text/vocabulary.py",
+    "text/words.py",
+    "training/about.py",
+    "training/checkpoint.py",
+    "training/dataset.py",
+    "training/decoding.py",
+    "training/fit.py",
+    "training/history.py",
+    "training/network.py",
+)
+
+
 def training_code(model: str) -> list[Path]:
-    """The files of the library that decide what a training of this model gives; no report's, no source's."""
+    """`TRAINING_CODE` and the file of the model."""
     library = Path(__file__).parent.parent / "hashgen"
-    rooms = [file for room in ("corpus", "features", "text", "training") for file in (library / room).rglob("*.py")]
-    models = [library / f"models/{name}.py" for name in ("__init__", "folder", "habits", "sequence", model)]
-    return sorted([*rooms, *models, library / "metrics/written.py", library / "params/train.py"])
+    return [library / name for name in (*TRAINING_CODE, f"models/{model}.py")]
 
 
 def _best(model: "Model") -> "Epoch | None":

@@ -8,8 +8,8 @@ class HashgenError(Exception):
     script (2 is Typer's, for options it does not understand). Any other exception is a bug of ours and keeps its
     traceback.
 
-    stage: the stage of the pipeline that creates what is missing or broken. The library knows no command line; a
-    command that runs in the pipeline adds how to run that stage.
+    stage: the stage of the pipeline that creates what is missing. The library names no command of DVC or of the
+    pipeline; a stage's command line adds how to run that stage.
     """
 
     def __init__(self, message: str, exit_code: int = 1, *, stage: str | None = None) -> None:

@@ -83,7 +83,7 @@ def write_features(
 
     encode: 8-bit pictures (batch, size, size, 3) to (batch, dim); always called with `batch_size` of them, so that a
     feature does not depend on its neighbours. workers: processes that decode; 0 decodes in this one. A kill loses the
-    batch in hand; a damaged memo is set aside and built anew. Processes that share a memo take turns.
+    batch in hand; a damaged memo is renamed and rebuilt. Processes that share a memo take turns.
     Raises HashgenError when a raw picture is not the one that the filter saw, or when the memo cannot be written.
     """
     path = home / "features" / f"{recipe.backbone}-{memo_digest(recipe)[:16]}.sqlite"

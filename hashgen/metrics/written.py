@@ -1,6 +1,6 @@
 """Figures of the hashtags that are written for a post, in order: BLEU, precision, recall and F1.
 
-Training needs these and no others: a new figure of a report belongs into a file of its own, or training would be stale.
+Training needs these and no others: a new figure of a report belongs in a file of its own, or training would be stale.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ ORDERS = (1, 2, 3, 4)
 def written_scores(predictions: Sequence[Hashtags], targets: Sequence[Hashtags]) -> dict[str, float]:
     """Means over posts and corpus BLEU: `posts`, `bleu1` … `bleu4`, `length`, `precision`, `recall`, `f1`.
 
-    What each is stands in `hashgen.metrics.scores.scores`. Raises ValueError without posts or when lengths differ.
+    For what each is, see `hashgen.metrics.scores.scores`. Raises ValueError without posts or when lengths differ.
     """
     check_lengths(predictions, targets)
     counts = bleu_counts(predictions, targets)

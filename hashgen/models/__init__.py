@@ -30,12 +30,16 @@ Ranking = list[tuple[str, float]]
 class Decoding:
     """How a model that writes hashtag by hashtag searches for them (see `hashgen.training.decoding.beam_search`).
 
-    search: greedy takes no notice of the rest. beam: hypotheses a post. length_penalty: 0 ranks them by probability.
+    search: greedy ignores the rest. beam: hypotheses a post. length_penalty: 0 ranks them by probability.
     """
 
     search: Literal["greedy", "beam"] = "greedy"
     beam: int = 5
     length_penalty: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.search not in ("greedy", "beam") or not self.beam >= 1 or not self.length_penalty >= 0:
+            raise ValueError(f"no such decoding: {self}")
 
 
 @dataclasses.dataclass(frozen=True)

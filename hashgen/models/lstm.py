@@ -89,6 +89,7 @@ class LstmModel(SequenceModel):
     @classmethod
     def build(cls, sizes: Sizes, section: Train) -> LstmNetwork:
         """The network, its weights drawn from torch's random state."""
+        assert section.lstm is not None
         return LstmNetwork(sizes, section.inputs, section.lstm)
 
 

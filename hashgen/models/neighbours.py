@@ -51,6 +51,7 @@ class Neighbours(Model):
     @classmethod
     def fit(cls, data: Data, section: "Train", place: Place) -> Self:
         """Keep the training posts."""
+        assert section.neighbours is not None
         return cls(data.train, section.inputs, section.neighbours.posts)
 
     def rank(self, posts: Posts, depth: int, blind: Blind | None = None) -> list[Ranking]:
@@ -128,7 +129,9 @@ class Neighbours(Model):
             raise ValueError("features, captions and hashtags differ in number")
         features = Features(plain, np.empty((len(plain), 0, plain.shape[1]), np.float16))
         posts = Posts(features, np.arange(len(plain)), captions)
-        return cls(Labelled(posts, hashtags), about.section.inputs, about.section.neighbours.posts)
+        section = about.section
+        assert section.neighbours is not None
+        return cls(Labelled(posts, hashtags), section.inputs, section.neighbours.posts)
 
 
 MODEL = Neighbours

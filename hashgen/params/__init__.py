@@ -6,7 +6,7 @@ import importlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import pydantic
 from pydantic_core import ErrorDetails
@@ -106,6 +106,7 @@ def _near(loc: tuple[int | str, ...]) -> str:
     *parents, name = loc
     section: Any = _whole()
     for parent in parents:
-        section = section.model_fields[str(parent)].annotation
+        kind = section.model_fields[str(parent)].annotation
+        section = next((one for one in (kind, *get_args(kind)) if hasattr(one, "model_fields")), Section)
     near = difflib.get_close_matches(str(name), list(section.model_fields), n=1)
     return f"did you mean {near[0]}?" if near else "remove it or correct its name"

@@ -1,6 +1,7 @@
 """Parameters of the stage train: what all models share, and a block for each."""
 
-from typing import Annotated, Literal, Self
+import json
+from typing import Annotated, Any, Literal, Self, get_args
 
 import pydantic
 from pydantic import Field
@@ -35,11 +36,32 @@ class Train(Section):
     caption_length: Positive
     hashtag_length: Positive
     seed: Seed
-    lstm: Lstm
-    neighbours: Neighbours
+    # A block for each model. Only the chosen one is saved with a model, hence None for the others there.
+    lstm: Lstm | None
+    neighbours: Neighbours | None
 
     @pydantic.model_validator(mode="after")
     def _rates_in_order(self) -> Self:
         if self.min_learning_rate > self.learning_rate:
             raise ValueError("min_learning_rate must not be above learning_rate")
         return self
+
+    @pydantic.model_validator(mode="after")
+    def _block_of_the_model(self) -> Self:
+        if getattr(self, self.model) is None:
+            raise ValueError(f"the block {self.model} must not be empty while train.model is {self.model}")
+        return self
+
+    def chosen(self) -> dict[str, Any]:
+        """What decides a training, as JSON knows it: all but the blocks of models that are not chosen."""
+        return self.model_dump(mode="json", exclude=self._blocks() - {self.model})
+
+    @classmethod
+    def of_chosen(cls, values: dict[str, Any]) -> "Train":
+        """The section that `chosen` gave, with None for the other blocks. Raises pydantic.ValidationError."""
+        # The JSON mode of pydantic takes a list for a tuple and stays strict about everything else.
+        return cls.model_validate_json(json.dumps(dict.fromkeys(cls._blocks()) | values))
+
+    @classmethod
+    def _blocks(cls) -> set[str]:
+        return set(get_args(cls.model_fields["model"].annotation))

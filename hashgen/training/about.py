@@ -1,7 +1,6 @@
 """How a model was made: what stands in its folder beside it."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import pydantic
@@ -30,14 +29,14 @@ class About:
         """Read `model.json` of a folder. Raises HashgenError when it is missing or of another version."""
         document = read_json(folder / "model.json", "train")
         try:
-            section = Train.model_validate_json(json.dumps(document["train"]))
+            section = Train.of_chosen(document["train"])
             return cls(section, Recipe.from_json(document["features"]), document["epoch"], document["val_f1"])
         except (KeyError, TypeError, pydantic.ValidationError) as error:
             raise unfit(folder, error) from error
 
     def write(self, folder: Path) -> None:
         """Write `model.json` into an existing folder."""
-        document = {"train": self.section.model_dump(mode="json"), "features": dataclasses.asdict(self.recipe)}
+        document = {"train": self.section.chosen(), "features": dataclasses.asdict(self.recipe)}
         write_json(folder / "model.json", document | {"epoch": self.epoch, "val_f1": self.val_f1}, exact=True)
 
 

