@@ -46,7 +46,7 @@ def main(
     section = read_section(params, Evaluate)
     audited, known = _audit(posts, rejects, truth)
     trained = Trained.load(model, choose_device(device))
-    parts = {split: _open(split, trained, manifest, features) for split in ("val", "test")}
+    parts = _open(trained, manifest, features)
     result: dict[str, Any] = {}
     written = {}
     for split, part in parts.items():
@@ -78,7 +78,8 @@ def _audit(posts: Path, rejects: Path, truth: Path) -> tuple[dict[str, Any], "pd
     return {"audit": audit_filter(known, list(kept), dropped)}, known
 
 
-def _open(split: Any, trained: "Trained", manifest: Path, features: Path) -> _Part:
+def _open(trained: "Trained", manifest: Path, features: Path) -> dict[str, _Part]:
+    """The posts to score, by split."""
     from hashgen.corpus.manifest import read_manifest
     from hashgen.features.store import FeatureStore
     from hashgen.scoring.evaluation import Scored
@@ -88,8 +89,9 @@ def _open(split: Any, trained: "Trained", manifest: Path, features: Path) -> _Pa
         raise HashgenError(
             f"{features}: not the features that the model was trained on; run the stage train again", stage="train"
         )
-    posts = read_manifest(manifest, split)
-    return _Part(split, posts, Scored.of(posts, read_manifest(manifest, "train"), store))
+    train = read_manifest(manifest, "train")
+    frames = {"val": read_manifest(manifest, "val"), "test": read_manifest(manifest, "test")}
+    return {split: _Part(split, posts, Scored.of(posts, train, store)) for split, posts in frames.items()}
 
 
 def _score(

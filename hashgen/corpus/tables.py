@@ -106,13 +106,14 @@ def read_table(path: Path, made_by: str, schema: pa.Schema, needed: Sequence[str
     """
     again = f"run the stage {made_by} again"
     try:
-        table = pq.read_table(require(path, made_by))
+        present = pq.read_schema(require(path, made_by)).names
+        table = pq.read_table(path, columns=[name for name in schema.names if name in present])
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise HashgenError(f"{path}: cannot be read ({reason}); {again}", stage=made_by) from error
     if missing := [name for name in (schema.names if needed is None else needed) if name not in table.column_names]:
         raise HashgenError(f"{path}: no column {', '.join(missing)}; {again}", stage=made_by)
-    return table.select([name for name in schema.names if name in table.column_names])
+    return table
 
 
 def read_frame(path: Path, made_by: str, schema: pa.Schema, needed: Sequence[str] | None = None) -> pd.DataFrame:

@@ -98,15 +98,19 @@ class Neighbours(Model):
         return similarities
 
     def _by_caption(self, posts: Posts, chunk: slice) -> Similarities:
+        if self._tfidf is None:
+            return np.zeros((chunk.stop - chunk.start, len(self.train)), np.float32)
         vectoriser, known = self._tfidf
         similarities: Similarities = (vectoriser.transform(posts.captions[chunk]) @ known.T).toarray()
         return similarities
 
     @functools.cached_property
-    def _tfidf(self) -> tuple[Any, Any]:
-        """Vectoriser and sparse rows (train, tokens) of length 1, or all zero where no token is known."""
+    def _tfidf(self) -> tuple[Any, Any] | None:
+        """Vectoriser and sparse rows (train, tokens) of length 1; None if no training caption has a token."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
+        if not any(map(tokenise, self.train.posts.captions)):
+            return None
         vectoriser = TfidfVectorizer(analyzer=tokenise, dtype=np.float32)
         return vectoriser, vectoriser.fit_transform(self.train.posts.captions)
 

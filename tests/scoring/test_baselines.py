@@ -221,6 +221,13 @@ def test_a_post_like_no_other_gets_what_is_popular(tmp_path: Path) -> None:
     }
 
 
+def test_training_captions_without_a_word_are_like_no_caption(tmp_path: Path) -> None:
+    train, asked = posts("t", [("", ["a"]), ("", ["b", "a"])]), posts("q", [("sea", ["z"])])
+    features = store(tmp_path, ["t0", "t1", "q0"], np.array([[1, 0], [0, 1], [1, 0]]))
+    got = nearest_posts(train, asked, features, 5)
+    assert got["knn_caption"] == [[]] and got["knn_image"] == [[(0, 1_000_000)]]
+
+
 def test_neighbours_vote_by_picture_by_caption_and_by_both(tmp_path: Path) -> None:
     train = posts("t", [("sea", ["picture", "x"]), ("run", ["caption", "x"]), ("run", ["far"])])
     asked = posts("q", [("run", ["z"])])
