@@ -8,7 +8,7 @@ PYTEST := python -m pytest -q --numprocesses logical --maxprocesses 8 --dist loa
 
 PIP := python -m pip install --progress-bar off
 # Of pip's output: a line for each package, what is being downloaded, and how it ended.
-SHORT := python -uc 'import sys; w = ("Collecting", "  Downloading", "Installing", "Successfully", "ERROR"); [print(l[:100].rstrip()) for l in sys.stdin if l.startswith(w)]'
+SHORT := python -uc 'import sys; w = ("Collecting", "  Downloading", "Installing", "Successfully", "ERROR"); [print(l.split(" (from")[0][:110].rstrip()) for l in sys.stdin if l.startswith(w)]'
 
 SHELL := /bin/bash
 # An install without CUDA stays one: where torch came from is kept for the next time.
@@ -70,7 +70,8 @@ ifneq ($(strip $(TORCH_INDEX)),)
 else
 	@set -o pipefail; $(PIP) --require-hashes -r requirements.lock | $(SHORT)
 endif
-	@$(PIP) --quiet --no-deps --no-build-isolation --editable .
+	@# compat: a plain path, which a folder named hashgen in the current one (this clone) cannot hide.
+	@$(PIP) --quiet --no-deps --no-build-isolation --editable . --config-settings editable_mode=compat
 	@touch $(STAMP)
 
 # Each fault in one line with its remedy, before anything is downloaded.

@@ -69,7 +69,9 @@ def suggest(
             f"{picture}: {'not a file' if picture.exists() else 'no such file'}; give the path of a picture"
         )
     if not (model / "model.json").is_file():
-        raise HashgenError(f"{model}: no trained model here; give its folder with --model, or train one: make repro")
+        raise HashgenError(
+            f"{model}: no trained model here; give its folder with --model, or train one in a clone: make repro"
+        )
     if length_penalty and not (beam and beam > 1):
         raise HashgenError("--length-penalty: only a beam search has one; add --beam 5")
     if caption and caption_option:
@@ -84,6 +86,8 @@ def suggest(
         print(
             "warning: this model's backbone has random weights: it only works on the built-in sample", file=sys.stderr
         )
+    if decoding is not None and suggester.trained.model.decoding is None:
+        raise HashgenError("--beam: this model does not search step by step; leave it out")
     hashtags = suggester.suggest(picture, caption or caption_option, decoding=decoding)
     print(" ".join(f"#{hashtag}" for hashtag in hashtags))
 
@@ -127,7 +131,7 @@ def delete(
     state: Annotated[Path | None, state_option(lambda value: Path(value).expanduser())] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Delete posts that were collected from Instagram, permanently; they are never collected again."""
+    """Permanently delete posts collected from Instagram; they are not collected again."""
     with _pipeline("delete"):
         from hashgen.sources.instagram.deletion import delete_posts
 
@@ -159,7 +163,8 @@ def _pipeline(command: str) -> Iterator[None]:
         if (error.name or "").partition(".")[0] == "hashgen":
             raise
         raise HashgenError(
-            f"hashgen {command}: needs the package {error.name}; install the pipeline: pip install 'hashgen[pipeline]'"
+            f"hashgen {command}: needs the package {error.name}; "
+            "install the pipeline, in a clone of hashgen: pip install '.[pipeline]'"
         ) from error
 
 

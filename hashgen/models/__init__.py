@@ -1,7 +1,7 @@
 """The models: what every one can do, and which there are. One file each; a model owns how it learns.
 
-To add one: a file here with a class `MODEL`, its name in `train.model` and its block in params.yaml and
-`hashgen/params/train.py`. Only the chosen model's file is imported.
+To add one, start from a copy of popularity.py: a class `MODEL`; its name in `train.model` and its block in params.yaml
+and `hashgen/params/train.py`, where a model finds it as `section.NAME`. Only the chosen model's file is imported.
 """
 
 import abc
@@ -53,7 +53,7 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a model learns: torch's device, a file for what must outlive a kill, and whom to tell of an epoch."""
+    """Where a model learns: torch's device, a file for what must outlive a kill, and a callback for each epoch."""
 
     device: "torch.device"
     checkpoint: Path
@@ -83,7 +83,9 @@ class Model(abc.ABC):
 
     @abc.abstractmethod
     def rank(self, posts: Posts, depth: int, blind: Blind | None = None) -> list[Ranking]:
-        """Up to `depth` distinct hashtags with scores for each post, best first: what the model is surest of.
+        """The `depth` distinct hashtags, or all that it knows, with scores that the model is surest of, best first.
+
+        A shorter ranking is the head of a longer one.
 
         blind: what the model must not see of the posts.
         """

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 class Habits:
     """Counts of the hashtags of training posts.
 
-    counts: in how many posts each hashtag is. popular: all hashtags, the most frequent first, equals alphabetically,
+    counts: in how many posts each hashtag is. popular: all hashtags, the most frequent first, ties alphabetically,
     with their places in that order. length: mean number of hashtags of a post, rounded, at least 1: the mean and not
     the median, since BLEU's brevity penalty compares the total written with the total true. places: for each hashtag
     its mean relative place in the posts that have it, 0 for the first, 1 for the last.

@@ -87,7 +87,9 @@ def _text(name: str, commit: str | None, path: Path) -> str:
         try:
             return path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise HashgenError(f"{path}: cannot be read; run the pipeline first: dvc repro") from error
+            raise HashgenError(
+                f"{path}: cannot be read; run in the root of the clone, or run the pipeline first: dvc repro"
+            ) from error
     text = _git("show", f"{commit}:./{path.as_posix()}")
     if text is None:
         raise HashgenError(f"{name}: has no {path}; use a commit that contains a run")

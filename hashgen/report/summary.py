@@ -55,7 +55,7 @@ def summarise(evaluate: Mapping[str, Any], baselines: Mapping[str, Any], report:
     drawn = " of the built-in sample" if "ceiling" in rows else ""
     note = [f"best baseline: {best}"] if "best baseline" in table else []
     return [
-        f"Scores on {evaluate['test']['both']['posts']:,} test posts{drawn}; they decided nothing",
+        f"Scores on {evaluate['test']['both']['posts']:,} test posts{drawn}; used for no choice",
         "",
         f"{'':16}{_COLUMNS['f1']:24}{_COLUMNS['bleu4']}",
         *(_line(name, score) for name, score in table.items()),

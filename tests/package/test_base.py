@@ -129,7 +129,7 @@ def test_a_command_of_the_pipeline_says_what_it_lacks(installed: Installed, comm
     done = installed.without(beyond_the_base(), *command)
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.startswith(f"error: hashgen {command[0]}: needs the package ")
-    assert done.stderr.endswith("; install the pipeline: pip install 'hashgen[pipeline]'\n")
+    assert done.stderr.endswith("; install the pipeline, in a clone of hashgen: pip install '.[pipeline]'\n")
     assert done.stderr.count("\n") == 1
 
 
