@@ -25,6 +25,8 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: $(STAMP)  ## create .venv with the pinned packages (6 GB, once; TORCH_INDEX=URL: without CUDA)
+	@test "$(TORCH_INDEX)" = "$$(cat .venv/torch-index 2>/dev/null)" || \
+	  { echo "error: .venv is there already, with torch from elsewhere: remove it first: rm -r .venv"; exit 1; }
 
 repro: $(STAMP)  ## run the pipeline: what is up to date is not run again (Q=1: only the scores)
 	@$(if $(Q),HASHGEN_QUIET=1 dvc repro >/dev/null,dvc repro)

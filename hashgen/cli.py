@@ -7,13 +7,16 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hashgen import __version__
 from hashgen.base.errors import HashgenError
 from hashgen.commands import DeviceOption, QuietOption, home_option, state_option, user_errors
+
+if TYPE_CHECKING:
+    from hashgen.models import Decoding
 
 app = typer.Typer(
     name="hashgen",
@@ -72,15 +75,11 @@ def suggest(
         raise HashgenError(
             f"{model}: no trained model here; give its folder with --model, or train one in a clone: make repro"
         )
-    if length_penalty and not (beam and beam > 1):
-        raise HashgenError("--length-penalty: only a beam search has one; add --beam 5")
     if caption and caption_option:
         raise HashgenError("--caption: the caption is given twice; give it once")
-    from hashgen.models import Decoding
+    decoding = _decoding(beam, length_penalty)
     from hashgen.suggester import Suggester
 
-    search: Literal["greedy", "beam"] = "beam" if beam and beam > 1 else "greedy"
-    decoding = None if beam is None else Decoding(search, beam, length_penalty)
     suggester = Suggester.load(model, device=device, weights=weights)
     if suggester.trained.about.recipe.weights == "random":
         print(
@@ -90,6 +89,15 @@ def suggest(
         raise HashgenError("--beam: this model does not search step by step; leave it out")
     hashtags = suggester.suggest(picture, caption or caption_option, decoding=decoding)
     print(" ".join(f"#{hashtag}" for hashtag in hashtags))
+
+
+def _decoding(beam: int | None, length_penalty: float) -> "Decoding | None":
+    """What --beam and --length-penalty ask for; None for the model's own way."""
+    from hashgen.models import Decoding
+
+    if length_penalty and not (beam and beam > 1):
+        raise HashgenError("--length-penalty: only a beam search has one; add --beam 5")
+    return None if beam is None else Decoding("beam" if beam > 1 else "greedy", beam, length_penalty)
 
 
 @app.command()

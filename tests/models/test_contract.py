@@ -10,13 +10,15 @@ import pytest
 import torch
 
 from hashgen.base.errors import HashgenError
-from hashgen.features.posts import Blind, Features, Posts
+from hashgen.features.posts import Blind, Features, Labelled, Posts
 from hashgen.models import Data, Decoding, Model, Place, model_class
 from hashgen.models.folder import Trained
+from hashgen.models.habits import Habits
 from hashgen.params.train import Lstm, Neighbours, Train
+from hashgen.scoring.evaluation import Scored, predict
 from hashgen.training.about import About
 from tests.doubles.settings import small_recipe, train_section
-from tests.doubles.small_world import CAPTIONS, PICTURES, small_data
+from tests.doubles.small_world import small_data
 
 CPU = torch.device("cpu")
 # All that params may choose, and a baseline that no one would.
@@ -207,7 +209,10 @@ def test_only_the_chosen_models_file_is_imported() -> None:
         assert (told[-1] == "True") == (name == "lstm")
 
 
-def test_no_hashtag_of_the_posts_reaches_a_model() -> None:
-    """A model is handed `Posts`, which have none: a planted one could not be seen."""
+def test_no_hashtag_of_the_scored_posts_reaches_a_prediction(model: Model, data: Data) -> None:
     assert set(Posts.__dataclass_fields__) == {"features", "rows", "captions"}
-    assert set(PICTURES) & set(CAPTIONS) == set()
+    habits = Habits(data.train.hashtags)
+    planted = Labelled(data.val.posts, [["planted", *reversed(hashtags)] for hashtags in data.val.hashtags])
+    found = [predict(model, Scored(labelled, [], habits)) for labelled in (data.val, planted)]
+    assert found[0] == found[1]
+    assert not any("planted" in hashtags for hashtags in (*found[1].written, *found[1].ranked))

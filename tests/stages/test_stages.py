@@ -253,6 +253,12 @@ def test_a_model_without_epochs_goes_all_the_way(copy: Copy, capsys: pytest.Capt
     Image.new("RGB", (64, 64), "navy").save(picture)
     cli.suggest(picture, "a walk by the sea", model=again.root / "model", device="cpu")
     assert capsys.readouterr().out.startswith("#")
+    with pytest.raises(HashgenError, match="--beam: this model does not search"):
+        cli.suggest(picture, "a walk by the sea", model=again.root / "model", device="cpu", beam=3)
+    with pytest.raises(HashgenError, match="--length-penalty: only a beam search has one"):
+        cli.suggest(picture, "a walk by the sea", model=again.root / "model", device="cpu", length_penalty=1.0)
+    with pytest.raises(HashgenError, match="--caption: the caption is given twice"):
+        cli.suggest(picture, "a walk", "a walk", model=again.root / "model", device="cpu")
 
 
 def test_suggest_writes_what_evaluate_wrote(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
