@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -141,7 +142,7 @@ def test_dates(tmp_path: Path, value: object, expected: datetime | None) -> None
         ({"file_name": "a\0.jpg", "text": "x"}, "NUL"),
         ({"file_name": "a.jpg", "text": "half a face \ud83d"}, "not UTF-8"),
         ("\0", "NUL"),
-        (json.dumps({"file_name": "a.jpg", "text": "x" * 2 * MAX_LINE}), "1 MiB"),
+        (json.dumps({"file_name": "a.jpg", "text": "x" * MAX_LINE}), "32 MiB"),
     ],
 )
 def test_a_broken_row_is_counted_and_named_and_the_rest_goes_on(tmp_path: Path, row: object, reason: str) -> None:
@@ -164,9 +165,9 @@ def test_a_line_that_is_not_utf8_is_a_broken_row(tmp_path: Path) -> None:
 def test_broken_csv_rows(tmp_path: Path) -> None:
     text = "file_name,text\na.jpg,x\nb.jpg\nc.jpg,one, two\n\na\0.jpg,x\n" + 'd.jpg,"' + "y" * 200_000 + '"\na.jpg,z\n'
     posts, counts = read(make_folder(tmp_path / "f", text, "metadata.csv"))
-    assert [post.caption for post in posts] == ["x", "z"]
-    assert (counts.rows, counts.broken_rows) == (6, 4)
-    assert [line.split(":")[0] for line in counts.broken_names] == [f"metadata.csv line {n}" for n in (3, 4, 6, 7)]
+    assert [post.caption for post in posts] == ["x", None, "y" * 200_000, "z"]
+    assert (counts.rows, counts.broken_rows) == (6, 2)
+    assert [line.split(":")[0] for line in counts.broken_names] == [f"metadata.csv line {n}" for n in (4, 6)]
 
 
 def test_only_the_first_broken_names_are_named(tmp_path: Path) -> None:
@@ -231,8 +232,14 @@ def test_subfolders_with_metadata_of_their_own(tmp_path: Path) -> None:
         ("metadata.csv", "file_name;text\na.jpg;x\n", "found file_name;text"),
         ("metadata.csv", "image,text\na.jpg,x\n", "needs the columns file_name and text"),
         ("metadata.csv", "file_name,title\na.jpg,x\n", "needs the columns file_name and text"),
-        ("metadata.csv", "file_name,text\rx\n", "the first line is not a header"),
-        ("metadata.jsonl", "[\n{},\n", "all 2 rows are broken"),
+        ("metadata.csv", "file_name,text\rx\n", "lines end in CR"),
+        ("metadata.jsonl", "[\n{},\n", "a JSON array; one object a line is needed"),
+        ("metadata.csv", "file_name,text,text\n", "two columns are named text"),
+        ("metadata.jsonl", '{"file_names": ["a.jpg"], "text": "x"}\n', "a row needs one picture, named in file_name"),
+        ("metadata1000.jsonl", "", r"rename metadata1000\.jsonl to metadata\.jsonl"),
+        ("metadata.parquet", "", r"scrape\.source: table and scrape\.table\.path to metadata\.parquet"),
+        ("metadata.json", "[]", r"write metadata\.json as metadata\.jsonl, one object a line"),
+        ("data.zip", "", r"unpack data\.zip"),
         ("metadata.jsonl", jsonl({"file_name": "a.jpg", "text": "x"}).encode("utf-16"), "UTF-16"),
         ("metadata.txt", "", "no metadata.jsonl or metadata.csv"),
     ],
@@ -319,3 +326,99 @@ def test_any_bytes_end_in_posts_or_in_one_error(
     start = b"file_name,text\na.jpg,x\n" if name == "metadata.csv" else b'{"file_name": "a.jpg", "text": "x"}\n'
     posts, counts = read(make_folder(tmp_path_factory.mktemp("bytes"), start + data, name))
     assert posts[0].id == "a.jpg" and len(posts) + counts.broken_rows == counts.rows
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "written"),
+    [
+        ("cafe\u0301.jpg", "caf\u00e9.jpg"),
+        ("caf\u00e9.jpg", "cafe\u0301.jpg"),
+        ("A.JPG", "a.jpg"),
+        ("a.jpg", "A.JPG"),
+        ("Cafe\u0301/B.JPG", "caf\u00e9/b.jpg"),
+        ("a: sunset.jpg", "a: sunset.jpg"),
+        ("a.jpg", " a.jpg "),
+    ],
+)
+def test_a_name_that_is_written_in_another_way_is_found(tmp_path: Path, on_disk: str, written: str) -> None:
+    posts, counts = read(make_folder(tmp_path / "f", jsonl({"file_name": written, "text": "x"}), files=(on_disk,)))
+    assert posts[0].image == f"picture {on_disk}".encode() and posts[0].image_path == on_disk
+    assert posts[0].id == written.strip() and counts == RowCounts(rows=1)
+
+
+def test_of_two_names_that_are_alike_neither_is_guessed(tmp_path: Path) -> None:
+    rows = jsonl({"file_name": "a.jpg", "text": "x"}, {"file_name": "A.JPG", "text": "y"})
+    posts, _ = read(make_folder(tmp_path / "f", rows, files=("A.JPG", "a.JPG")))
+    assert [post.image for post in posts] == [None, b"picture A.JPG"]
+
+
+def test_paths_that_stay_in_the_folder_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "f"
+    make_folder(folder / "train", "", files=("../images/a.jpg", "b.jpg"))
+    names = ["../images/a.jpg", str(folder / "images/a.jpg"), "x/../b.jpg", str(folder / "train/../images/a.jpg")]
+    (folder / "train/metadata.jsonl").write_text(jsonl(*({"file_name": name, "text": name} for name in names)))
+    posts, counts = read(folder)
+    assert [post.image_path for post in posts] == ["images/a.jpg", "images/a.jpg", "train/b.jpg", "images/a.jpg"]
+    assert all(post.image for post in posts) and (counts.broken_rows, counts.files_without_rows) == (0, 0)
+
+
+def test_links_that_lead_out_of_the_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    folder = make_folder(tmp_path / "f", "", files=("a.jpg", "images/b.jpg"))
+    (folder / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    (folder / "within.jpg").symlink_to(folder / "images/b.jpg")
+    (folder / "up").symlink_to(tmp_path)
+    (folder / "twice.jpg").symlink_to("link.jpg")
+    (folder / "loop.jpg").symlink_to("loop.jpg")
+    names = ["a.jpg", "link.jpg", "within.jpg", "up/secret.jpg", "twice.jpg", "LINK.JPG", "loop.jpg"]
+    (folder / "metadata.jsonl").write_text(jsonl(*({"file_name": name, "text": name} for name in names)))
+    source = FolderSource(folder, SALT)
+    posts = list(source.posts())
+    assert [(post.id, post.image) for post in posts] == [
+        ("a.jpg", b"picture a.jpg"),
+        ("within.jpg", b"picture images/b.jpg"),
+        ("loop.jpg", None),
+    ]
+    assert source.counts.broken_rows == 4
+    assert "file_name is a link that leads out of the folder" in source.counts.broken_names[0]
+    assert source.warnings()[-1] == "1 links to folders, not followed"
+
+
+def test_a_folder_that_is_itself_a_link_is_read(tmp_path: Path) -> None:
+    make_folder(tmp_path / "f", jsonl({"file_name": "a.jpg", "text": "x"}))
+    (tmp_path / "link").symlink_to("f")
+    posts, counts = read(tmp_path / "link")
+    assert posts[0].image == b"picture a.jpg" and counts == RowCounts(rows=1)
+
+
+def test_a_subfolder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_folder(tmp_path / "f", jsonl({"file_name": "a.jpg", "text": "x"}))
+    make_folder(folder / "closed", jsonl({"file_name": "a.jpg", "text": "y"}))
+    scandir = os.scandir
+
+    def refusing(path: str) -> Any:  # also for root, whom no mode keeps out
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    posts, counts = read(folder)
+    assert [post.caption for post in posts] == ["x"]
+    assert counts.broken_names == ["closed/: Permission denied"]
+
+
+def test_pictures_that_are_still_packed_are_told(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "f", jsonl({"file_name": "b.jpg", "text": "x"}), files=("images.zip",))
+    _, counts = read(folder)
+    assert counts.warnings()[0].endswith("f/b.jpg; unpack images.zip)")
+
+
+def test_several_captions_of_a_picture_are_all_kept(tmp_path: Path) -> None:
+    rows = [{"file_name": "a.jpg", "text": text} for text in ("one", "two", "one")]
+    posts, counts = read(make_folder(tmp_path / "f", jsonl(*rows)))
+    assert [(post.id, post.caption) for post in posts] == [
+        ("a.jpg", "one"),
+        ("metadata.jsonl:2", "two"),
+        ("a.jpg", "one"),
+    ]
+    assert counts.shared_names == ["metadata.jsonl line 2: 'a.jpg'"]

@@ -9,8 +9,8 @@ import pytest
 
 from hashgen.corpus.posts import Post
 from hashgen.sources.authors import hash_author
+from hashgen.sources.rows.text_files import MAX_LINE
 from hashgen.sources.rows.values import RowCounts
-from hashgen.sources.table.source import MAX_JSON_LINE
 from tests.doubles.tables import KINDS, NOTHING, ROLES, SALT, read, saved, table, written
 
 
@@ -165,7 +165,7 @@ def test_the_image_struct_in_json(tmp_path: Path, value: object, image: bytes | 
 def test_a_long_picture_in_json(tmp_path: Path) -> None:
     data = bytes(3 * 2**20)
     row = {"caption": "x", "image": {"bytes": base64.b64encode(data).decode(), "path": None}}
-    posts, counts = read(written(tmp_path / "p.jsonl", [row, "x" * (MAX_JSON_LINE + 1)]))
+    posts, counts = read(written(tmp_path / "p.jsonl", [row, "x" * (MAX_LINE + 1)]))
     assert posts[0].image == data and "over 32 MiB" in counts.broken_names[0]
 
 
@@ -203,8 +203,9 @@ def test_broken_csv_rows(tmp_path: Path) -> None:
     text = "\ufeffcaption , image\r\nx,a.jpg\r\nx\r\none, two,a.jpg\r\n\r\na\0,a.jpg\r\n"
     text += '"' + "y" * 200_000 + '",a.jpg\r\nz,a.jpg\r\n"never closed,a.jpg\r\n'
     posts, counts = read(saved(tmp_path / "p.csv", text.encode() + b"caf\xe9,a.jpg\r\n"))
-    assert [post.caption for post in posts] == ["x", "z"]
-    assert (counts.rows, counts.broken_rows) == (7, 5)
+    assert [post.caption for post in posts] == ["x", "x", "y" * 200_000, "z", "never closed"]
+    assert [name.split(":")[0] for name in counts.broken_names] == [f"p.csv line {n}" for n in (4, 6, 10)]
+    assert (counts.rows, counts.broken_rows, counts.rows_without_file) == (8, 3, 1)
 
 
 def test_bare_quotes_between_tabs(tmp_path: Path) -> None:
@@ -223,7 +224,7 @@ def test_bare_quotes_between_tabs(tmp_path: Path) -> None:
     captions = {post.id: post.caption for post in posts}
     assert captions["1"] == '"Hello" world' and captions["3"] == "plain" and captions["6"] == '12" pizza'
     assert captions["2"] == '"unclosed' and captions["4"] == 'quoted "as" Excel\tdoes'
-    assert (counts.rows, counts.broken_rows, counts.rows_without_file) == (6, 1, 0)
+    assert (counts.rows, counts.broken_rows, counts.rows_without_file) == (6, 0, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Tables as files of text: what must end in one clear line, and what any rows or bytes come to."""
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,17 +26,23 @@ HEAD = b"caption,image\nx,a.jpg\n"
         ("p.tsv", HEAD, r"no column caption, image; found \(separated by tabs\) 'caption,image'"),
         ("p.csv", b"text,image\nx,a.jpg\n", "'text, image'; fix scrape.table.columns.caption$"),
         ("p.csv", b"caption,image,image\nx,a.jpg,b.jpg\n", "two columns are named 'image'"),
-        ("p.csv", b"caption,\xe9,\xe9\n", r"two columns are named '\\udce9'"),
+        ("p.csv", b"caption,\xe9,\xe9\n", "no column image"),
         ("p.csv", HEAD.decode().encode("utf-16"), "UTF-16"),
         ("p.csv", HEAD.decode().encode("utf-16-le"), "UTF-16"),
-        ("p.csv", b"caption,image\rx,a.jpg\r", "the first line is not a header"),
-        ("p.csv", b"caption,image\nx\ny\n", "all 2 rows are broken"),
+        ("p.csv", b"caption,image\rx,a.jpg\r", "lines end in CR, as on old Macs; save it with"),
+        ("p.csv", b"caption,image\nx,y,z\n,,z\n", "all 2 rows are broken"),
         ("p.jsonl", b"", "no rows"),
-        ("p.jsonl", b"[\n{},\n", "all 2 rows are broken"),
+        ("p.jsonl", b"[\n{},\n", "a JSON array; one object a line is needed"),
         ("p.jsonl", b"{}\n", "no column caption, image"),
         ("p.jsonl", b'{"text": "x", "image": "a"}\n' * 2, "no column caption; found 'text, image'; fix scrape"),
         ("p.jsonl", '{"caption": "x", "image": "a"}'.encode("utf-16"), "UTF-16"),
-        ("p.json", b"[]", "unknown kind of table"),
+        ("p.json", b"[{}]", "a JSON array; one object a line is needed"),
+        ("p.jsonl", b'{"caption": "x"},\n{}\n', "JSON objects with commas between them"),
+        ("p.json", b'\n{\n"caption": "x"\n}\n', "a JSON object over several lines"),
+        ("p.csv", gzip.compress(HEAD), r"compressed with gzip; add \.gz to its name"),
+        ("p.csv", b"PK\x03\x04rest", "a ZIP or Excel file; unpack it, or save it as CSV UTF-8"),
+        ("p.tsv", b"PAR1rest", r"a Parquet file; .*\.parquet"),
+        ("p.csv", HEAD.decode().encode("utf-16-be"), "UTF-16"),
         ("p", b"", "unknown kind of table"),
         ("p.parquet", HEAD, "not a readable Parquet file"),
         ("p.parquet", b"", "not a readable Parquet file"),

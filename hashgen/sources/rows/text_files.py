@@ -2,101 +2,239 @@
 
 import contextlib
 import csv
+import dataclasses
 import gzip
 import io
+import itertools
 import json
+import re
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from hashgen.base.errors import HashgenError
 from hashgen.sources.rows.values import BrokenRow, Row, check_text
 
-if TYPE_CHECKING:
-    from _csv import Reader
-
-# Bounds memory: a longer line is not a row of metadata.
-MAX_LINE = 2**20
+# Bounds memory: a longer line, or row of lines, is not a row of metadata. A picture in base64 fits.
+MAX_LINE = 2**25
+csv.field_size_limit(MAX_LINE)
 
 # Replaces a line that is too long: no valid line contains a NUL.
 _NO_LINE = "\0\n"
+_TOO_LONG = "a NUL character, or a line over 32 MiB"
+_STRAY_QUOTE = "a quote that is never closed, or not doubled within a value"
+_START = 2**16  # bytes that show what kind of file it is
+
+# A quote that is never closed takes everything up to the limit, and all but its first line is then read again. Bounds
+# the time for many of them: once this much was read again, a row ends after so many characters.
+_MOST_REREAD = 8 * MAX_LINE
+_ROW_AFTERWARDS = 2**16
+
+# Of the lines within one value, this many must look like rows to say that a quote is missing: those that name a
+# picture, or any.
+_TELLING_PICTURES, _TELLING_LINES = 2, 10
+
+# Excel's way to name the delimiter, in a line before the header.
+_SEPARATOR = re.compile(r"\"?sep=(.)\"?", re.IGNORECASE)
+# Some put a blank after the comma, before the quote that opens a value.
+_BLANK_BEFORE_QUOTE = re.compile(r'(?:^|,) +"(?!")')
+
+# What other files begin with, and what to do with them.
+_OTHER_FILES = {
+    b"\xff\xfe": "encoded as UTF-16; save it as UTF-8",
+    b"\xfe\xff": "encoded as UTF-16; save it as UTF-8",
+    b"\x1f\x8b": "compressed with gzip; add .gz to its name",
+    b"PK\x03\x04": "a ZIP or Excel file; unpack it, or save it as CSV UTF-8",
+    b"\xd0\xcf\x11\xe0": "an Excel file; save it as CSV UTF-8",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd; unpack it",
+    b"BZh": "compressed with bzip2; unpack it",
+    b"\xfd7zXZ": "compressed with xz; unpack it",
+    b"PAR1": "a Parquet file; change the end of its name to .parquet",
+}
+_NEEDS_LINES = "one object a line is needed, without commas between them: jq -c '.[]' OLD > NEW.jsonl"
 
 
 def csv_rows(
-    path: Path, check_header: Callable[[list[str]], None], delimiter: str = ","
+    path: Path,
+    check_header: Callable[[list[str]], None],
+    delimiter: str = ",",
+    names_picture: Callable[[Row], bool] = lambda row: False,
 ) -> Iterator[tuple[int, Row | BrokenRow]]:
     """The rows of a CSV file: the line each ends on, and its values by column or what is wrong with it.
 
-    path: UTF-8, quoted as Excel does, gzipped if its name ends in .gz. Values separated by tabs may contain bare
-    quotes, as databases write them. check_header gets the stripped names of the columns before the first row, and may
-    raise; an empty file has none and no rows. An empty value is None. Raises HashgenError if the file as a whole cannot
-    be used.
+    path: UTF-8, quoted as Excel does, gzipped if its name ends in .gz. The first line that is not blank, nor Excel's
+    `sep=`, is the header. check_header gets the stripped names of the columns before the first row, and may raise; an
+    empty file has none and no rows. An empty value is None, and so are values that a row lacks at its end. A row whose
+    quotes make no sense is read as a single line, its quotes a part of the values, and reading goes on after it.
+    names_picture: whether a row names a picture; such lines within one value tell of a quote that was never closed.
+    Raises HashgenError if the file as a whole cannot be used.
     """
     # Closed explicitly, or an error would leave the file to the garbage collector.
-    with contextlib.closing(_lines(path, MAX_LINE)) as lines:
-        taken: list[str] = []
-        reader = csv.reader(_noted(lines, taken), delimiter=delimiter, strict=True)
+    with contextlib.closing(_lines(path)) as stream:
+        lines = _Lines(stream)
+        header: list[str] = []
         try:
-            header = [name.strip() for name in next(reader, [])]
-        except csv.Error as error:
-            raise HashgenError(f"{path}: the first line is not a header ({error}); it must name the columns") from error
-        if header:
-            check_header(header)
-            for number, row in _csv_records(reader, header, taken):
-                if isinstance(row, BrokenRow) and delimiter == "\t":
-                    yield from _unquoted(header, taken, number)
-                else:
-                    yield number, row
-
-
-def json_rows(path: Path, max_line: int = MAX_LINE) -> Generator[tuple[int, Row | BrokenRow], None, None]:
-    """The rows of a JSON Lines file: the line of each, and its object or what is wrong with it; NaN is None.
-
-    path: UTF-8, gzipped if its name ends in .gz. max_line: bytes; a longer one is a broken row. Raises HashgenError
-    if the file as a whole cannot be used.
-    """
-    with contextlib.closing(_lines(path, max_line)) as lines:
-        for number, line in enumerate(lines, start=1):
-            if line == _NO_LINE:
-                yield number, BrokenRow(f"a NUL character, or a line over {max_line // 2**20} MiB")
-            elif line.strip():
-                yield number, _caught(_json_row, line)
-
-
-def _noted(lines: Iterator[str], taken: list[str]) -> Iterator[str]:
-    for line in lines:
-        taken.append(line)
-        yield line
-
-
-def _unquoted(header: list[str], lines: list[str], last: int) -> Iterator[tuple[int, Row | BrokenRow]]:
-    """The rows of lines up to number `last`, each one by itself and its quotes a part of it."""
-    for number, line in enumerate(lines, start=last - len(lines) + 1):
-        yield number, _caught(_csv_row, header, line.rstrip("\r\n").split("\t"))
-
-
-def _csv_records(reader: "Reader", header: list[str], taken: list[str]) -> Iterator[tuple[int, Row | BrokenRow]]:
-    """The rows as the reader has them; `taken` holds the lines of each while it is yielded."""
-    while True:
-        taken.clear()
-        try:
-            values = next(reader)
+            while not any(header):
+                lines.taken.clear()
+                header = [name.strip() for name in next(csv.reader(lines, delimiter=delimiter, strict=True))]
+                # With commas, `sep=,` falls apart into two.
+                if separator := _SEPARATOR.fullmatch(lines.taken[0].rstrip("\r\n")):
+                    header, delimiter = [], separator[1]
         except StopIteration:
             return
         except csv.Error as error:
-            yield reader.line_num, BrokenRow(str(error))
+            raise HashgenError(f"{path}: the first line is not a header ({error}); it must name the columns") from error
+        check_header(header)
+        yield from _csv_records(lines, _Shape(header, delimiter, names_picture))
+
+
+def json_rows(path: Path) -> Generator[tuple[int, Row | BrokenRow], None, None]:
+    """The rows of a JSON Lines file: the line of each, and its object or what is wrong with it; NaN is None.
+
+    path: UTF-8, gzipped if its name ends in .gz. Raises HashgenError if the file as a whole cannot be used, and for
+    JSON of another form: an array, objects with commas between them, or objects over several lines.
+    """
+    is_first = True
+    with contextlib.closing(_lines(path)) as lines:
+        for number, line in enumerate(lines, start=1):
+            if line == _NO_LINE:
+                yield number, BrokenRow(_TOO_LONG)
+            elif text := line.strip():
+                if is_first:
+                    _check_first_json(path, text)
+                is_first = False
+                yield number, _caught(_json_row, line)
+
+
+def _check_first_json(path: Path, line: str) -> None:
+    """Raise HashgenError if the first line shows that the file is JSON, but not a value a line."""
+    if line.startswith("[") and isinstance(_caught(_json_row, line), BrokenRow):
+        raise HashgenError(f"{path}: a JSON array; {_NEEDS_LINES}")
+    if line.startswith("{") and line.endswith(","):
+        raise HashgenError(f"{path}: JSON objects with commas between them; {_NEEDS_LINES}")
+    if line == "{":
+        raise HashgenError(f"{path}: a JSON object over several lines; one object a line is needed: jq -c . OLD > NEW")
+
+
+class _Lines:
+    """The lines of a file one by one; `taken` holds those of the row in hand, `number` counts all."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self._back: list[str] = []
+        self._reread = 0
+        self._length = 0
+        self.taken: list[str] = []
+        self.number = 0
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        if not self.taken:
+            self._length = 0
+        elif self._length > (MAX_LINE if self._reread <= _MOST_REREAD else _ROW_AFTERWARDS):
+            raise csv.Error("a row that is too long")
+        line = self._back.pop() if self._back else next(self._lines)
+        self.number += 1
+        self._length += len(line)
+        self.taken.append(line)
+        return line
+
+    def give_back(self) -> None:
+        """Have all lines of the row in hand but the first read again."""
+        others = self.taken[1:]
+        self._back += reversed(others)
+        self._reread += self._length
+        self.number -= len(others)
+        del self.taken[1:]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shape:
+    header: list[str]
+    delimiter: str
+    names_picture: Callable[[Row], bool]
+
+    def row(self, values: list[str], exact: bool = False) -> Row:
+        """Values by column: empty ones at the end may be too few or too many, unless `exact`."""
+        for value in values:
+            check_text(value)
+        columns = len(self.header)
+        if len(values) != columns and (exact or any(values[columns:])):
+            raise BrokenRow(f"{len(values)} values for {columns} columns")
+        padded = values[:columns] + [""] * (columns - len(values))
+        return {name: value or None for name, value in zip(self.header, padded, strict=True)}
+
+    def line(self, line: str) -> Row:
+        """A line by itself, whose quotes make no sense. Raises BrokenRow if its values are not those of a row."""
+        line = line.rstrip("\r\n")
+        check_text(line)
+        values = line.split(self.delimiter)
+        if self.delimiter != "\t":
+            values = [_unquoted(value) for value in values]
+            if len(values) != len(self.header):
+                with contextlib.suppress(csv.Error):  # an end of line within
+                    values = next(csv.reader([line], delimiter=self.delimiter), [])
+        if len(values) != len(self.header):
+            raise BrokenRow(_STRAY_QUOTE)
+        return self.row(values)
+
+    def holds_rows(self, lines: list[str]) -> bool:
+        """Whether lines that the quotes make a part of one value are rows by themselves."""
+        pictures = 0
+        for line in lines:
+            row = _caught(self.line, line) if line.strip() else None
+            if isinstance(row, BrokenRow):
+                return False
+            pictures += row is not None and self.names_picture(row)
+        return pictures >= _TELLING_PICTURES or len(lines) >= _TELLING_LINES
+
+
+def _unquoted(value: str) -> str:
+    """A value without the quotes around it, or the one before it. Raises BrokenRow if it may be a part of one."""
+    if not value.startswith('"'):
+        return value
+    if len(value) == 1 or not value.endswith('"'):
+        return value[1:]
+    inner = value[1:-1].replace('""', "")
+    if inner.count('"') % 2:
+        raise BrokenRow(_STRAY_QUOTE)
+    return value[1:-1].replace('""', '"')
+
+
+def _csv_records(lines: _Lines, shape: _Shape) -> Iterator[tuple[int, Row | BrokenRow]]:
+    """The rows; `lines.taken` holds the lines of each while it is yielded."""
+    is_astray = False
+    while True:
+        lines.taken.clear()
+        try:
+            first = next(lines)
+        except StopIteration:
+            return
+        values = _csv_values(first, lines, shape)
+        if values is None or shape.holds_rows(lines.taken[1:]):
+            lines.give_back()
+            row = _caught(shape.line, first)
+            is_astray = True
+        elif not values:
             continue
-        if values:
-            yield reader.line_num, _caught(_csv_row, header, values)
+        else:
+            # What follows such a line may be the rest of its row, and must not become a post with values missing.
+            row = _caught(shape.row, values, is_astray)
+            is_astray = is_astray and isinstance(row, BrokenRow)
+        yield lines.number, row
 
 
-def _csv_row(header: list[str], values: list[str]) -> Row:
-    for value in values:
-        check_text(value)
-    if len(values) != len(header):
-        raise BrokenRow(f"{len(values)} values for {len(header)} columns")
-    return {name: value or None for name, value in zip(header, values, strict=True)}
+def _csv_values(first: str, lines: Iterator[str], shape: _Shape) -> list[str] | None:
+    """The values of the row that begins with the line `first`; None if its quotes make no sense."""
+    has_blanks = shape.delimiter == "," and _BLANK_BEFORE_QUOTE.search(first) is not None
+    rest = itertools.chain([first], lines)
+    try:
+        return next(csv.reader(rest, delimiter=shape.delimiter, strict=True, skipinitialspace=has_blanks))
+    except csv.Error:
+        return None
 
 
 def _json_row(line: str) -> Row:
@@ -117,22 +255,21 @@ def _caught(parse: Callable[..., Row], *values: object) -> Row | BrokenRow:
         return error
 
 
-def _lines(path: Path, max_line: int) -> Generator[str, None, None]:
-    """The lines of a text file with their ends; _NO_LINE for one longer than `max_line` bytes.
+def _lines(path: Path) -> Generator[str, None, None]:
+    """The lines of a text file with their ends; _NO_LINE for one longer than MAX_LINE bytes.
 
     Bytes that are not UTF-8 come as surrogates. A byte order mark is left out.
     """
     try:
         with _open(path) as stream:
-            start = stream.read(3)
-            if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise HashgenError(f"{path}: encoded as UTF-16; save it as UTF-8")
-            stream.seek(3 if start == b"\xef\xbb\xbf" else 0)
-            while line := stream.readline(max_line):
-                if len(line) < max_line or line.endswith(b"\n"):
+            start = stream.read(_START)
+            _check_start(path, start)
+            stream.seek(3 if start.startswith(b"\xef\xbb\xbf") else 0)
+            while line := stream.readline(MAX_LINE):
+                if len(line) < MAX_LINE or line.endswith(b"\n"):
                     yield line.decode("utf-8", "surrogateescape")
                     continue
-                while (rest := stream.readline(max_line)) and not rest.endswith(b"\n"):
+                while (rest := stream.readline(MAX_LINE)) and not rest.endswith(b"\n"):
                     pass
                 yield _NO_LINE
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -141,6 +278,18 @@ def _lines(path: Path, max_line: int) -> Generator[str, None, None]:
         raise HashgenError(
             f"{path}: cannot be read ({error.strerror or error}); check the file and its disk"
         ) from error
+
+
+def _check_start(path: Path, start: bytes) -> None:
+    """Raise HashgenError if a file begins as something else than lines of UTF-8."""
+    for magic, problem in _OTHER_FILES.items():
+        if start.startswith(magic):
+            raise HashgenError(f"{path}: {problem}")
+    # Files begin with names of columns or `{"`, in which UTF-16 has a zero for each letter.
+    if start[:8].count(0) >= 3:
+        raise HashgenError(f"{path}: encoded as UTF-16, or no text; save it as UTF-8")
+    if b"\r" in start.partition(b"\n")[0].rstrip(b"\r"):
+        raise HashgenError(f"{path}: lines end in CR, as on old Macs; save it with line ends LF or CRLF")
 
 
 def _open(path: Path) -> BinaryIO:

@@ -1,15 +1,36 @@
 """What rows of metadata have in common, whatever file they come from: values, and counts of faults."""
 
 import dataclasses
+import html
 import re
 from datetime import UTC, datetime
 from typing import Any
 
-# Also what a list becomes when a table is saved as CSV: ['a', 'b'].
-_BETWEEN_HASHTAGS = re.compile(r"[\s,;\[\]\"']+")
+from hashgen.text.captions import hashtags_of, normalise_hashtags
+
+# What stands between hashtags given as text, also what a list becomes when a table is saved as CSV: ['a', 'b']. An
+# apostrophe within a word is not among it.
+_BETWEEN_HASHTAGS = re.compile(r"[\s,;|/\\\[\](){}\"`·•、，；\u200b]+|(?<!\w)'|'(?!\w)")
+# `#a#b` are two; what is nothing but `#` stays.
+_HASHTAG = re.compile(r"[#＃﹟]*[^#＃﹟]+|[#＃﹟]+")
+# What numpy, pandas and Python write around the values of a list, and for a value that is missing.
+_AROUND_LIST = re.compile(r"\b(?:array|frozenset|set|list|tuple|Index)\s*(?=\()|\bdtype='?\w+'?(?=\s*\))")
+_NOTHING_IN_LIST = re.compile(r"(?<=[\[({,\s])(?:nan|NaN|None|null|NULL|<NA>)(?=\s*[\])},])")
+_LIST = re.compile(r"\s*(?:(?:np\.)?[a-z]+\s*)?[\[({]", re.IGNORECASE)
+_DICT = re.compile(r"\{\s*[\"']?\w+[\"']?\s*:")
+_ESCAPE = re.compile(r"""\\(?:u[0-9a-fA-F]{4}|[nrt"'/\\])""")
+_TELLING_ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|\\r?\\?n")
+_ESCAPED = {"n": "\n", "r": "\n", "t": " "}
+# Tags that a page's text is marked up with; `<3` and the like are none.
+_TAG_NAMES = "a|b|br|code|div|em|font|h[1-6]|hr|i|img|li|ol|p|pre|s|small|span|strong|sub|sup|table|td|tr|u|ul|wbr"
+_HTML = re.compile(rf"</?({_TAG_NAMES})(?:\s+[\w-]+=[^<>]{{0,2000}})?\s?/?>|<!--[^<>]{{0,2000}}-->", re.IGNORECASE)
+_BREAKS = ("br", "div", "hr", "li", "p", "tr", "h1", "h2", "h3", "h4", "h5", "h6")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _NAMED_ROWS = 5
+_LONGEST_QUOTE = 100
 _LEAST_MILLISECONDS = 1e11
+_NOT_UTF8 = "not UTF-8"
 
 Row = dict[str, Any]
 
@@ -25,7 +46,9 @@ class RowCounts:
     rows: all, broken ones included. broken_rows: those that could not become a post; broken_names lists the first few,
     each with the reason. rows_without_file: posts without a readable picture; first_missing: where the first should be.
     files_without_rows: pictures not named in any row. unread_dates: dates neither ISO 8601 nor seconds or milliseconds
-    since 1970, treated as unknown.
+    since 1970, treated as unknown. unread_hashtags: values among hashtags that hold letters but no hashtag.
+    decoded_captions: those that held HTML or written-out escapes. shared_ids: rows with the id of an earlier row that
+    is another post; shared_names lists the first few. first_date, first_hashtag, first_caption: the first of each.
     """
 
     rows: int = 0
@@ -33,8 +56,15 @@ class RowCounts:
     rows_without_file: int = 0
     files_without_rows: int = 0
     unread_dates: int = 0
+    unread_hashtags: int = 0
+    decoded_captions: int = 0
+    shared_ids: int = 0
     broken_names: list[str] = dataclasses.field(default_factory=list)
+    shared_names: list[str] = dataclasses.field(default_factory=list)
     first_missing: str | None = dataclasses.field(default=None, compare=False)
+    first_date: str | None = dataclasses.field(default=None, compare=False)
+    first_hashtag: str | None = dataclasses.field(default=None, compare=False)
+    first_caption: str | None = dataclasses.field(default=None, compare=False)
 
     def add_broken(self, name: str, reason: object) -> None:
         """Count a row that could not become a post. name: where it is."""
@@ -42,11 +72,32 @@ class RowCounts:
         if len(self.broken_names) < _NAMED_ROWS:
             self.broken_names.append(f"{name}: {reason}")
 
+    def add_shared(self, name: str, post: str) -> None:
+        """Count a row that has the id of an earlier one but is another post. name: where it is."""
+        self.shared_ids += 1
+        if len(self.shared_names) < _NAMED_ROWS:
+            self.shared_names.append(f"{name}: {quoted(post)}")
+
     def add_without_file(self, looked_for: object = None) -> None:
         """Count a post without a readable picture. looked_for: its path, None if it has none."""
         self.rows_without_file += 1
         if looked_for is not None and self.first_missing is None:
             self.first_missing = str(looked_for)
+
+    def add_unread_date(self, value: object) -> None:
+        """Count a date that cannot be read."""
+        self.unread_dates += 1
+        self.first_date = self.first_date or quoted(value)
+
+    def add_unread_hashtag(self, value: object) -> None:
+        """Count a value that should be a hashtag and is none."""
+        self.unread_hashtags += 1
+        self.first_hashtag = self.first_hashtag or quoted(value)
+
+    def add_decoded(self, caption: str) -> None:
+        """Count a caption that was decoded. caption: as it was before."""
+        self.decoded_captions += 1
+        self.first_caption = self.first_caption or quoted(caption)
 
     def metrics(self) -> dict[str, int]:
         """The counts, for `metrics/scrape.json`."""
@@ -55,27 +106,48 @@ class RowCounts:
             "rows_without_file": self.rows_without_file,
             "files_without_rows": self.files_without_rows,
             "unread_dates": self.unread_dates,
+            "unread_hashtags": self.unread_hashtags,
+            "decoded_captions": self.decoded_captions,
+            "shared_ids": self.shared_ids,
         }
+
+    def broken(self) -> str:
+        """The first broken rows, each with the reason, and what to do if that is the encoding."""
+        names = "; ".join(self.broken_names)
+        remedy = "; save it as UTF-8, not Windows-1252 or the like (in Excel: CSV UTF-8)"
+        return names + remedy if _NOT_UTF8 in names else names
 
     def warnings(self) -> list[str]:
         """One line for each kind of fault that occurred."""
         place = f" (first: {self.first_missing})" if self.first_missing else ""
-        dates = f"{self.unread_dates:,} dates that are neither ISO 8601 nor seconds or milliseconds since 1970"
         lines = {
-            f"{self.broken_rows:,} broken rows skipped ({'; '.join(self.broken_names)})": self.broken_rows,
+            f"{self.broken_rows:,} broken rows skipped ({self.broken()})": self.broken_rows,
             f"{self.rows_without_file:,} rows without a readable file{place}": self.rows_without_file,
             f"{self.files_without_rows:,} files not named in any row": self.files_without_rows,
-            dates: self.unread_dates,
+            f"{self.unread_dates:,} dates that are neither ISO 8601 nor seconds or milliseconds since 1970 "
+            f"(first: {self.first_date})": self.unread_dates,
+            f"{self.unread_hashtags:,} values among the hashtags that are not hashtags "
+            f"(first: {self.first_hashtag})": self.unread_hashtags,
+            f"{self.decoded_captions:,} captions with HTML or written-out escapes, decoded "
+            f"(first: {self.first_caption})": self.decoded_captions,
+            f"{self.shared_ids:,} rows with the id of an earlier row, but another text; they got an id of their own "
+            f"({'; '.join(self.shared_names)})": self.shared_ids,
         }
         return [line for line, count in lines.items() if count]
+
+
+def quoted(value: object) -> str:
+    """A value from a file for a message: on one line, short, without what is not UTF-8."""
+    text = repr(str(value)[: _LONGEST_QUOTE + 1])
+    return text if len(str(value)) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…'"
 
 
 def check_text(value: str) -> None:
     """Raise BrokenRow for text that contains NUL or is not UTF-8 (then it has surrogates)."""
     if "\0" in value:
-        raise BrokenRow("a NUL character, or a line over 1 MiB")
+        raise BrokenRow("a NUL character, or a line over 32 MiB")
     if _SURROGATE.search(value):
-        raise BrokenRow("not UTF-8")
+        raise BrokenRow(_NOT_UTF8)
 
 
 def read_text(row: Row, key: str) -> str | None:
@@ -91,21 +163,82 @@ def read_text(row: Row, key: str) -> str | None:
     return text
 
 
-def read_hashtags(row: Row, key: str) -> list[str] | None:
-    """Hashtags from a list, or text separated by spaces, commas or semicolons; None without a value.
+def read_caption(row: Row, key: str, counts: RowCounts) -> str | None:
+    r"""A text in which HTML tags are cut and written-out escapes (`\n`, `\u00e9`) are decoded, and counted.
 
-    They lose the `#` they begin with; what is nothing but `#` stays as it is, for the stage filter to judge. Raises
-    BrokenRow for anything else.
+    Escapes are decoded only in a text on one line, which an export has made of several. Raises BrokenRow as
+    `read_text`.
+    """
+    caption = read_text(row, key)
+    if caption is None:
+        return None
+    text = caption
+    if "<" in caption and (cut := _HTML.sub(_cut_tag, caption)) != caption:
+        text = cut.strip()
+    if "\\" in text and "\n" not in text and _TELLING_ESCAPE.search(text):
+        text = _decode_escapes(text)
+    if text != caption:
+        counts.add_decoded(caption)
+    return text or None
+
+
+def _cut_tag(tag: re.Match[str]) -> str:
+    return "\n" if tag[1] and tag[1].lower() in _BREAKS else ""
+
+
+def _decode_escapes(text: str) -> str:
+    decoded = _ESCAPE.sub(_decode_escape, text)
+    # JSON writes an emoji as two halves.
+    decoded = _PAIR.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), decoded)
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", decoded).replace("\0", "")
+
+
+def _decode_escape(escape: re.Match[str]) -> str:
+    code = escape[0][1:]
+    return chr(int(code[1:], 16)) if len(code) == 5 else _ESCAPED.get(code, code)
+
+
+def read_hashtags(row: Row, key: str, counts: RowCounts) -> list[str] | None:
+    """Hashtags from a list, or from text: separated by spaces, commas or `|`, or as a list is written in some language.
+
+    None without a value. They lose the `#` they begin with; what is nothing but `#` stays as it is, for the stage
+    filter to judge. What holds letters but no hashtag is counted in `counts`. Raises BrokenRow for anything else.
     """
     value = row.get(key)
-    if isinstance(value, str):
-        value = _BETWEEN_HASHTAGS.split(value)
-    elif value is not None and not isinstance(value, list):
-        raise BrokenRow(f"{key} is neither a list nor text")
     if value is None:
         return None
-    texts = (read_text({key: tag}, key) for tag in value)
-    return [text.lstrip("#＃") or text for text in texts if text]
+    if isinstance(value, str):
+        found = _split_hashtags(_items(html.unescape(value), counts))
+    elif isinstance(value, list):
+        texts = (read_text({key: item}, key) for item in value if item == item)  # not NaN
+        found = [tag for text in texts if text for tag in _one_or_several(text)]
+    else:
+        raise BrokenRow(f"{key} is neither a list nor text")
+    for tag in found:
+        if not tag.isalnum() and any(map(str.isalpha, tag)) and not normalise_hashtags([tag]):
+            counts.add_unread_hashtag(tag)
+    return [tag.lstrip("#＃﹟") or tag for tag in found]
+
+
+def _one_or_several(item: str) -> list[str]:
+    """An item of a list: a hashtag, or several that all have their sign."""
+    return _split_hashtags(item) if len(hashtags_of(item)) > 1 else [item]
+
+
+def _items(text: str, counts: RowCounts) -> str:
+    """Text that holds hashtags without what a written list has besides."""
+    if "\\" in text:
+        text = _decode_escapes(text)
+    if not _LIST.match(text):
+        return text
+    if _DICT.search(text):
+        counts.add_unread_hashtag(text)
+        return ""
+    return _NOTHING_IN_LIST.sub("", _AROUND_LIST.sub("", text))
+
+
+def _split_hashtags(text: str) -> list[str]:
+    return [tag for piece in _BETWEEN_HASHTAGS.split(text) for tag in _HASHTAG.findall(piece or "")]
 
 
 def read_date(value: object, counts: RowCounts) -> datetime | None:
@@ -118,7 +251,7 @@ def read_date(value: object, counts: RowCounts) -> datetime | None:
     try:
         return _parse_date(value)
     except (ValueError, OverflowError, OSError):
-        counts.unread_dates += 1
+        counts.add_unread_date(value)
         return None
 
 

@@ -3,10 +3,11 @@
 import base64
 import contextlib
 import functools
+import os
 import re
-from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
@@ -18,24 +19,44 @@ from hashgen.params.scrape import Scrape
 from hashgen.sources import Opening, Source
 from hashgen.sources.authors import hash_author
 from hashgen.sources.rows.parquet_files import parquet_rows, read_footer
-from hashgen.sources.rows.picture_files import VIDEOS, read_picture
+from hashgen.sources.rows.picture_files import (
+    NOT_FETCHED,
+    VIDEOS,
+    PictureFinder,
+    bare_address,
+    is_address,
+    looks_like_picture,
+    read_picture,
+)
+from hashgen.sources.rows.shared_ids import SharedIds
 from hashgen.sources.rows.text_files import csv_rows, json_rows
-from hashgen.sources.rows.values import BrokenRow, Row, RowCounts, read_date, read_hashtags, read_text
+from hashgen.sources.rows.values import (
+    BrokenRow,
+    Row,
+    RowCounts,
+    quoted,
+    read_caption,
+    read_date,
+    read_hashtags,
+    read_text,
+)
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_JSON = (".jsonl", ".ndjson")
-# A row of JSON may hold its picture as base64.
-MAX_JSON_LINE = 2**25
+# Of what is named .json, one object a line can be read.
+_JSON = (".jsonl", ".ndjson", ".json")
 # After this many JSON rows without a caption or image column, the column counts as missing.
 _ROWS_TO_JUDGE = 1000
 
 # How pandas, SQL and others write a missing value; a caption may really be such a word.
 _NOTHING = ("", "NaN", "nan", "None", "null", "NULL", "<NA>", "NaT", "\\N")
 # How they write whole numbers once a column has gaps: 12.0, 1.7e+16.
-_WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0+|-?[0-9](\.[0-9]+)?e\+[0-9]{2}")
+_WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0+|-?[0-9](\.[0-9]+)?[eE]\+[0-9]{2}")
 
-# A longer text is not a path but a picture in base64.
+# A longer text is not a path but a picture in base64; so is a shorter one that begins as JPEG, PNG, GIF or WebP do.
 _LONGEST_PATH = 4096
+_BASE64 = re.compile(r"(?:/9j/|iVBORw0KGgo|R0lGOD|UklGR)[A-Za-z0-9+/\s]{60,}=*\s*")
+# A struct or bytes that Python wrote as text.
+_PYTHON = re.compile(r"\{\s*['\"](?:bytes|path)['\"]\s*:|b['\"]|<PIL\.|bytearray\(")
 
 Rows = Iterator[tuple[int, Row | BrokenRow]]
 
@@ -46,15 +67,16 @@ def open_source(section: Scrape, opening: Opening) -> Source:
 
 
 class TableSource(Source):
-    """Posts of a table, in the order of its rows; a few rows are in memory at a time.
+    """Posts of a table, in the order of its rows; a few rows, and what tells ids apart, are in memory at a time.
 
-    path: a CSV, TSV or JSON Lines file (.csv, .tsv, .jsonl, .ndjson, also with .gz after it), a Parquet file, or a
-    folder of Parquet files, read in the order of their names. section.columns says which column holds what. Pictures
+    path: a CSV, TSV or JSON Lines file (.csv, .tsv, .jsonl, .ndjson, .json, also with .gz after it), a Parquet file, or
+    a folder of Parquet files, read in the order of their names. section.columns says which column holds what. Pictures
     are paths (absolute or relative to the table's folder), bytes, or {bytes, path}, of which the bytes come first; as
     text, bytes are base64 or a data URL. Without an id, `<file>:<row>` is used, which stays the same when rows are
-    added at the end. Dates are as `read_date` reads them, or Arrow's, UTC if they have no zone. Empty text, NaN, None
-    and null mean no value, and so do these words, except in captions. Of authors only a hash is kept, keyed with
-    `salt`, or not even that (None). `counts` says what was wrong with the rest.
+    added at the end; rows that share an id are told apart by `SharedIds`. Dates are as `read_date` reads them, or
+    Arrow's, UTC if they have no zone. Empty text, NaN, None and null mean no value, and so do these words, except in
+    captions. Of authors only a hash is kept, keyed with `salt`, or not even that (None). `counts` says what was wrong
+    with the rest.
 
     Raises HashgenError for a table that does not exist, is of an unknown kind or (Parquet only; for others `posts`
     does) lacks the columns.
@@ -66,6 +88,7 @@ class TableSource(Source):
         self._columns: dict[str, str] = {role: name for role, name in section.columns.model_dump().items() if name}
         self._folder = path if path.is_dir() else path.parent
         self._salt = salt
+        self._finder = PictureFinder()
         self._files = _table_files(path)
         if _kind(self._files[0]) == ".parquet":
             self.total = sum(self._checked_rows(file) for file in self._files)
@@ -73,21 +96,24 @@ class TableSource(Source):
     def posts(self) -> Iterator[Post]:
         """Yield the posts. Raises HashgenError for a damaged table, a missing column, and if no row makes a post."""
         self.counts = counts = RowCounts()
+        ids = SharedIds(counts)
+        unit = "row" if self.total is not None else "line"
         for file in self._files:
             name = file.relative_to(self._folder).as_posix()
-            for number, (place, row) in enumerate(self._rows(file), start=1):
+            for number, (line, row) in enumerate(self._rows(file), start=1):
                 counts.rows += 1
+                place, own_id = f"{name} {unit} {line}", f"{name}:{number}"
                 try:
-                    post = self._post(row, f"{name}:{number}")
+                    post = self._post(row, own_id)
                 except BrokenRow as error:
-                    counts.add_broken(f"{name} {'row' if self.total is not None else 'line'} {place}", error)
+                    counts.add_broken(place, error)
                     continue
-                yield post
+                yield post if post.id == own_id else ids.placed(post, place, own_id)
         if counts.rows == counts.broken_rows:
             where = self._folder if len(self._files) > 1 else self._files[0]
             if counts.rows == 0:
                 raise HashgenError(f"{where}: no rows; add a row for each post, or fix scrape.table.path")
-            raise HashgenError(f"{where}: all {counts.rows:,} rows are broken ({'; '.join(counts.broken_names)})")
+            raise HashgenError(f"{where}: all {counts.rows:,} rows are broken ({counts.broken()})")
 
     def metrics(self) -> dict[str, int]:
         """Counts of broken rows, rows without a readable picture, and unreadable dates."""
@@ -103,13 +129,15 @@ class TableSource(Source):
             return parquet_rows(file, list(dict.fromkeys(self._columns.values())))
         if kind in _JSON:
             return self._json_rows(file)
-        return csv_rows(file, functools.partial(self._check_header, file), _DELIMITERS[kind])
+        check_header = functools.partial(self._check_header, file)
+        image = self._columns["image"]
+        return csv_rows(file, check_header, _DELIMITERS[kind], lambda row: looks_like_picture(row[image]))
 
     def _json_rows(self, file: Path) -> Rows:
         """The rows of a JSON Lines file; as it has no header, its columns are those that any row has."""
         missing = set(self._columns.values())
         found: list[str] | None = None
-        with contextlib.closing(json_rows(file, MAX_JSON_LINE)) as rows:
+        with contextlib.closing(json_rows(file)) as rows:
             for number, (line, row) in enumerate(rows, start=1):
                 if not isinstance(row, BrokenRow):
                     found = list(row) if found is None else found
@@ -134,11 +162,9 @@ class TableSource(Source):
         return rows
 
     def _check_header(self, file: Path, header: list[str]) -> None:
-        twice = [name for name, times in Counter(header).items() if name and times > 1]
+        twice = [name for name in self._columns.values() if header.count(name) > 1]
         if twice:
-            raise HashgenError(f"{file}: two columns are named {twice[0][:100]!r}; rename one")
-        if any("\0" in name for name in header):
-            raise HashgenError(f"{file}: not plain text (UTF-16, or another format); save it as UTF-8")
+            raise HashgenError(f"{file}: two columns are named {quoted(twice[0])}; rename one")
         self._check_columns(file, set(self._columns.values()) - set(header), header)
 
     def _check_columns(self, file: Path, missing: Collection[str], found: list[str]) -> None:
@@ -157,16 +183,18 @@ class TableSource(Source):
         if isinstance(row, BrokenRow):
             raise row
         fields = {role: _present(row.get(name), role) for role, name in self._columns.items()}
-        data, path = _picture(fields.get("image"))
+        picture = _picture(fields.get("image"))
+        data, path = picture.data, picture.path
         kind = "video" if data is None and path and PurePosixPath(path).suffix.lower() in VIDEOS else "image"
-        if data is None and path and kind == "image":
-            data = read_picture(self._folder / path)
+        file = self._finder.find(self._folder / path) if data is None and path and not picture.fault else None
+        if file and kind == "image":
+            data = read_picture(file)
         post = Post(
             id=read_text(fields, "id") or place,
             source="table",
-            caption=read_text(fields, "caption"),
-            hashtags=read_hashtags(fields, "hashtags"),
-            seed_hashtags=read_hashtags(fields, "seed_hashtags") or (),
+            caption=read_caption(fields, "caption", self.counts),
+            hashtags=read_hashtags(fields, "hashtags", self.counts),
+            seed_hashtags=read_hashtags(fields, "seed_hashtags", self.counts) or (),
             author=hash_author(read_text(fields, "author"), self._salt),
             kind=kind,
             image=data,
@@ -176,14 +204,14 @@ class TableSource(Source):
             date=read_date(fields.get("date"), self.counts),
         )
         if data is None and kind == "image":
-            self.counts.add_without_file(self._folder / path if path else None)
+            self.counts.add_without_file(picture.fault or file)
         return post
 
 
 def _table_files(path: Path) -> list[Path]:
-    """The files that make up a table. Raises HashgenError where there is none."""
+    """The files that make up a table. Raises HashgenError where there is none, or a folder cannot be read."""
     if path.is_dir():
-        shards = (file for file in path.rglob("*") if _kind(file) == ".parquet" and file.is_file())
+        shards = [file for file in _files_below(path) if _kind(file) == ".parquet"]
         # Spark and its like leave hidden and underscored files beside the data.
         files = [file for file in shards if not any(part[0] in "._" for part in file.relative_to(path).parts)]
         if not files:
@@ -196,6 +224,14 @@ def _table_files(path: Path) -> list[Path]:
             f"{path}: unknown kind of table; scrape.table.path accepts .csv .tsv .jsonl .ndjson (also .gz) and .parquet"
         )
     return [path]
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    def fail(error: OSError) -> None:
+        raise HashgenError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from error
+
+    for here, _, names in os.walk(folder, onerror=fail):
+        yield from (Path(here, name) for name in names if Path(here, name).is_file())
 
 
 def _kind(path: Path) -> str:
@@ -232,8 +268,16 @@ def _decoded(value: bytes, role: str) -> str:
     return value.hex() if role in ("id", "author") and not text.isprintable() else text
 
 
-def _picture(value: object) -> tuple[bytes | None, str | None]:
-    """The bytes of a picture and its path, where a value has them. Raises BrokenRow for anything else."""
+class _Picture(NamedTuple):
+    """The bytes of a picture and its path, where a value has them. fault: why there can be no picture."""
+
+    data: bytes | None = None
+    path: str | None = None
+    fault: str | None = None
+
+
+def _picture(value: object) -> _Picture:
+    """The picture that a value holds or names. Raises BrokenRow for a value that can be none."""
     data, path = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (None, value)
     if isinstance(path, bytes):
         data, path = path, None
@@ -241,23 +285,31 @@ def _picture(value: object) -> tuple[bytes | None, str | None]:
     if data is not None and not isinstance(data, bytes):
         raise BrokenRow("image is neither a path nor bytes")
     name = read_text({"image": _present(path, "image")}, "image")
-    if name is not None and data is None:
-        if name.startswith("data:"):  # RFC 2397
-            return _from_base64(name.partition(";base64,")[2]), None
-        if len(name) > _LONGEST_PATH:
-            return _from_base64(name), None
-    return data or None, None if name is None else _bare_path(name)
+    if name is None or data is not None:
+        return _Picture(data or None, None if name is None else _bare_path(name))
+    if name.startswith("data:"):  # RFC 2397
+        data = _from_base64(name.partition(";base64,")[2])
+        return _Picture(data, fault=None if data else f"{quoted(name)} is no picture in base64")
+    if _PYTHON.match(name):
+        what = "Python's text of a picture, which cannot be read back; save the table as Parquet"
+        return _Picture(fault=f"{quoted(name[:20])} is {what}")
+    if len(name) > _LONGEST_PATH or _BASE64.fullmatch(name):
+        data = _from_base64(name)
+        return _Picture(data, fault=None if data else f"{quoted(name[:20])} is neither a path nor base64")
+    path = _bare_path(name)
+    return _Picture(None, path, f"{path}; {NOT_FETCHED}" if is_address(path) else None)
 
 
 def _bare_path(name: str) -> str:
     """A path as this system has them; of an address nothing that may be a signature."""
-    if "://" in name:
-        return unquote(urlsplit(name).path) if name.startswith("file://") else re.split("[?#]", name)[0]
-    return name.replace("\\", "/")
+    if is_address(name):
+        return bare_address(name)
+    return unquote(urlsplit(name).path) if name.startswith("file://") else name.replace("\\", "/")
 
 
 def _from_base64(text: str) -> bytes | None:
+    """The bytes of base64 text, which may be broken into lines; None for anything else."""
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode("".join(text.splitlines()).strip(), validate=True) or None
     except ValueError:
         return None
