@@ -34,27 +34,37 @@ class Posts:
     """What a model may know of posts when it writes hashtags for them, and nothing else.
 
     features: of these posts, and perhaps of others. rows: (n,) int64, the row of each post in them. captions: (n),
-    cleaned, hashtags cut.
+    cleaned, hashtags cut. sentences: (n, dim) float32, what a frozen encoder makes of each caption; None without one.
     """
 
     features: Features
     rows: npt.NDArray[np.int64]
     captions: list[str]
+    sentences: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def pair(self, pictures: Sequence[int], captions: Sequence[int]) -> "Posts":
         """New posts: the pictures of the posts at the places `pictures` with the captions of those at `captions`."""
-        return Posts(self.features, self.rows[np.array(pictures, np.int64)], [self.captions[post] for post in captions])
+        texts = np.array(captions, np.int64)
+        sentences = None if self.sentences is None else self.sentences[texts]
+        return Posts(
+            self.features, self.rows[np.array(pictures, np.int64)], [self.captions[post] for post in texts], sentences
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class Labelled:
-    """Posts with their true hashtags (n), in the order in which people wrote them."""
+    """Posts with their true hashtags (n), in the order in which people wrote them.
+
+    groups: (n) the group of each, whose posts are on one side of a split: a post's own group must not vote for it. None
+    where each post is a group of its own.
+    """
 
     posts: Posts
     hashtags: list[list[str]]
+    groups: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.posts)

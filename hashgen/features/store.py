@@ -68,7 +68,8 @@ class FeatureStore(Features):
 def label(manifest: pd.DataFrame, store: FeatureStore) -> Labelled:
     """The posts of a manifest, row by row. Raises HashgenError that names posts without features."""
     posts = Posts(store, store.rows(list(manifest["id"])), list(manifest["caption"]))
-    return Labelled(posts, list(manifest["hashtags"]))
+    groups = list(manifest["group"]) if "group" in manifest else None
+    return Labelled(posts, list(manifest["hashtags"]), groups)
 
 
 def read_labelled(folder: Path, split: SplitName, store: FeatureStore) -> Labelled:

@@ -210,7 +210,7 @@ def test_only_the_chosen_models_file_is_imported() -> None:
 
 
 def test_no_hashtag_of_the_scored_posts_reaches_a_prediction(model: Model, data: Data) -> None:
-    assert set(Posts.__dataclass_fields__) == {"features", "rows", "captions"}
+    assert set(Posts.__dataclass_fields__) == {"features", "rows", "captions", "sentences"}
     habits = Habits(data.train.hashtags)
     planted = Labelled(data.val.posts, [["planted", *reversed(hashtags)] for hashtags in data.val.hashtags])
     found = [predict(model, Scored(labelled, [], habits)) for labelled in (data.val, planted)]
