@@ -56,8 +56,9 @@ _ADDRESS = re.compile(
 # Most captions hold no address, and this is quick to see.
 _MAY_HOLD_ADDRESS = re.compile(r"[\w-]\.[\w-]|://")
 
-_TAG = r"#++(?=[\p{Nd}\p{M}_]*+\p{L})(?!\p{M})[\p{L}\p{M}\p{Nd}_]++"
-_NUMBER_TAG = r"#++[\p{Nd}_]++(?![\p{L}\p{M}])"
+_SIGN = r"(?<!#)#++"
+_TAG = rf"{_SIGN}(?=[\p{{Nd}}\p{{M}}_]*+\p{{L}})(?!\p{{M}})[\p{{L}}\p{{M}}\p{{Nd}}_]++"
+_NUMBER_TAG = rf"{_SIGN}[\p{{Nd}}_]++(?![\p{{L}}\p{{M}}])"
 _HASHTAG = regex.compile(_TAG)
 _GLUED_TAG = regex.compile(r"(?<=\w)#++(?=[\p{Nd}\p{M}_]*+\p{L})(?!\p{M})")
 _WHOLE_HASHTAG = regex.compile(r"(?=.*\p{L})(?!\p{M})[\p{L}\p{M}\p{Nd}_]++")

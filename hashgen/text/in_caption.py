@@ -26,8 +26,8 @@ def spelled_in(caption: str, longest: int) -> set[str]:
     spelled: set[str] = set()
     for first in range(len(words)):
         run = ""
-        for word in words[first:]:
-            run += word
+        for last in range(first, len(words)):
+            run += words[last]
             if len(run) > longest:
                 break
             spelled.add(run)
