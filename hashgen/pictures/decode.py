@@ -8,6 +8,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -163,7 +164,7 @@ def _without_stderr() -> Iterator[None]:
 
     One thread at a time. What other threads print meanwhile is lost.
     """
-    with _STDERR, open(os.devnull, "wb") as nowhere:
+    with _STDERR, Path(os.devnull).open("wb") as nowhere:
         kept = os.dup(2)
         try:
             os.dup2(nowhere.fileno(), 2)

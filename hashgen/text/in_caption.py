@@ -23,7 +23,7 @@ def plain(hashtag: str) -> str:
 
 
 def spelled_in(caption: str, longest: int) -> set[str]:
-    """The words of a caption and all runs of consecutive ones written together, up to `longest` letters, at most 150."""
+    """The words of a caption and all runs of consecutive ones written together, up to `longest` letters or 150."""
     longest = min(longest, _LONGEST)
     words = _WORD.findall(caption.lower())
     spelled: set[str] = set()
