@@ -11,6 +11,7 @@ import platformdirs
 import typer
 
 from hashgen.base.errors import HashgenError
+from hashgen.base.files import atomic_file
 from hashgen.base.progress import QUIET
 
 QuietOption = Annotated[
@@ -20,11 +21,11 @@ DeviceOption = Annotated[str, typer.Option("--device", help="Where torch runs: a
 
 
 def home_option(resolve: Callable[[str], Path]) -> Any:
-    """The option --home. resolve: turns what a user typed into a path."""
+    """The option --home, a folder that is kept from git. resolve: turns what a user typed into a path."""
     return typer.Option(
         "--home",
         envvar="HASHGEN_HOME",
-        callback=lambda value: resolve(str(value)),
+        callback=lambda value: _kept_from_git(resolve(str(value)), "--home"),
         default_factory=lambda: platformdirs.user_cache_path("hashgen"),
         show_default="the user's cache folder",
         help="Folder for what is kept between runs: encoded pictures, checkpoints, collected posts.",
@@ -32,13 +33,34 @@ def home_option(resolve: Callable[[str], Path]) -> Any:
 
 
 def state_option(resolve: Callable[[str], Path]) -> Any:
-    """The option --state. resolve: turns what a user typed into a path."""
+    """The option --state, a folder that is kept from git. resolve: turns what a user typed into a path."""
     return typer.Option(
         "--state",
-        callback=lambda value: None if value is None else resolve(str(value)),
+        callback=lambda value: None if value is None else _kept_from_git(resolve(str(value)), "--state"),
         show_default="the folder scrape in --home",
         help="Folder of the posts collected from Instagram.",
     )
+
+
+def _kept_from_git(path: Path, option: str) -> Path:
+    """`path`; where it lies within a git repository, git ignores all in it from now on: posts, and the salt.
+
+    Raises HashgenError if it is the repository itself, or a folder that git already ignores only parts of.
+    """
+    here = path.resolve()
+    if not any((folder / ".git").exists() for folder in (here, *here.parents)):
+        return path
+    rules = here / ".gitignore"
+    try:
+        if not rules.exists() and not (here / ".git").exists():
+            with atomic_file(rules) as partial:
+                partial.write_text("*\n", encoding="utf-8")
+        is_ignored = rules.exists() and "*" in rules.read_text(encoding="utf-8").split()
+    except (OSError, ValueError) as error:
+        raise HashgenError(f"{path}: {error}; choose a writable folder with {option}") from error
+    if not is_ignored:
+        raise HashgenError(f"{path}: git keeps files of this folder; choose a folder of its own with {option}")
+    return path
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from typing import Any
 
 from hashgen.report.findings import Findings
 from hashgen.report.layout import lacking, render
+from hashgen.report.markdown import Markdown
 from hashgen.report.page import versions
 from hashgen.report.post_tables import extremes, hashtag_table
 from hashgen.report.provenance import licence_head, licences, yaml_head
@@ -24,7 +25,7 @@ def render_model_card(found: Findings) -> str:
         raise lacking(error) from error
     return render(
         "model_card.md",
-        head=yaml_head(head),
+        head=Markdown(yaml_head(head)),
         found=found,
         columns=COLUMNS,
         rows=rows,
