@@ -18,10 +18,37 @@ class Lstm(Section):
 
 class Neighbours(Section):
     posts: Positive
+    power: PositiveFloat
+    copy_bonus: NonNegativeFloat
+
+
+class Classifier(Section):
+    hidden: Annotated[int, Field(ge=1, le=16384)]
+    input_dropout: Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
+    epochs: Positive
+    batch_size: Positive
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat
+
+
+class Ranker(Section):
+    candidates: Positive
+    ridge: PositiveFloat
+    picture_posts: Positive
+    caption_posts: Positive
+    power: PositiveFloat
+    trees: Positive
+    leaves: Annotated[int, Field(ge=2)]
+    least: Positive
+    learning_rate: PositiveFloat
+    l2: NonNegativeFloat
+    folds: Annotated[int, Field(ge=2)]
+    classifier: Classifier
 
 
 class Train(Section):
-    model: Literal["lstm", "neighbours"]
+    model: Literal["lstm", "classifier", "neighbours", "ranker"]
     inputs: Literal["both", "image", "caption"]
     epochs: Positive
     patience: Positive | None
@@ -38,7 +65,9 @@ class Train(Section):
     seed: Seed
     # A block for each model. Only the chosen one is saved with a model, hence None for the others there.
     lstm: Lstm | None
+    classifier: Classifier | None
     neighbours: Neighbours | None
+    ranker: Ranker | None
 
     @pydantic.model_validator(mode="after")
     def _rates_in_order(self) -> Self:

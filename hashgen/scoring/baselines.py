@@ -8,7 +8,7 @@ import pandas as pd
 from hashgen.features.store import FeatureStore, label
 from hashgen.models import Model
 from hashgen.models.habits import Habits
-from hashgen.models.neighbours import Neighbours
+from hashgen.models.plain_neighbours import PlainNeighbours
 from hashgen.models.popularity import Popularity
 from hashgen.params.baselines import Baselines
 from hashgen.scoring.evaluation import Bootstrap, Scored, score, score_model
@@ -35,9 +35,9 @@ def baselines(train: pd.DataFrame, features: FeatureStore, neighbours: int) -> d
     known = label(train, features)
     return {
         "popularity": Popularity(known.hashtags),
-        "knn_image": Neighbours(known, "image", neighbours),
-        "knn_caption": Neighbours(known, "caption", neighbours),
-        "knn_both": Neighbours(known, "both", neighbours),
+        "knn_image": PlainNeighbours(known, "image", neighbours),
+        "knn_caption": PlainNeighbours(known, "caption", neighbours),
+        "knn_both": PlainNeighbours(known, "both", neighbours),
     }
 
 
