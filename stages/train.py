@@ -11,7 +11,7 @@ from hashgen.base.errors import HashgenError
 from hashgen.base.files import atomic_folder, sha256_of_file, sha256_of_folder
 from hashgen.commands import DeviceOption
 from hashgen.corpus.manifest import SPLITS
-from hashgen.params import read_section
+from hashgen.params import read_section, require_unchanged
 from hashgen.params.train import Train
 from stages.command import PARAMS, HomeOption, ParamsOption, done, run
 
@@ -50,6 +50,7 @@ def main(
         with atomic_folder(out) as folder:
             Trained(model, about).save(folder)
         write_history(history, model.history)
+        require_unchanged()  # before the checkpoint goes: whoever undoes an edit need not train again
         checkpoint.unlink(missing_ok=True)
     done("train", _summary(model, section, len(data.train)))
 

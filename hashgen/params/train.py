@@ -33,8 +33,8 @@ class Train(Section):
     weight_decay: NonNegativeFloat
     teacher_forcing: Share
     clip_norm: PositiveFloat | None
-    caption_length: Positive
-    hashtag_length: Positive
+    caption_length: Annotated[int, Field(ge=1, le=10_000)]
+    hashtag_length: Annotated[int, Field(ge=1, le=1000)]
     seed: Seed
     # A block for each model. Only the chosen one is saved with a model, hence None for the others there.
     lstm: Lstm | None
@@ -58,7 +58,7 @@ class Train(Section):
 
     @classmethod
     def of_chosen(cls, values: dict[str, Any]) -> "Train":
-        """The section that `chosen` gave, with None for the other blocks. Raises pydantic.ValidationError."""
+        """The section that `chosen` gave, with None for the other blocks. Raises TypeError or ValueError for others."""
         # The JSON mode of pydantic takes a list for a tuple and stays strict about everything else.
         return cls.model_validate_json(json.dumps(dict.fromkeys(cls._blocks()) | values))
 
