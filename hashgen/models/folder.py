@@ -24,7 +24,7 @@ class Trained:
     about: About
 
     def save(self, folder: Path) -> None:
-        """Write `model.json`, the model's own files, and `sha256.json` (hex digests by name) into an existing folder."""
+        """Write `model.json`, the model's own files, and their SHA-256 in `sha256.json` into an existing folder."""
         self.about.write(folder)
         self.model.save(folder)
         write_json(folder / _HASHES, {path.name: sha256_of_file(path) for path in sorted(folder.iterdir())})

@@ -1,12 +1,11 @@
 """The types of params.yaml, one file per section; what a key means is explained there, beside its value."""
 
 import contextlib
-import dataclasses
 import difflib
 import functools
 import importlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -31,7 +30,7 @@ def read_section(path: Path, kind: type[SectionT]) -> SectionT:
     """
     name = kind.__name__.lower()
     section: SectionT = getattr(read_params(path), name)
-    _note(path, name, lambda now: _flat(now.chosen(), f"{name}."), section)
+    _note(path, _flat(section.chosen(), f"{name}."))
     return section
 
 
@@ -41,74 +40,70 @@ def read_values(path: Path, keys: Sequence[str]) -> dict[str, Any]:
     Raises HashgenError as `read_params`, AttributeError for a key that no section has.
     """
     params = read_params(path)
-    for key in keys:
-        name, _, inner = key.partition(".")
-        _note(path, name, functools.partial(_value, inner, key), getattr(params, name))
-    return {key: functools.reduce(getattr, key.split("."), params) for key in keys}
+    values = {key: functools.reduce(getattr, key.split("."), params) for key in keys}
+    _note(path, values)
+    return values
 
 
-@dataclasses.dataclass(frozen=True)
-class _Read:
-    """What was read of a section of a file: `pick` gives the values that matter, by their dotted names."""
-
-    path: Path
-    name: str
-    pick: Callable[[Any], dict[str, Any]]
-    values: dict[str, Any]
-
-
-# What has been read inside of `watching`; None outside.
-_reads: ContextVar[list[_Read] | None] = ContextVar("_reads", default=None)
+# The parameters that were used inside of `watching`: pairs of a file and values by their dotted names. None outside.
+_used: ContextVar[list[tuple[Path, dict[str, Any]]] | None] = ContextVar("_used", default=None)
 
 
 @contextlib.contextmanager
 def watching() -> Iterator[None]:
-    """Let no parameter that is read inside the block change before its end.
-
-    At the end without an error, raises HashgenError as `require_unchanged`.
-    """
-    token = _reads.set([])
+    """Fail at the end of the block, as `require_unchanged` does, if a parameter that it used has been edited."""
+    token = _used.set([])
     try:
         yield
         require_unchanged()
     finally:
-        _reads.reset(token)
+        _used.reset(token)
 
 
 def require_unchanged() -> None:
-    """Raise HashgenError if a parameter read so far has another value in its file now. Only inside `watching`.
+    """Raise HashgenError if a parameter used so far has another value in its file now. Only inside `watching`.
 
-    DVC records the values at the end of a stage; those used are the ones at its start. Only values that were used
-    count: neither other sections, nor blocks of models and sources that are not chosen.
+    Whoever records the parameters of a finished stage reads the file at its end. Other values do not matter, nor do
+    the blocks of models and sources that are not chosen.
     """
-    reads = _reads.get() or []
-    for read in reads:
-        changes = _changes(read)
+    used = _used.get() or []
+    for path, values in used:
+        stage = next(iter(used[0][1])).partition(".")[0]  # a stage reads its own section first
+        try:
+            raw = _read_yaml(path)
+        except HashgenError as error:
+            raise HashgenError(f"{error}: edited while the stage ran; then run it again", stage=stage) from error
+        now = {key: _lookup(raw, key) for key in values}
+        changes = [
+            f"{key} changed from {json.dumps(_plain(value))} to {json.dumps(now[key])}"
+            for key, value in values.items()
+            if now[key] != _plain(value)
+        ]
         if changes:
             more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
-            stage = reads[0].name  # a stage reads its own section first
-            raise HashgenError(
-                f"{read.path}: {', '.join(changes[:3])}{more} while the stage ran; run it again", stage=stage
-            )
+            what = f"{', '.join(changes[:3])}{more} while the stage ran"
+            raise HashgenError(f"{path}: {what}; run it again", stage=stage)
 
 
-def _note(path: Path, name: str, pick: Callable[[Any], dict[str, Any]], section: Section) -> None:
-    reads = _reads.get()
-    if reads is not None:
-        reads.append(_Read(path, name, pick, pick(section)))
+def _lookup(raw: object, key: str) -> Any:
+    """What a file has under a dotted name; None if it has nothing there, as where a key may be left out."""
+    for part in key.split("."):
+        raw = raw.get(part) if isinstance(raw, dict) else None
+    return _plain(raw)
 
 
-def _changes(read: _Read) -> list[str]:
-    """What has changed since a section was read. Raises HashgenError if it is no longer valid."""
+def _plain(value: object) -> Any:
+    """A value as JSON knows it, so that a tuple equals the list that it was read from."""
     try:
-        now = read.pick(getattr(_read(read.path, (read.name,)), read.name))
-    except HashgenError as error:
-        raise HashgenError(f"{' '.join(str(error).splitlines())} (it was edited while the stage ran)") from error
-    return [
-        f"{key} changed from {_yaml(value)} to {_yaml(now[key])}"
-        for key, value in read.values.items()
-        if key in now and now[key] != value
-    ]
+        return json.loads(json.dumps(value, default=str))
+    except (TypeError, ValueError, RecursionError):
+        return "not a plain value"
+
+
+def _note(path: Path, values: dict[str, Any]) -> None:
+    used = _used.get()
+    if used is not None:
+        used.append((path, values))
 
 
 def _flat(values: dict[str, Any], prefix: str) -> dict[str, Any]:
@@ -119,33 +114,18 @@ def _flat(values: dict[str, Any], prefix: str) -> dict[str, Any]:
     return flat
 
 
-def _value(inner: str, key: str, section: Section) -> dict[str, Any]:
-    return {key: functools.reduce(getattr, inner.split("."), section)}
-
-
-def _yaml(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
 def read_params(path: Path) -> Any:
     """Read and check a whole parameter file; returns an object with a section under each name of `SECTIONS`.
 
     The file is YAML 1.2, where `1e-3` is a number and `no` a string. Raises HashgenError that lists every invalid key
     by its dotted path, all at once.
     """
-    return _read(path, SECTIONS)
-
-
-def _read(path: Path, names: tuple[str, ...]) -> Any:
-    """`read_params` for some sections: what the others hold does not matter."""
     raw = _read_yaml(path)
     if not isinstance(raw, dict):
         raise HashgenError(f"{path}: must be a mapping of sections (scrape, filter, …), found {type(raw).__name__}")
-    if names != SECTIONS:
-        raw = {name: raw[name] for name in names if name in raw}
     try:
         # The JSON mode of pydantic takes a list for a tuple and stays strict about everything else.
-        return _kind(names).model_validate_json(json.dumps(raw, default=str))
+        return _whole().model_validate_json(json.dumps(raw, default=str))
     except pydantic.ValidationError as error:
         raise HashgenError("\n".join(_fault(path, fault) for fault in error.errors())) from error
     except (TypeError, ValueError, RecursionError) as error:
@@ -154,10 +134,10 @@ def _read(path: Path, names: tuple[str, ...]) -> Any:
 
 
 @functools.cache
-def _kind(names: tuple[str, ...]) -> type[Section]:
-    """The class of a file with these sections. They are imported here by name, so that none depends on another."""
+def _whole() -> type[Section]:
+    """The class of a whole file. Sections are imported here by name, so that none depends on another."""
     kinds: dict[str, Any] = {}
-    for name in names:
+    for name in SECTIONS:
         module = importlib.import_module(f"hashgen.params.{name}")
         kinds[name] = (getattr(module, name.title()), ...)
     return pydantic.create_model("Params", __base__=Section, **kinds)
@@ -199,7 +179,7 @@ def _fault(path: Path, fault: ErrorDetails) -> str:
 def _near(loc: tuple[int | str, ...]) -> str:
     """Which of the keys beside an unknown key may have been meant."""
     *parents, name = loc
-    section: Any = _kind(SECTIONS)
+    section: Any = _whole()
     for parent in parents:
         kind = section.model_fields[str(parent)].annotation
         section = next((one for one in (kind, *get_args(kind)) if hasattr(one, "model_fields")), Section)
