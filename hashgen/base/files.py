@@ -1,6 +1,7 @@
 """Atomic writes, content hashes, and JSON as the metrics files have it."""
 
 import contextlib
+import errno
 import glob
 import hashlib
 import json
@@ -126,9 +127,14 @@ def read_json(path: Path, made_by: str) -> Any:
 
 
 def require(path: Path, made_by: str) -> Path:
-    """Return `path` if it exists; else raise a HashgenError that names the stage `made_by` that creates it."""
+    """Return `path` if it exists; else raise a HashgenError that names the stage `made_by` that creates it.
+
+    Raises HashgenError for one that may not be read, too: some libraries say of such a file that there is none.
+    """
     if not path.exists():
         raise HashgenError(f"{path}: no such file; the stage {made_by} creates it", stage=made_by)
+    if not os.access(path, os.R_OK) and (fault := system_fault(OSError(errno.EACCES, ""), path)):
+        raise fault
     return path
 
 

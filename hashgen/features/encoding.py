@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
+import shutil
 import sqlite3
 import sys
 import time
@@ -101,7 +103,9 @@ def write_features(
             return run()
         except sqlite3.Error as error:
             if not is_damage(error):
-                raise system_fault(error, path) or HashgenError(
+                # Where SQLite cannot make room for its index, it says no more than "disk I/O error".
+                full = shutil.disk_usage(path.parent).free < 2**20
+                raise system_fault(OSError(errno.ENOSPC, "") if full else error, path) or HashgenError(
                     f"{path}: the feature memo cannot be used ({error}); free some space, or choose another folder "
                     "with --home"
                 ) from error
