@@ -27,7 +27,8 @@ class Trained:
         """Write `model.json`, the model's own files, and their SHA-256 in `sha256.json` into an existing folder."""
         self.about.write(folder)
         self.model.save(folder)
-        write_json(folder / _HASHES, {path.name: sha256_of_file(path) for path in sorted(folder.iterdir())})
+        files = sorted(path for path in folder.iterdir() if path.name != _HASHES)
+        write_json(folder / _HASHES, {path.name: sha256_of_file(path) for path in files})
 
     @classmethod
     def load(cls, folder: Path, device: "torch.device") -> "Trained":

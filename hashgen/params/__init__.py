@@ -81,8 +81,8 @@ def require_unchanged() -> None:
         ]
         if changes:
             more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
-            what = f"{', '.join(changes[:3])}{more} while the stage ran"
-            raise HashgenError(f"{path}: {what}; run it again", stage=stage)
+            what = ", ".join(changes[:3]) + more
+            raise HashgenError(f"{path}: {what} while the stage ran; run it again", stage=stage)
 
 
 def _lookup(raw: object, key: str) -> Any:

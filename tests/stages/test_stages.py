@@ -442,7 +442,7 @@ def test_parameters_that_are_edited_while_a_stage_runs(
         quiet=False, **dict(zip(names, given, strict=False)), **named))  # fmt: skip
     before: list[Any] = []
     monkeypatch.setattr(module, "done", lambda *_: before.append(edit(again.params, used, value)))
-    with pytest.raises(HashgenError, match="while the stage ran; run it again$") as raised:
+    with pytest.raises(HashgenError, match=r"while the stage ran; run it again$") as raised:
         getattr(again, stage)()
     assert (raised.value.exit_code, raised.value.stage) == (1, stage)
     old, new = json.dumps(before[0]), json.dumps(value)
