@@ -136,5 +136,6 @@ def write_table(table: pa.Table | pd.DataFrame, path: Path, schema: pa.Schema) -
     try:
         pq.write_table(table, path, compression="zstd")
     except OSError as error:
-        error.filename = str(path)  # Arrow names no file, and removes the one that it could not write
+        if error.errno is not None:
+            error.filename = str(path)  # Arrow names no file, and removes the one that it could not write
         raise

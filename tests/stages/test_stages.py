@@ -1,6 +1,7 @@
 """The stages called one after the other on a small sample, as plain functions: what they write and what they refuse."""
 
 import dataclasses
+import errno
 import importlib
 import inspect
 import json
@@ -377,6 +378,23 @@ def test_inputs_can_be_switched_off(copy: Copy) -> None:
     again.evaluate()
     scores = again.read("evaluate")["test"]
     assert scores["both"]["bleu1"] == scores["no_image"]["bleu1"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_disk_that_is_full_at_the_end_of_a_stage(copy: Copy, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    again = copy()
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(self), None, str(target))
+
+    with monkeypatch.context() as patch, pytest.raises(HashgenError, match=r": the disk is full; free some ") as raised:
+        patch.setattr(Path, "replace", full)
+        getattr(again, stage)()
+    assert raised.value.exit_code == 8 and str(again.root) in str(raised.value)
+    assert not [path for path in again.root.rglob("*") if "partial" in path.name]
+    assert "partial" not in str(raised.value)
+    getattr(again, stage)()
 
 
 # For each stage a parameter that it uses, and one that decides nothing there.
