@@ -11,6 +11,7 @@ import platformdirs
 import typer
 
 from hashgen.base.errors import HashgenError
+from hashgen.base.faults import system_fault
 from hashgen.base.files import atomic_file
 from hashgen.base.progress import QUIET
 
@@ -65,7 +66,7 @@ def _kept_from_git(path: Path, option: str) -> Path:
 
 @contextlib.contextmanager
 def user_errors(remedy: Callable[[HashgenError], str] = lambda _: "") -> Iterator[None]:
-    """Print a HashgenError without a traceback and exit with its code.
+    """Print a HashgenError without a traceback and exit with its code; so too a fault of the system (a full disk).
 
     remedy: what to add to the message.
     """
@@ -73,8 +74,25 @@ def user_errors(remedy: Callable[[HashgenError], str] = lambda _: "") -> Iterato
     # machine take ten times as long as one. This is short enough for that and costs a single one nothing measurable.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
-        yield
-    except HashgenError as error:
-        for line in f"{error}{remedy(error)}".splitlines():
-            print(f"error: {line}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except Exception as error:
+        fault = error if isinstance(error, HashgenError) else system_fault(error)
+        if fault is None:
+            raise
+        # Errors may go to the disk that is full: the exit code says what is left to say.
+        with contextlib.suppress(OSError):
+            for line in f"{fault}{remedy(fault)}".splitlines():
+                print(f"error: {line}", file=sys.stderr)
+        _give_up_stdout()
+        raise SystemExit(fault.exit_code) from None
+
+
+def _give_up_stdout() -> None:
+    """Drop what cannot be written to stdout; Python would report it again at its end, with an exit code of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -15,6 +15,7 @@ from hashgen.base.errors import HashgenError
 from hashgen.base.files import write_json
 from hashgen.base.progress import QUIET, is_quiet
 from hashgen.commands import QuietOption, home_option, state_option, user_errors
+from hashgen.params import watching
 
 ParamsOption = Annotated[Path, typer.Option("--params", help="The parameter file.")]
 PARAMS = Path("params.yaml")
@@ -48,14 +49,15 @@ def run(main: Callable[..., None]) -> None:
 
 
 def _command(main: Callable[..., None]) -> Callable[..., None]:
-    """A stage's `main` with the option --quiet, timed."""
+    """A stage's `main` with the option --quiet, timed. It fails if its parameters are edited while it runs."""
 
     @functools.wraps(main)
     def command(*arguments: Any, quiet: bool, **options: Any) -> None:
         if quiet:
             os.environ[QUIET] = "1"
         start = time.monotonic()
-        main(*arguments, **options)
+        with watching():
+            main(*arguments, **options)
         if stage := os.environ.get("DVC_STAGE"):  # set by DVC; a stage run by hand is not part of a run
             _record_seconds(stage, time.monotonic() - start)
 

@@ -17,7 +17,6 @@ from hashgen.params import read_section
 from hashgen.params.scrape import Scrape
 from hashgen.sources import Opening, Source, open_source
 from hashgen.sources.authors import read_salt
-from hashgen.sources.stops import disk_full
 from stages.command import PARAMS, HomeOption, ParamsOption, StateOption, done, input_path, run
 
 RefreshOption = Annotated[
@@ -44,10 +43,6 @@ def main(
     shards, empty = 0, None
     try:
         shards = _write(source, section.source, seen, out, truth)
-    except OSError as error:
-        if full := disk_full(error):
-            raise HashgenError(f"{out}: {full.what}; {full.advice()}", full.exit_code) from error
-        raise
     except _NoPosts as error:
         if not source.metrics():
             raise

@@ -2,14 +2,17 @@
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
+import shutil
 import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hashgen.base.errors import HashgenError
+from hashgen.base.faults import system_fault
 from hashgen.base.files import atomic_folder, require, write_json
 from hashgen.base.locks import locked
 from hashgen.base.progress import progress
 from hashgen.base.workers import map_in_order
 from hashgen.corpus.posts import read_picture_bytes
 from hashgen.corpus.tables import POSTS_SCHEMA, read_table
-from hashgen.features.memo import Key, Memo, set_aside
+from hashgen.features.memo import MEMO_VERSION, Key, Memo, is_damage, set_aside
 from hashgen.features.recipe import Recipe
 from hashgen.pictures.crops import TRANSFORM_VERSION, crops
 from hashgen.pictures.decode import BadPicture
@@ -97,12 +101,14 @@ def write_features(
     with locked(path, "featurize"):
         try:
             return run()
-        except sqlite3.OperationalError as error:
-            raise HashgenError(
-                f"{path}: the feature memo cannot be used ({error}); free some space, or choose another folder "
-                "with --home"
-            ) from error
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                # Where SQLite cannot make room for its index, it says no more than "disk I/O error".
+                full = shutil.disk_usage(path.parent).free < 2**20
+                raise system_fault(OSError(errno.ENOSPC, "") if full else error, path) or HashgenError(
+                    f"{path}: the feature memo cannot be used ({error}); free some space, or choose another folder "
+                    "with --home"
+                ) from error
             aside = set_aside(path)
             print(f"featurize: {path} is damaged ({error}); renamed to {aside.name}; encoding again", file=sys.stderr)
             return run()
@@ -110,7 +116,7 @@ def write_features(
 
 def memo_digest(recipe: Recipe) -> str:
     """Hex SHA-256 that names the memo: of what changes a feature; how many views are kept does not."""
-    key = dataclasses.asdict(recipe) | {"transform_version": TRANSFORM_VERSION}
+    key = dataclasses.asdict(recipe) | {"transform_version": TRANSFORM_VERSION, "memo_version": MEMO_VERSION}
     for name in ("weights", "file_sha256", "views"):
         del key[name]
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
@@ -193,13 +199,19 @@ def _batches(decoded: Iterable[tuple[Key, Pixels]], size: int) -> Iterator[tuple
 def _export(pictures: Pictures, memo: Memo, recipe: Recipe, out: Path) -> None:
     n, views, dim = len(pictures), recipe.views, recipe.dim
     with atomic_folder(out) as folder:
-        plain = np.lib.format.open_memmap(folder / "plain.npy", "w+", np.float16, (n, dim))
-        augmented = np.lib.format.open_memmap(folder / "views.npy", "w+", np.float16, (n, views, dim))
-        for row, sha in enumerate(pictures.sha256):
-            features = memo.get(sha, views)  # (1 + views, dim)
-            plain[row], augmented[row] = features[0], features[1:]
-        plain.flush()
-        augmented.flush()
+        # Ordinary writes, which fail on a full disk. Memory-mapped ones kill the process there, without a word.
+        with (folder / "plain.npy").open("wb") as plain, (folder / "views.npy").open("wb") as augmented:
+            _write_header(plain, (n, dim))
+            _write_header(augmented, (n, views, dim))
+            for sha in pictures.sha256:
+                features = memo.get(sha, views)  # (1 + views, dim)
+                plain.write(features[0].tobytes())
+                augmented.write(features[1:].tobytes())
         ids = pa.table({"id": pa.array(pictures.ids, pa.string())})
         pq.write_table(ids, folder / "ids.parquet", compression="zstd")
         write_json(folder / "features.json", dataclasses.asdict(recipe))
+
+
+def _write_header(stream: BinaryIO, shape: tuple[int, ...]) -> None:
+    """The head of a .npy file of float16 in C order, with these dimensions."""
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f2", "fortran_order": False, "shape": shape})

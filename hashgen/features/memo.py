@@ -1,5 +1,6 @@
 """The feature memo: one SQLite file, kept between runs, so that no picture is encoded twice."""
 
+import hashlib
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,17 +8,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+# Part of the file's name: raise it whenever rows are laid out in another way.
+MEMO_VERSION = 2
+
 Key = tuple[str, int]  # SHA-256 of the picture's bytes, view: 0 is the plain one
 
 
 class Memo:
     """Features by picture and view in one SQLite file; whatever else a feature depends on is part of the file's name.
 
-    Raises sqlite3.DatabaseError for a damaged file, and its subclass OperationalError for faults of the system.
+    Behind each feature stand 8 bytes of a hash of key and feature: SQLite notices a damaged page, not a damaged value.
+    Raises sqlite3.Error for a damaged file and for faults of the system (see `is_damage`).
     """
 
     def __init__(self, path: Path, dim: int) -> None:
-        self._bytes = 2 * dim
+        self._bytes = 2 * dim + _CHECK_BYTES
         self._database = sqlite3.connect(path, timeout=60)
         try:
             # WAL without a sync at each commit: a killed process loses nothing that it committed.
@@ -42,18 +47,45 @@ class Memo:
 
     def put(self, keys: Sequence[Key], features: npt.NDArray[np.float16]) -> None:
         """Remember features (len(keys), dim) in one transaction."""
-        rows = [(bytes.fromhex(sha), view, row.tobytes()) for (sha, view), row in zip(keys, features, strict=True)]
+        rows = [
+            (bytes.fromhex(sha), view, row.tobytes() + _check(sha, view, row.tobytes()))
+            for (sha, view), row in zip(keys, features, strict=True)
+        ]
         with self._database:
             self._database.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
 
     def get(self, sha256: str, views: int) -> npt.NDArray[np.float16]:
         """Features (1 + views, dim) of a picture: the plain view and the augmented ones. All must be known."""
         found = self._database.execute(
-            "SELECT feature FROM features WHERE image = ? AND view <= ? ORDER BY view", (bytes.fromhex(sha256), views)
+            "SELECT view, feature FROM features WHERE image = ? AND view <= ? ORDER BY view",
+            (bytes.fromhex(sha256), views),
         ).fetchall()
-        if len(found) != 1 + views or any(len(feature) != self._bytes for (feature,) in found):
+        if [view for view, _ in found] != list(range(1 + views)):
             raise sqlite3.DatabaseError(f"features of picture {sha256[:16]} are incomplete")
-        return np.frombuffer(b"".join(feature for (feature,) in found), np.float16).reshape(1 + views, -1)
+        rows = [self._checked(sha256, view, value) for view, value in found]
+        return np.frombuffer(b"".join(rows), np.float16).reshape(1 + views, -1)
+
+    def _checked(self, sha256: str, view: int, value: object) -> bytes:
+        if isinstance(value, bytes) and len(value) == self._bytes:
+            feature, check = value[:-_CHECK_BYTES], value[-_CHECK_BYTES:]
+            if check == _check(sha256, view, feature):
+                return feature
+        raise sqlite3.DatabaseError(f"view {view} of picture {sha256[:16]} is not what was written")
+
+
+_CHECK_BYTES = 8
+
+
+def _check(sha256: str, view: int, feature: bytes) -> bytes:
+    return hashlib.blake2b(f"{sha256} {view} ".encode() + feature, digest_size=_CHECK_BYTES).digest()
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file is damaged; else the system is at fault: no space, no permission, another process."""
+    if not isinstance(error, sqlite3.OperationalError):
+        return True
+    # Without a code it is Python that could not read a value; with SQLITE_ERROR the layout of the file is another.
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) == sqlite3.SQLITE_ERROR
 
 
 def set_aside(path: Path) -> Path:

@@ -1,8 +1,13 @@
 """What decides a feature besides the picture."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+import json
+from typing import Annotated, Any, ClassVar, Literal
+
+import pydantic
+from pydantic import Field
+
+from hashgen.params.fields import ImageSize, Name, Positive, Seed, Views
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,18 +17,20 @@ class Recipe:
     weights: as params name them. weights_sha256: digest of the weights used. file_sha256: of the file they came from.
     """
 
-    backbone: str
-    weights: str
-    weights_sha256: str
-    file_sha256: str | None
-    dim: int
-    views: int
-    image_size: int
-    precision: str
-    seed: int
-    encoder_version: int
+    __pydantic_config__: ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(extra="forbid", strict=True)
+
+    backbone: Name
+    weights: Name
+    weights_sha256: Name
+    file_sha256: Name | None
+    dim: Annotated[int, Field(ge=1, le=2**20)]
+    views: Views
+    image_size: ImageSize
+    precision: Literal["float32", "bfloat16", "float16"]
+    seed: Seed
+    encoder_version: Positive
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "Recipe":
-        """The recipe that `dataclasses.asdict` turned into JSON. Raises TypeError for anything else."""
-        return cls(**document)
+    def from_json(cls, document: Any) -> "Recipe":
+        """The recipe that `dataclasses.asdict` turned into JSON. Raises ValueError for anything else."""
+        return pydantic.TypeAdapter(cls).validate_json(json.dumps(document))

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from hashgen.base.errors import HashgenError
+from hashgen.base.faults import system_fault
 from hashgen.base.files import read_json, require
 from hashgen.corpus.manifest import SplitName, read_manifest
 from hashgen.features.posts import Features, Labelled, Posts
@@ -42,15 +43,26 @@ class FeatureStore(Features):
                 pq.read_table(ids).column("id").to_pylist(),
                 Recipe.from_json(document),
             )
-        except (ValueError, TypeError, OSError, EOFError, KeyError) as error:
-            raise HashgenError(
-                f"{folder}: cannot be read ({error}); run the stage featurize again", stage="featurize"
+        except Exception as error:  # the parsers of damaged files raise nearly anything
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise system_fault(error) or HashgenError(
+                f"{folder}: cannot be read ({reason}); run the stage featurize again", stage="featurize"
             ) from error
-        if not len(store.plain) == len(store.views) == len(store.ids):
+        store._check(folder)
+        return store
+
+    def _check(self, folder: Path) -> None:
+        if not len(self.plain) == len(self.views) == len(self.ids):
             raise HashgenError(
                 f"{folder}: its files have different lengths; run the stage featurize again", stage="featurize"
             )
-        return store
+        shapes = [(len(self.ids), self.recipe.dim), (len(self.ids), self.recipe.views, self.recipe.dim)]
+        # "<f2" are float16 with the lower byte first, as any processor of today has them.
+        if [self.plain.shape, self.views.shape] != shapes or {self.plain.dtype.str, self.views.dtype.str} != {"<f2"}:
+            raise HashgenError(
+                f"{folder}: its arrays are not those that features.json describes; run the stage featurize again",
+                stage="featurize",
+            )
 
     def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """Rows (len(ids),) of posts by id. Raises HashgenError that names posts without features."""

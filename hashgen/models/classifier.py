@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -233,15 +232,11 @@ class ClassifierModel(Model):
         """`load` for settings that do not stand in `train.classifier`."""
         known = read_json(folder / "classifier.json", "train")
         words, hashtags = known["words"], known["hashtags"]
-        try:
-            state = load_file(require(folder / "classifier.safetensors", "train"))
-        except SafetensorError as error:
-            raise ValueError(str(error)) from error
-        shape = state["layers.1.weight"].shape
-        if shape[0] != settings.hidden or shape[1] != len(state["picture_mean"]) + len(words):
-            raise ValueError("weights do not fit the words and the settings")
-        network = Perceptron(len(state["picture_mean"]), len(words), len(hashtags), settings)
-        network.load_state_dict(state)
+        state = load_file(require(folder / "classifier.safetensors", "train"))
+        # Without memory for its weights, however large the settings make it: those of the file take their place.
+        with torch.device("meta"):
+            network = Perceptron(len(state["picture_mean"]), len(words), len(hashtags), settings)
+        network.load_state_dict(state, assign=True)
         return cls(network.to(device).eval(), words, hashtags, inputs, Habits.from_json(known["habits"]))
 
 

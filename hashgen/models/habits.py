@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+import pydantic
+
 
 class Habits:
     """Counts of the hashtags of training posts.
@@ -56,6 +58,14 @@ class Habits:
         A ranking knows no order, and BLEU would punish that alone. Hashtags with equal places stay as ranked.
         """
         return sorted(ranking[: self.length], key=lambda hashtag: self.places[hashtag])
+
+
+def texts_by_post(value: Any) -> list[list[str]]:
+    """`value` if it is the hashtags of at least one post, as JSON has them. Raises ValueError for anything else."""
+    found = pydantic.TypeAdapter(list[list[str]]).validate_python(value, strict=True)
+    if not any(found):
+        raise ValueError("no post has a hashtag")
+    return found
 
 
 def _mean_places(hashtags: Sequence[Sequence[str]]) -> dict[str, float]:

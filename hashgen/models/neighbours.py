@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from hashgen.base.files import read_json, require, write_json
@@ -101,10 +100,7 @@ class NeighboursModel(Model):
         settings = about.section.neighbours
         assert settings is not None
         known = read_json(folder / "neighbours.json", "train")
-        try:
-            arrays = dict(load_file(require(folder / "neighbours.safetensors", "train")))
-        except SafetensorError as error:
-            raise ValueError(str(error)) from error
+        arrays = dict(load_file(require(folder / "neighbours.safetensors", "train")))
         habits = Habits.from_json(known["habits"])
         views = Views.from_arrays(known["words"], part_of(arrays, "views."))
         return cls(settings, views, flags_of(arrays, len(habits.popular)), habits)

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from hashgen.base.files import read_json, require, write_json
 from hashgen.features.posts import Blind, Features, Inputs, Labelled, Posts
 from hashgen.models import Data, Model, Place, Ranking
-from hashgen.models.habits import Habits
+from hashgen.models.habits import Habits, texts_by_post
 from hashgen.text.words import tokenise
 
 if TYPE_CHECKING:
@@ -124,13 +123,14 @@ class PlainNeighbours(Model):
     def load(cls, folder: Path, about: "About", device: "torch.device") -> Self:
         """Read what `save` wrote."""
         document = read_json(folder / "posts.json", "train")
-        try:
-            plain = load_file(require(folder / "features.safetensors", "train"))["plain"]
-        except SafetensorError as error:
-            raise ValueError(str(error)) from error
-        captions, hashtags = document["captions"], document["hashtags"]
-        if not len(plain) == len(captions) == len(hashtags):
-            raise ValueError("features, captions and hashtags differ in number")
+        plain = load_file(require(folder / "features.safetensors", "train"))["plain"]
+        captions, hashtags = document["captions"], texts_by_post(document["hashtags"])
+        if not all(isinstance(caption, str) for caption in captions):
+            raise ValueError("a caption is not a text")
+        if plain.dtype != np.float16 or plain.shape != (len(captions), about.recipe.dim):
+            raise ValueError("features.safetensors has other features than model.json and posts.json say")
+        if len(captions) != len(hashtags):
+            raise ValueError("captions and hashtags differ in number")
         features = Features(plain, np.empty((len(plain), 0, plain.shape[1]), np.float16))
         posts = Posts(features, np.arange(len(plain)), captions)
         section = about.section

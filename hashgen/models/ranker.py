@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from hashgen.base.files import read_json, require, write_json
@@ -337,10 +336,7 @@ class RankerModel(Model):
         settings = about.section.ranker
         assert settings is not None
         known: dict[str, Any] = read_json(folder / "ranker.json", "train")
-        try:
-            arrays: Arrays = dict(load_file(require(folder / "ranker.safetensors", "train")))
-        except SafetensorError as error:
-            raise ValueError(str(error)) from error
+        arrays: Arrays = dict(load_file(require(folder / "ranker.safetensors", "train")))
         model = cls._of(settings, known, arrays)
         model.classifier = ClassifierModel.read(folder, settings.classifier, about.section.inputs, device)
         return model

@@ -115,6 +115,7 @@ class Trees:
         links = np.concatenate([values[name] for name in ("left", "right", "roots")]).astype(np.int64)
         if not ((links >= 0) & (links < nodes)).all() or not 0 <= int(values["depth"][0]) <= nodes:
             raise ValueError("trees whose nodes point nowhere")
-        if not ((values["feature"] >= 0) & (values["feature"] < features)).all():
+        numbers = values["feature"].astype(np.int64)
+        if not ((numbers >= 0) & (numbers < features)).all():
             raise ValueError(f"trees of other than {features} features")
         return cls(**values | {"baseline": float(values["baseline"][0]), "depth": int(values["depth"][0])})  # type: ignore[arg-type]

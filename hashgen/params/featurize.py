@@ -1,17 +1,15 @@
 """Parameters of the stage featurize."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
-from hashgen.params.fields import Name, Section, Seed
+from hashgen.params.fields import ImageSize, Name, Section, Seed, Views
 
 
 class Featurize(Section):
     backbone: Name
     weights: Name
     allow_random: bool
-    image_size: Annotated[int, Field(ge=32, le=1024)]
-    views: Annotated[int, Field(ge=0, le=100)]
+    image_size: ImageSize
+    views: Views
     precision: Literal["float32", "bfloat16", "float16"]
     seed: Seed

@@ -15,12 +15,9 @@ Until the wait after a refusal is over, all runs end with the exit code of that 
 """
 
 import enum
-import errno
-import sqlite3
 from datetime import UTC, datetime
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_SQLITE_FULL = 13
+from hashgen.base.faults import DISK_FULL, is_disk_full
 
 
 class ExitCode(enum.IntEnum):
@@ -32,7 +29,7 @@ class ExitCode(enum.IntEnum):
     ATTENTION = 5
     ANSWER = 6
     NETWORK = 7
-    DISK = 8
+    DISK = DISK_FULL
 
 
 class Stop(Exception):
@@ -65,10 +62,7 @@ class Refusal(Stop):
 
 def disk_full(error: BaseException) -> Stop | None:
     """The stop that `error` means if it says that a disk is full; None for any other error."""
-    full = isinstance(error, OSError) and error.errno in _FULL
-    if isinstance(error, sqlite3.OperationalError):
-        full = getattr(error, "sqlite_errorcode", 0) & 0xFF == _SQLITE_FULL or "disk is full" in str(error)
-    return Stop("the disk is full", ExitCode.DISK, "free some space") if full else None
+    return Stop("the disk is full", ExitCode.DISK, "free some space") if is_disk_full(error) else None
 
 
 def clock_text(at: float) -> str:

@@ -21,9 +21,9 @@ from hashgen.base.errors import HashgenError
 from hashgen.features.posts import Inputs
 from hashgen.features.store import FeatureStore, label
 from hashgen.metrics.scores import scores
-from hashgen.models import neighbours
+from hashgen.models import plain_neighbours as neighbours
 from hashgen.models.habits import Habits
-from hashgen.models.neighbours import Nearest, Neighbours
+from hashgen.models.plain_neighbours import Nearest, PlainNeighbours
 from hashgen.params.baselines import Baselines
 from hashgen.scoring.baselines import baselines, score_baselines, seeds_first
 from hashgen.scoring.evaluation import Scored, predict
@@ -45,7 +45,7 @@ KNN: dict[str, Inputs] = {"knn_image": "image", "knn_caption": "caption", "knn_b
 def nearest_posts(train: pd.DataFrame, asked: pd.DataFrame, features: FeatureStore, k: int) -> dict[str, list[Nearest]]:
     """The nearest training posts of each post, by each of the neighbours' models."""
     known, posts = label(train, features), label(asked, features).posts
-    return {name: Neighbours(known, inputs, k).nearest(posts) for name, inputs in KNN.items()}
+    return {name: PlainNeighbours(known, inputs, k).nearest(posts) for name, inputs in KNN.items()}
 
 
 def rank_all(train: pd.DataFrame, asked: pd.DataFrame, features: FeatureStore, k: int) -> dict[str, list[list[str]]]:
