@@ -24,9 +24,9 @@ def main(
 ) -> None:
     """Train the model that suggester.model names, with its settings from the section train."""
     section = _section(params)
-    with learnt(section, manifest, vocab, features, home, device, "suggester") as (trained, posts):
-        with atomic_folder(out) as folder:
-            trained.save(folder)
+    learning = learnt(section, manifest, vocab, features, home, device, "suggester")
+    with learning as (trained, posts), atomic_folder(out) as folder:
+        trained.save(folder)
     done("suggester", f"{section.model} from {posts:,} posts")
 
 

@@ -62,7 +62,10 @@ def learnt(
     with locked(checkpoint, stage):
         model = model_class(section.model).fit(data, section, Place(torch_device, checkpoint, _print_epoch))
         best = _best(model)
-        yield Trained(model, About(section, recipe, model.epoch, None if best is None else best.val_f1)), len(data.train)
+        yield (
+            Trained(model, About(section, recipe, model.epoch, None if best is None else best.val_f1)),
+            len(data.train),
+        )
         require_unchanged()  # before the checkpoint goes: whoever undoes an edit need not train again
         checkpoint.unlink(missing_ok=True)
 
@@ -109,12 +112,9 @@ TRAINING_CODE = (
     "features/store.py",
     "metrics/written.py",
     "models/__init__.py",
-    "models/classifier.py",
     "models/folder.py",
     "models/habits.py",
     "models/sequence.py",
-    "models/similarity.py",
-    "models/trees.py",
     "text/vocabulary.py",
     "text/words.py",
     "training/about.py",
@@ -124,13 +124,16 @@ TRAINING_CODE = (
     "training/fit.py",
     "training/history.py",
     "training/network.py",
+    "training/perceptron.py",
+    "training/similarity.py",
+    "training/trees.py",
 )
 
 
 def training_code(model: str) -> list[Path]:
     """`TRAINING_CODE` and the file of the model."""
     library = Path(__file__).parent.parent / "hashgen"
-    return [library / name for name in dict.fromkeys((*TRAINING_CODE, f"models/{model}.py"))]
+    return [library / name for name in (*TRAINING_CODE, f"models/{model}.py")]
 
 
 def _best(model: "Model") -> "Epoch | None":

@@ -81,6 +81,7 @@ PREDICTIONS_SCHEMA = pa.schema(
         ("hashtags", pa.list_(pa.string())),
         ("seed_hashtags", pa.list_(pa.string())),
         ("split", pa.string()),
+        ("model", pa.string()),
         ("both", pa.list_(pa.string())),
         ("no_image", pa.list_(pa.string())),
         ("no_caption", pa.list_(pa.string())),

@@ -45,6 +45,10 @@ class Habits:
         habits._take(counts, int(document["length"]), {hashtag: place for hashtag, (_, place) in found.items()})
         return habits
 
+    def repeated(self) -> list[str]:
+        """The hashtags of two or more training posts, most frequent first; all, where there are none such."""
+        return [hashtag for hashtag in self.popular if self.counts[hashtag] > 1] or list(self.popular)
+
     def fill(self, ranking: Sequence[str], depth: int) -> list[str]:
         """A ranking without repeats, filled up with popular hashtags, `depth` in all where there are as many."""
         head = list(dict.fromkeys(ranking))[:depth]

@@ -10,7 +10,9 @@ from hashgen.base.files import read_json, require, write_json
 from hashgen.features.posts import Blind, Inputs, Labelled, Posts
 from hashgen.models import Data, Model, Place, Ranking
 from hashgen.models.habits import Habits
-from hashgen.models.similarity import (
+from hashgen.params.train import Neighbours as Settings
+from hashgen.text.in_caption import in_caption
+from hashgen.training.similarity import (
     Floats,
     Views,
     arrays_of,
@@ -22,8 +24,6 @@ from hashgen.models.similarity import (
     votes,
     with_sum,
 )
-from hashgen.params.train import Neighbours as Settings
-from hashgen.text.in_caption import in_caption
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -37,7 +37,7 @@ _BLOCK = 256
 class NeighboursModel(Model):
     """The nearest training posts vote for their hashtags; those that stand in the caption get a bonus.
 
-    Nearest by the sum of the cosines of all views (see `hashgen.models.similarity`). Popular hashtags fill up.
+    Nearest by the sum of the cosines of all views (see `hashgen.training.similarity`). Popular hashtags fill up.
     """
 
     def __init__(self, settings: Settings, views: Views, known: "csr_array", habits: Habits) -> None:

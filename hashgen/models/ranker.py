@@ -18,9 +18,11 @@ from safetensors.numpy import load_file, save_file
 from hashgen.base.files import read_json, require, write_json
 from hashgen.features.posts import Blind, Labelled, Posts
 from hashgen.models import Data, Model, Place, Ranking
-from hashgen.models.classifier import ClassifierModel
 from hashgen.models.habits import Habits
-from hashgen.models.similarity import (
+from hashgen.params.train import Ranker as Settings
+from hashgen.text.words import segment, tokenise, word_costs
+from hashgen.training.perceptron import Classifier
+from hashgen.training.similarity import (
     SUM,
     Arrays,
     Floats,
@@ -34,9 +36,7 @@ from hashgen.models.similarity import (
     votes,
     with_sum,
 )
-from hashgen.models.trees import Trees
-from hashgen.params.train import Ranker as Settings
-from hashgen.text.words import segment, tokenise, word_costs
+from hashgen.training.trees import Trees
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -111,7 +111,7 @@ class RankerModel(Model):
         self.settings = settings
         self.views = views
         self.habits = habits
-        self.hashtags = candidates_of(habits)
+        self.hashtags = habits.repeated()
         self._known = known  # (train, hashtags)
         self._support = support
         self._hashtag_words = hashtag_words
@@ -122,7 +122,7 @@ class RankerModel(Model):
         self._means: Floats = (counts / known.shape[0]).astype(np.float32)
         self.ridges: dict[str, Ridge] = {}
         self.mean_length = float(sum(habits.counts.values()) / known.shape[0])
-        self.classifier: ClassifierModel | None = None
+        self.classifier: Classifier | None = None
         self.trees: Trees | None = None
 
     @classmethod
@@ -132,7 +132,7 @@ class RankerModel(Model):
         assert settings is not None
         train = data.train
         habits = Habits(train.hashtags)
-        hashtags = candidates_of(habits)
+        hashtags = habits.repeated()
         ids = {hashtag: number for number, hashtag in enumerate(hashtags)}
         known = flags([[ids[tag] for tag in tags if tag in ids] for tags in train.hashtags], len(hashtags))
         costs = word_costs("large")
@@ -226,23 +226,24 @@ class RankerModel(Model):
 
         There are `folds` of them, each trained without one share of the groups.
         """
-        settings, seed, inputs = self.settings, section.seed, section.inputs
-        groups = self._groups(train)
-        fold = np.array([_fold(group, settings.folds) for group in groups.tolist()])
+        settings = self.settings
+        fold = np.array([_fold(group, settings.folds) for group in self._groups(train).tolist()])
         found = np.full((len(self._support), len(self.hashtags)), _LEAST_LOG_ODDS, np.float32)
+
+        def learn(posts: Labelled, number: int) -> Classifier:
+            label = f"classifier {number} of {settings.folds + 1}"
+            hashtags = Habits(posts.hashtags).repeated()
+            return Classifier.learn(posts, hashtags, settings.classifier, section.inputs, section.seed, device, label)
+
         for number in range(settings.folds):
             rest, asked = np.flatnonzero(fold != number), np.flatnonzero(fold[self._support] == number)
-            if not len(rest) or not len(asked):
-                continue
-            some = Labelled(take(train.posts, rest), [train.hashtags[post] for post in rest])
-            label = f"train: classifier {number + 1} of {settings.folds + 1}"
-            other = ClassifierModel.learn(some, settings.classifier, inputs, seed, device, label)
-            found[asked] = self._in_order(other, other.log_odds(take(train.posts, self._support[asked])))
-        label = f"train: classifier {settings.folds + 1} of {settings.folds + 1}"
-        self.classifier = ClassifierModel.learn(train, settings.classifier, inputs, seed, device, label)
+            if len(rest) and len(asked):
+                other = learn(Labelled(take(train.posts, rest), [train.hashtags[post] for post in rest]), number + 1)
+                found[asked] = self._in_order(other, other.log_odds(take(train.posts, self._support[asked])))
+        self.classifier = learn(train, settings.folds + 1)
         return found
 
-    def _in_order(self, classifier: ClassifierModel, log_odds: Floats) -> Floats:
+    def _in_order(self, classifier: Classifier, log_odds: Floats) -> Floats:
         """Log-odds in the order of `hashtags`, the least for those that the classifier does not know."""
         found = np.full((len(log_odds), len(self.hashtags)), _LEAST_LOG_ODDS, np.float32)
         ids = {hashtag: number for number, hashtag in enumerate(self.hashtags)}
@@ -338,14 +339,14 @@ class RankerModel(Model):
         known: dict[str, Any] = read_json(folder / "ranker.json", "train")
         arrays: Arrays = dict(load_file(require(folder / "ranker.safetensors", "train")))
         model = cls._of(settings, known, arrays)
-        model.classifier = ClassifierModel.read(folder, settings.classifier, about.section.inputs, device)
+        model.classifier = Classifier.read(folder, settings.classifier, about.section.inputs, device)
         return model
 
     @classmethod
     def _of(cls, settings: Settings, known: dict[str, Any], arrays: Arrays) -> Self:
         habits = Habits.from_json(known["habits"])
         views = Views.from_arrays(known["words"], part_of(arrays, "views."))
-        hashtags = flags_of(arrays, len(candidates_of(habits)))
+        hashtags = flags_of(arrays, len(habits.repeated()))
         if len(known["hashtag_words"]) != hashtags.shape[1]:
             raise ValueError("hashtags and their words differ in number")
         support = arrays["support"].astype(np.int64)
@@ -363,11 +364,6 @@ class RankerModel(Model):
 
 
 MODEL = RankerModel
-
-
-def candidates_of(habits: Habits) -> list[str]:
-    """The hashtags of two or more training posts, most frequent first; all, where there are none such."""
-    return [hashtag for hashtag in habits.popular if habits.counts[hashtag] > 1] or list(habits.popular)
 
 
 def choose_support(posts: int, seed: int) -> npt.NDArray[np.int64]:
