@@ -121,8 +121,9 @@ def compare(
     with _pipeline("compare"):
         from hashgen.report.runs import write_comparison
 
-    write_comparison(runs, evaluate, history, lock, out)
+    lines = write_comparison(runs, evaluate, history, lock, out)
     if not quiet:
+        print(*lines, sep="\n")
         print(f"compare: {out}: {len(runs)} runs; open it in a browser")
 
 

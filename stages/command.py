@@ -1,5 +1,6 @@
 """What all stages share on the command line: options, errors that users can fix, paths named in params."""
 
+import contextlib
 import functools
 import inspect
 import json
@@ -21,6 +22,8 @@ ParamsOption = Annotated[Path, typer.Option("--params", help="The parameter file
 PARAMS = Path("params.yaml")
 # Beside DVC's own records: how long each stage took when it last ran. Not an output, because it differs in every run.
 SECONDS = Path(".dvc/tmp/stage-seconds.json")
+# The same for each experiment, which may run in a copy: in the repository itself, by its first commit and its name.
+SECONDS_OF_EXPERIMENTS = Path(".dvc/tmp/experiment-seconds")
 
 
 def input_path(value: str) -> Path:
@@ -70,12 +73,17 @@ def _command(main: Callable[..., None]) -> Callable[..., None]:
 
 
 def _record_seconds(stage: str, seconds: float) -> None:
-    """Record the wall time of a stage in `SECONDS` if DVC has its folder; a failure to do so is ignored."""
+    """Record the wall time of a stage if DVC has its folder; a failure to do so is ignored."""
     if SECONDS.parent.is_dir():
-        try:
-            write_json(SECONDS, read_seconds(SECONDS) | {stage: round(seconds, 1)})
-        except (OSError, HashgenError):
-            return
+        for path in (SECONDS, *_of_experiment()):
+            with contextlib.suppress(OSError, HashgenError):
+                write_json(path, read_seconds(path) | {stage: round(seconds, 1)})
+
+
+def _of_experiment() -> list[Path]:
+    """Where the times of the experiment that runs are recorded, if one runs; DVC sets these variables."""
+    root, commit, name = (os.environ.get(key) for key in ("DVC_ROOT", "DVC_EXP_BASELINE_REV", "DVC_EXP_NAME"))
+    return [Path(root, SECONDS_OF_EXPERIMENTS, commit, f"{name}.json")] if root and commit and name else []
 
 
 def read_seconds(path: Path) -> dict[str, float]:

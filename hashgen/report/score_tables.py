@@ -80,6 +80,15 @@ def score_rows(evaluate: Mapping[str, Any], baselines: Mapping[str, Any], split:
     return rows
 
 
+def best_baseline(baselines: Mapping[str, Any], key: str) -> Score | None:
+    """The row of the baseline with the highest score `key`, the oracle apart; None without baselines."""
+    known = {name: block for name, block in baselines.items() if name != _ORACLE and block.get(key) is not None}
+    if not known:
+        return None
+    name = max(known, key=lambda name: known[name][key])
+    return _row(name, "baseline", known[name])
+
+
 def _row(name: str, kind: Kind, block: Mapping[str, Any]) -> Score:
     return Score(NAMES.get(name, name), kind, {key: read_figure(block, key) for key in COLUMNS})
 
