@@ -47,7 +47,7 @@ def main(
 
     section = read_section(params, Evaluate)
     audited, known = _audit(posts, rejects, truth)
-    found = {}
+    found: dict[Path, _Found] = {}
     for folder in (suggester, model):
         trained = Trained.load(folder, choose_device(device))
         if not any(one.trained.about == trained.about for one in found.values()):
@@ -173,11 +173,8 @@ def _facts() -> dict[str, Any]:
 
 
 def _rows(part: _Part, trained: "Trained", predictions: "dict[str, Predictions]") -> "pd.DataFrame":
-    columns: dict[str, Any] = (
-        {"model": trained.about.section.model}
-        | {name: one.written for name, one in predictions.items()}
-        | {"ranked": predictions["both"].ranked}
-    )
+    columns: dict[str, Any] = {name: one.written for name, one in predictions.items()}
+    columns |= {"model": trained.about.section.model, "ranked": predictions["both"].ranked}
     return part.manifest[["id", "caption", "hashtags", "seed_hashtags"]].assign(split=part.split, **columns)
 
 

@@ -110,6 +110,7 @@ TRAINING_CODE = (
     "features/posts.py",
     "features/recipe.py",
     "features/store.py",
+    "metrics/calibration.py",
     "metrics/written.py",
     "models/__init__.py",
     "models/folder.py",

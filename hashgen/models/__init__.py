@@ -77,6 +77,9 @@ class Model(abc.ABC):
     decoding: Decoding | None = None
     """How `write` searches; None for a model that does not write hashtag by hashtag."""
 
+    gives_probabilities = False
+    """Whether the scores of a ranking are probabilities that the post has the hashtag, 0..1."""
+
     @classmethod
     @abc.abstractmethod
     def fit(cls, data: Data, section: "Train", place: Place) -> Self:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class ClassifierModel(Model):
     """A yes or no for each hashtag of two or more training posts; knows nothing of order or number."""
 
+    gives_probabilities = True
+
     def __init__(self, classifier: Classifier, habits: Habits) -> None:
         self.classifier = classifier
         self.habits = habits

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from hashgen.base.files import read_json, require, write_json
 from hashgen.features.posts import Blind, Labelled, Posts
+from hashgen.metrics.calibration import Calibration, best_length
 from hashgen.models import Data, Model, Place, Ranking
 from hashgen.models.habits import Habits
 from hashgen.params.train import Ranker as Settings
@@ -50,6 +51,8 @@ MOST_SUPPORT = 10_000
 # Posts scored at once: the bound on memory.
 _BLOCK = 256
 _LEAST_SCORE = 1e-5
+# Of each validation post, probabilities of so many hashtags are calibrated: those that are suggested.
+_CALIBRATED = 10
 _LEAST_LOG_ODDS = -12.0
 
 
@@ -93,11 +96,13 @@ class HashtagWords:
 
 
 class RankerModel(Model):
-    """Gradient-boosted trees over candidates; scores are probabilities that a hashtag is in the post.
+    """Gradient-boosted trees over candidates; scores are probabilities, calibrated on the validation posts.
 
     hashtags: those of two or more training posts, most frequent first. Others are never candidates; they follow by
     frequency.
     """
+
+    gives_probabilities = True
 
     def __init__(
         self,
@@ -124,10 +129,11 @@ class RankerModel(Model):
         self.mean_length = float(sum(habits.counts.values()) / known.shape[0])
         self.classifier: Classifier | None = None
         self.trees: Trees | None = None
+        self.calibration: Calibration | None = None
 
     @classmethod
     def fit(cls, data: Data, section: "Train", place: Place) -> Self:
-        """Fit views, ridges, the classifier and then the trees; validation posts choose nothing."""
+        """Fit views, ridges, the classifier and then the trees; validation posts calibrate the probabilities."""
         settings = section.ranker
         assert settings is not None
         train = data.train
@@ -160,7 +166,19 @@ class RankerModel(Model):
             rate=settings.learning_rate,
             penalty=settings.l2,
         )
+        model.calibration = model._calibrate(data.val)
         return model
+
+    def _calibrate(self, val: Labelled) -> Calibration | None:
+        """Make the probabilities of the surest hashtags hold on the validation posts; their order stays."""
+        rankings = self.rank(val.posts, _CALIBRATED)
+        pairs = [
+            (score, hashtag in true)
+            for ranking, true in zip(rankings, map(set, val.hashtags), strict=True)
+            for hashtag, score in ranking
+            if score > 0
+        ]
+        return Calibration.fit(*zip(*pairs, strict=True)) if pairs else None
 
     def _fit_ridges(self, train: Labelled) -> dict[str, Floats]:
         """Fit the ridges; returns what each post of the support gets from all others, by kernel."""
@@ -296,7 +314,8 @@ class RankerModel(Model):
             lengths[block] = self.mean_length + list(ridges.values())[-1][:, -1]
             log_odds = self._in_order(self.classifier, self.classifier.log_odds(part, blind))
             mask, features = self._pairs(scores, log_odds, part, np.arange(len(part)), blind)
-            found[block][mask] = 1 / (1 + np.exp(-self.trees.log_odds(features)))
+            chances = 1 / (1 + np.exp(-self.trees.log_odds(features)))
+            found[block][mask] = chances if self.calibration is None else self.calibration.apply(chances)
         return found, np.maximum(lengths, 1)
 
     def rank(self, posts: Posts, depth: int, blind: Blind | None = None) -> list[Ranking]:
@@ -309,11 +328,11 @@ class RankerModel(Model):
         return rankings
 
     def write(self, posts: Posts, blind: Blind | None = None) -> list[list[str]]:
-        """As many of the surest as promise the best F1 (see `best_number`), in the order of training posts."""
+        """As many of the surest as promise the best F1 (see `best_length`), in the order of training posts."""
         written = []
         for row, length in zip(*self.probabilities(posts, blind), strict=True):
             order = np.argsort(-row, kind="stable")
-            number = best_number(row[order], float(length))
+            number = best_length(row[order], float(length), len(order))
             hashtags = self.habits.fill([self.hashtags[place] for place in order[:number]], number)
             written.append(sorted(hashtags, key=lambda hashtag: self.habits.places[hashtag]))
         return written
@@ -328,6 +347,7 @@ class RankerModel(Model):
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / "ranker.safetensors")
         words = None if self.views.words is None else self.views.words.words
         known = {"words": words, "hashtag_words": self._hashtag_words, "habits": self.habits.to_json()}
+        known["calibration"] = None if self.calibration is None else self.calibration.to_json()
         write_json(folder / "ranker.json", known, exact=True)
         self.classifier.save(folder)
 
@@ -359,6 +379,8 @@ class RankerModel(Model):
             if model.ridges[name].weights.shape != (len(support), hashtags.shape[1] + 1):
                 raise ValueError("weights do not fit the posts and hashtags")
         columns = 4 * len(names) + 3 + (views.words is not None)
+        calibration = known["calibration"]
+        model.calibration = None if calibration is None else Calibration.from_json(calibration)
         model.trees = Trees.from_arrays(part_of(arrays, "trees."), columns)
         return model
 
@@ -371,15 +393,6 @@ def choose_support(posts: int, seed: int) -> npt.NDArray[np.int64]:
     if posts <= MOST_SUPPORT:
         return np.arange(posts)
     return np.sort(np.random.default_rng(seed).permutation(posts)[:MOST_SUPPORT])
-
-
-def best_number(probabilities: Floats, expected: float) -> int:
-    """How many of the surest hashtags promise the best F1: the n with the largest 2 sum(P) / (n + expected), >= 1.
-
-    probabilities: descending. expected: how many the post has.
-    """
-    numbers = np.arange(1, len(probabilities) + 1)
-    return int(np.argmax(2 * np.cumsum(probabilities) / (numbers + expected))) + 1
 
 
 def _same(groups: npt.NDArray[np.int64]) -> list[list[int]]:
