@@ -85,6 +85,8 @@ def suggest(
         print(
             "warning: this model's backbone has random weights: it only works on the built-in sample", file=sys.stderr
         )
+    for warning in suggester.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     if decoding is not None and suggester.trained.model.decoding is None:
         raise HashgenError("--beam: this model does not search step by step; leave it out")
     hashtags = suggester.suggest(picture, caption or caption_option, decoding=decoding)

@@ -10,7 +10,7 @@ from hashgen.base.errors import HashgenError
 from hashgen.features.backbone import NAMED_WEIGHTS, Encoder, load_encoder
 from hashgen.features.posts import Blind, Features, Posts
 from hashgen.models import Decoding
-from hashgen.models.folder import Trained
+from hashgen.models.folder import Standing, Trained
 from hashgen.pictures.crops import crops
 from hashgen.pictures.decode import BadPicture
 from hashgen.text.captions import clean_caption
@@ -22,6 +22,7 @@ class Suggester:
 
     trained: Trained
     encoder: Encoder
+    standing: Standing | None = None
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str = "auto", weights: str | Path | None = None) -> "Suggester":
@@ -41,7 +42,13 @@ class Suggester:
                 f"{folder}: the model was trained with other weights than {named} has now; restore them, "
                 "or run the stages featurize and train again"
             )
-        return cls(trained, encoder)
+        return cls(trained, encoder, Standing.read(folder))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a user should know of the model: that a baseline is as good, for one."""
+        warning = None if self.standing is None else self.standing.warning()
+        return [] if warning is None else [warning]
 
     def suggest(self, picture: bytes | str | Path, caption: str = "", *, decoding: Decoding | None = None) -> list[str]:
         """Hashtags, without `#`, in the order that the model writes them.

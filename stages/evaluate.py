@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hashgen.models import Decoding
-    from hashgen.models.folder import Trained
+    from hashgen.models.folder import Standing, Trained
     from hashgen.scoring.evaluation import Predictions, Scored
 
 
@@ -31,6 +31,7 @@ def main(
     model: Annotated[Path, typer.Option(help="Folder of the trained model (stage train).")],
     suggester: Annotated[Path, typer.Option(help="Folder of the second model (stage suggester).")],
     out: Annotated[Path, typer.Option(help="Folder to write the better of the two models to.")],
+    baselines: Annotated[Path, typer.Option(help="Parquet file of what the baselines say (stage baselines).")],
     metrics: Annotated[Path, typer.Option(help="JSON file to write all metrics to.")],
     scores: Annotated[Path, typer.Option(help="JSON file for the main scores, which DVC compares.")],
     predictions: Annotated[Path, typer.Option(help="Parquet file for the hashtags of the better model, by post.")],
@@ -55,6 +56,7 @@ def main(
     # Of equals the first, that of the stage suggester.
     best = max(found, key=lambda folder: found[folder].metrics["val"]["both"]["f1_at_5"])
     chosen, rest = found[best], [one for folder, one in found.items() if folder != best]
+    chosen.metrics["test"]["against"] = _against(chosen, rest, baselines, section)
     crossed = _cross(chosen, section)
     with atomic_file(predictions) as partial, atomic_file(others) as partial_others, atomic_file(grid) as partial_grid:
         write_table(chosen.rows, partial, PREDICTIONS_SCHEMA)
@@ -62,6 +64,7 @@ def main(
         write_table(crossed, partial_grid, GRID_SCHEMA)
     with atomic_folder(out) as partial_out:
         shutil.copytree(best, partial_out, dirs_exist_ok=True)
+        _standing(chosen, baselines).write(partial_out)
     result = chosen.metrics | {"others": {one.name: one.metrics for one in rest}} | audited | _facts()
     write_json(metrics, result)
     write_json(scores, shorten(result))
@@ -94,6 +97,41 @@ def _score_all(trained: "Trained", manifest: Path, features: Path, truth: "pd.Da
         metrics[split], written = _score(part, trained, truth, section)
         rows.append(written)
     return _Found(trained, metrics, pd.concat(rows, ignore_index=True), parts["test"])
+
+
+def _against(chosen: _Found, rest: list[_Found], baselines: Path, section: Evaluate) -> dict[str, Any]:
+    """The chosen model held against every other method on the test posts, by the name of that."""
+    from hashgen.corpus.tables import BASELINES_SCHEMA, read_frame
+    from hashgen.scoring.evaluation import Bootstrap, compare
+
+    said = read_frame(baselines, "baselines", BASELINES_SCHEMA)
+    rankings = {str(name): part for name, part in said[said["split"] == "test"].groupby("name", sort=False)}
+    rankings |= {one.name: one.rows[one.rows["split"] == "test"] for one in rest}
+    own = chosen.rows[chosen.rows["split"] == "test"]
+    bootstrap, result = Bootstrap(section.bootstrap, section.seed), {}
+    for name, rows in rankings.items():
+        if list(rows["id"]) != list(own["id"]):
+            raise HashgenError(f"{baselines}: other posts than the test posts; run the stage baselines again")
+        result[name] = compare(list(own["ranked"]), list(rows["ranked"]), chosen.test.scored, bootstrap)
+    return result
+
+
+def _standing(chosen: _Found, baselines: Path) -> "Standing":
+    """How the chosen model stands against the best baseline, on validation posts."""
+    from hashgen.corpus.tables import BASELINES_SCHEMA, read_frame
+    from hashgen.metrics.ranked import ranked_figures
+    from hashgen.models.folder import Standing
+    from hashgen.scoring.baselines import ORACLE
+
+    own = chosen.rows[chosen.rows["split"] == "val"]
+    said = read_frame(baselines, "baselines", BASELINES_SCHEMA)
+    said = said[(said["split"] == "val") & (said["name"] != ORACLE)]
+    scores = {
+        str(name): float(ranked_figures(list(rows["ranked"]), list(own["hashtags"]))["f1_at_5"].mean())
+        for name, rows in said.groupby("name", sort=False)
+    }
+    best = max(scores, key=scores.__getitem__)
+    return Standing(chosen.name, float(chosen.metrics["val"]["both"]["f1_at_5"]), best, scores[best])
 
 
 def _joined(rest: list[_Found], chosen: _Found) -> "pd.DataFrame":

@@ -90,6 +90,16 @@ PREDICTIONS_SCHEMA = pa.schema(
         ("ranked", pa.list_(pa.string())),
     ]
 )
+# What each baseline (`name`) says of each post: hashtags as written, and its ranking, best first.
+BASELINES_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("split", pa.string()),
+        ("name", pa.string()),
+        ("written", pa.list_(pa.string())),
+        ("ranked", pa.list_(pa.string())),
+    ]
+)
 # What is written for the picture of one post with the caption of another; both are ids.
 GRID_SCHEMA = pa.schema(
     [

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 _HASHES = "sha256.json"
+_STANDING = "standing.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,42 @@ class Trained:
                     f"{folder}: does not fit into the memory of the GPU; free some of it, or use --device cpu"
                 ) from error
             raise system_fault(error) or unfit(folder, error) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """How a model stands against the best baseline: F1@5 of both on the validation posts."""
+
+    model: str
+    f1_at_5: float
+    baseline: str
+    baseline_f1_at_5: float
+
+    def write(self, folder: Path) -> None:
+        """Write `standing.json` into a model folder."""
+        write_json(folder / _STANDING, dataclasses.asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> "Standing | None":
+        """Read what `write` wrote; None for a model that was never scored beside baselines."""
+        if not (folder / _STANDING).exists():
+            return None
+        try:
+            found = read_json(folder / _STANDING, "evaluate")
+            return cls(
+                str(found["model"]), found["f1_at_5"] + 0.0, str(found["baseline"]), found["baseline_f1_at_5"] + 0.0
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise unfit(folder, error) from error
+
+    def warning(self) -> str | None:
+        """What a user of the model should know; None for a model that is better than the baseline."""
+        if self.f1_at_5 > self.baseline_f1_at_5:
+            return None
+        return (
+            f"this model ({self.model}) is not better than a simple baseline ({self.baseline}) on its own validation "
+            f"posts: F1@5 {self.f1_at_5:.3f} against {self.baseline_f1_at_5:.3f}"
+        )
 
 
 def _check(folder: Path) -> None:

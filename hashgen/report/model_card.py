@@ -11,7 +11,7 @@ from hashgen.report.provenance import licence_head, licences, yaml_head
 from hashgen.report.score_tables import COLUMNS, headlines, score_rows
 
 # Types of metrics as Hugging Face names them.
-_TYPES = {"f1": "f1", "bleu4": "bleu", "p_at_1": "precision", "r_at_5": "recall", "f1_at_5": "f1"}
+_TYPES = {"f1_at_5": "f1", "p_at_1": "precision", "p_at_5": "precision", "f1": "f1", "bleu4": "bleu"}
 _MEANS = {"bleu4": "corpus, sacrebleu with tokenize none"}
 
 

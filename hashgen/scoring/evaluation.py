@@ -10,6 +10,8 @@ from hashgen.features.posts import Blind, Labelled
 from hashgen.features.store import FeatureStore, label
 from hashgen.metrics.calibration import reliability
 from hashgen.metrics.facets import diversity, facets
+from hashgen.metrics.paired import paired
+from hashgen.metrics.ranked import ranked_figures
 from hashgen.metrics.scores import scores
 from hashgen.models import Decoding, Model
 from hashgen.models.habits import Habits
@@ -130,6 +132,21 @@ def calibration(predictions: Predictions, scored: Scored) -> dict[str, Any] | No
     pairs = zip(predictions.ranked, map(set, scored.labelled.hashtags), strict=True)
     right = [hashtag in true for ranking, true in pairs for hashtag in ranking[:SUREST]]
     return dataclasses.asdict(reliability(chances, right))
+
+
+# Figures by which one method is held against another, post by post.
+COMPARED = ("f1_at_5", "p_at_1", "p_at_5")
+
+
+def compare(one: Written, other: Written, scored: Scored, bootstrap: Bootstrap) -> dict[str, Any]:
+    """Two rankings of the same posts by a paired bootstrap of their groups, by figure (see `Paired`)."""
+    targets = scored.labelled.hashtags
+    groups = scored.labelled.groups or list(map(str, range(len(targets))))
+    figures, others = ranked_figures(one, targets), ranked_figures(other, targets)
+    return {
+        key: dataclasses.asdict(paired(figures[key], others[key], groups, bootstrap.resamples, bootstrap.seed))
+        for key in COMPARED
+    }
 
 
 HEADLINE = ("f1_at_5", "p_at_1", "p_at_5", "f1", "bleu4")
