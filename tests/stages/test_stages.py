@@ -20,7 +20,7 @@ from hashgen import Suggester, cli
 from hashgen.base.errors import HashgenError
 from hashgen.models.folder import Trained
 from hashgen.params import watching
-from stages import baselines, evaluate, featurize, filter, report, scrape, split, train, vocab
+from stages import baselines, evaluate, featurize, filter, report, scrape, split, suggester, train, vocab
 from stages.command import _command
 from tests import ROOT
 from tests.doubles.clone import SMALL, merge
@@ -73,28 +73,35 @@ class Project:
     def baselines(self) -> None:
         baselines.main(
             manifest=self.data / "manifest", features=self.data / "features",
-            metrics=self.metrics / "baselines.json", params=self.params,
+            metrics=self.metrics / "baselines.json", predictions=self.data / "baselines.parquet", params=self.params,
         )  # fmt: skip
 
     def train(self) -> None:
         train.main(
-            self.data / "manifest", self.data / "vocab", self.data / "features", self.root / "model",
+            self.data / "manifest", self.data / "vocab", self.data / "features", self.root / "trained",
             self.root / "history.csv", self.home, "cpu", self.params,
+        )  # fmt: skip
+
+    def suggester(self) -> None:
+        suggester.main(
+            self.data / "manifest", self.data / "vocab", self.data / "features", self.root / "suggester",
+            self.home, "cpu", self.params,
         )  # fmt: skip
 
     def evaluate(self) -> None:
         evaluate.main(
             self.data / "posts.parquet", self.data / "rejects.parquet", self.data / "truth.parquet",
-            self.data / "manifest", self.data / "features", self.root / "model", self.metrics / "evaluate.json",
-            self.metrics / "scores.json", self.data / "predictions.parquet", self.data / "grid.parquet",
-            "cpu", self.params,
+            self.data / "manifest", self.data / "features", self.root / "trained", self.root / "suggester",
+            self.root / "model", self.data / "baselines.parquet", self.metrics / "evaluate.json",
+            self.metrics / "scores.json", self.data / "predictions.parquet", self.data / "others.parquet",
+            self.data / "grid.parquet", "cpu", self.params,
         )  # fmt: skip
 
     def report(self) -> None:
         names = ("scrape", "filter", "split", "vocab", "baselines", "evaluate")
         metrics = {name: self.metrics / f"{name}.json" for name in names}
         report.main(
-            **metrics, history=self.root / "history.csv", model=self.root / "model",
+            **metrics, history=self.root / "history.csv", model=self.root / "model", trained=self.root / "trained",
             predictions=self.data / "predictions.parquet", grid=self.data / "grid.parquet",
             manifest=self.data / "manifest", rejects=self.data / "rejects.parquet", raw=self.data / "raw",
             times=self.root / "seconds.json", out=self.root / "report.html",
@@ -108,7 +115,7 @@ class Project:
 
 
 REPORTS = ("report.html", "MODEL_CARD.md", "DATASET_CARD.md")
-STAGES = ("scrape", "filter", "split", "vocab", "featurize", "baselines", "train", "evaluate", "report")
+STAGES = ("scrape", "filter", "split", "vocab", "featurize", "baselines", "train", "suggester", "evaluate", "report")
 
 
 @pytest.fixture(scope="module")
