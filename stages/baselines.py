@@ -1,10 +1,16 @@
-"""Stage baselines: score popular hashtags, nearest neighbours and the seed hashtags on validation and test."""
+"""Stage baselines: score popular hashtags, nearest neighbours and the seed hashtags on validation and test.
 
+And, where params name one, a vision-language model of the user's own.
+"""
+
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import platformdirs
 import typer
 
+from hashgen.base.errors import HashgenError
 from hashgen.base.files import write_json
 from hashgen.corpus.manifest import read_manifest
 from hashgen.features.store import FeatureStore
@@ -13,7 +19,20 @@ from hashgen.models.habits import Habits
 from hashgen.params import read_section
 from hashgen.params.baselines import Baselines
 from hashgen.scoring.baselines import best_baseline, score_baselines
-from stages.command import PARAMS, ParamsOption, done, run
+from stages.command import PARAMS, ParamsOption, done, input_path, run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HomeOrNone = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="HASHGEN_HOME",
+        callback=lambda value: None if value is None else input_path(str(value)),
+        show_default="the user's cache folder",
+        help="Folder for what is kept between runs: answers of baselines.vlm.",
+    ),
+]
 
 
 def main(
@@ -21,16 +40,51 @@ def main(
     features: Annotated[Path, typer.Option(help="Folder of the picture features (stage featurize).")],
     metrics: Annotated[Path, typer.Option(help="JSON file to write the metrics to.")],
     params: ParamsOption = PARAMS,
+    raw: Annotated[
+        Path | None, typer.Option(help="Folder of the raw shards (stage scrape); only baselines.vlm needs it.")
+    ] = None,
+    home: HomeOrNone = None,
 ) -> None:
     """Score the baselines with the same metrics as the model."""
     section = read_section(params, Baselines)
     store = FeatureStore.open(features)
     train = read_manifest(manifest, "train")
-    val = score_baselines(train, read_manifest(manifest, "val"), store, section)
-    test = score_baselines(train, read_manifest(manifest, "test"), store, section)
+    parts = {"val": read_manifest(manifest, "val"), "test": read_manifest(manifest, "test")}
+    val, test = (score_baselines(train, posts, store, section) for posts in parts.values())
+    if section.vlm is not None:
+        asked = _ask(parts, train, store, section, raw, home)
+        val, test = val | asked["val"], test | asked["test"]
     length = Habits(list(train["hashtags"])).length
     write_json(metrics, {"val": val, "test": test, "written_length": length, "bleu_signature": bleu_signature()})
     done("baselines", _summary(val, test))
+
+
+def _ask(
+    parts: dict[str, "pd.DataFrame"],
+    train: "pd.DataFrame",
+    store: FeatureStore,
+    section: Baselines,
+    raw: Path | None,
+    home: Path | None,
+) -> dict[str, dict[str, Any]]:
+    """Scores of the user's own model by split, each under the name `vlm`; none where its budget is spent too early."""
+    from hashgen.scoring.vlm.asking import Unfinished, score_vlm
+
+    if raw is None:
+        raise HashgenError("--raw: baselines.vlm needs the pictures; name the folder of the raw shards")
+    try:
+        found = score_vlm(parts, train, store, section, raw, home or platformdirs.user_cache_path("hashgen"))
+    except Unfinished as error:
+        print(
+            f"baselines: vlm is not scored: {error}, and baselines.vlm.budget is spent; to go on, run: "
+            "dvc repro -f -s baselines",
+            file=sys.stderr,
+        )
+        return {"val": {}, "test": {}}
+    unusable = sum(block["unusable"] for block in found.values())
+    posts = sum(block["posts"] for block in found.values())
+    done("baselines", f"vlm: {unusable:,} of {posts:,} answers hold no hashtag")
+    return {split: {"vlm": block} for split, block in found.items()}
 
 
 def _summary(val: dict[str, Any], test: dict[str, Any]) -> str:
