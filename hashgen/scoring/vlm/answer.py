@@ -46,7 +46,7 @@ def _pieces_of_line(line: str) -> list[str]:
             line = line[found.end() :]
     line = line.strip(_FRAME)
     pieces = [piece.strip(_FRAME) for piece in _COMMA.split(line.rstrip("."))]
-    is_sentence = line.endswith(("!", "?")) or (line.endswith(".") and len(pieces) < 3)
+    is_sentence = line.endswith(("!", "?", ":")) or (line.endswith(".") and len(pieces) < 3)
     if is_sentence or any(len(piece.split()) > _MOST_WORDS for piece in pieces):
         return []
     return pieces
@@ -58,8 +58,8 @@ def _values(text: str) -> list[str]:
         start, end = text.find(opening), text.rfind(closing)
         try:
             document = json.loads(text[start : end + 1] if opening else text)
-            if isinstance(document, list | dict):
-                return list(_strings(document))
+            if isinstance(document, list | dict) and (found := list(_strings(document))):
+                return found
         except (ValueError, RecursionError):
             continue
     return [text]
