@@ -23,6 +23,7 @@ NAMES = {
     "knn_image": "nearest pictures",
     "knn_caption": "nearest captions",
     "knn_both": "nearest posts (picture and caption)",
+    "vlm": "vision-language model, asked and not trained",
     "seeds": "hashtags the post was found under (oracle)",
 }
 FACETS = {

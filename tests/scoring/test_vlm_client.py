@@ -153,9 +153,7 @@ def test_what_is_no_answer_is_said(body: bytes) -> None:
 def test_the_key_is_in_no_error_and_no_log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv(KEY, SECRET)
     with caplog.at_level(logging.DEBUG):
-        lines = [
-            fault(lambda _, status=status: error(status, f"wrong key {SECRET}")) for status in (200, 400, 401, 403, 404)
-        ]
+        lines = [fault(in_turn(error(status, f"wrong key {SECRET}"))) for status in (200, 400, 401, 403, 404)]
         lines.append(fault(lambda _: error(429, f"wrong key {SECRET}", Retry_After="9999")))
         lines.append(fault(lambda _: Answer(500, SECRET.encode())))
     assert lines[2] == f"refused the key in {KEY} (401); set the environment variable {KEY} to a valid one"
@@ -258,9 +256,7 @@ def test_redirects_are_not_followed() -> None:
     with TlsDouble(lambda _: said("#sea")) as other:
         for status in (301, 302, 303, 307, 308):
             where = {"Location": f"{other.url}/v1/chat/completions"}
-            assert fault(lambda _, status=status, where=where: Answer(status, headers=where)).startswith(
-                "leads elsewhere"
-            )
+            assert fault(in_turn(Answer(status, headers=where))).startswith("leads elsewhere")
     assert other.requests == []
 
 

@@ -220,10 +220,11 @@ def _retry_after(response: requests.Response) -> float | None:
 
 
 def _reason(error: BaseException) -> str:
-    """The system's own words for what went wrong; requests wraps them in many."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and isinstance(cause.strerror, str):
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return type(error).__name__
+    """The system's own words for what went wrong, which requests wraps in many others; else the kind of fault."""
+    cause = error
+    while not (isinstance(cause, OSError) and isinstance(cause.strerror, str)):
+        within = cause.__cause__ or cause.__context__
+        if within is None:
+            return type(cause).__name__
+        cause = within
+    return cause.strerror
