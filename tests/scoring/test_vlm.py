@@ -22,6 +22,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 from ruamel.yaml import YAML
 
+from hashgen.base import progress
 from hashgen.base.errors import HashgenError
 from hashgen.corpus.posts import Post, shard_paths, write_shards
 from hashgen.metrics.scores import scores
@@ -265,6 +266,17 @@ def test_a_spent_budget_scores_nothing_and_the_next_run_goes_on(
     metrics, requests = asked(world, budget=3)
     assert len(requests) == 1
     assert metrics == asked(world)[0] and "vlm" in metrics["test"]
+
+
+def test_asking_shows_how_far_it_is(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.0)
+    monkeypatch.setenv(progress.QUIET, "0")
+    asked(world)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("baselines: vlm: ")]
+    assert [line.split(" answers, ")[0] for line in lines] == [f"baselines: vlm: {done} of 7" for done in range(1, 8)]
+    assert all(re.search(r" answers, [\d.]+ answers/s, \d+ s left$", line) for line in lines)
 
 
 def test_an_error_keeps_the_answers_before_it_and_the_old_metrics(world: World) -> None:
