@@ -1,13 +1,19 @@
-"""Stage baselines: score popular hashtags, nearest neighbours and the seed hashtags on validation and test."""
+"""Stage baselines: score popular hashtags, nearest neighbours and the seed hashtags on validation and test.
 
+And, where params name one, a vision-language model of the user's own.
+"""
+
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
+import platformdirs
 import typer
 
+from hashgen.base.errors import HashgenError
 from hashgen.base.files import atomic_file, write_json
-from hashgen.corpus.manifest import SPLITS, read_manifest
+from hashgen.corpus.manifest import read_manifest
 from hashgen.corpus.tables import BASELINES_SCHEMA, write_table
 from hashgen.features.store import FeatureStore, label
 from hashgen.metrics.written import bleu_signature
@@ -16,7 +22,17 @@ from hashgen.params import read_section
 from hashgen.params.baselines import Baselines
 from hashgen.scoring.baselines import baselines, best_baseline, score_baselines
 from hashgen.scoring.evaluation import Bootstrap, Predictions, Scored
-from stages.command import PARAMS, ParamsOption, done, run
+from stages.command import PARAMS, ParamsOption, done, input_path, run
+
+HomeOrNone = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="HASHGEN_HOME",
+        callback=lambda value: None if value is None else input_path(str(value)),
+        show_default="the user's cache folder",
+        help="Folder for what is kept between runs: answers of baselines.vlm.",
+    ),
+]
 
 
 def main(
@@ -25,21 +41,28 @@ def main(
     metrics: Annotated[Path, typer.Option(help="JSON file to write the metrics to.")],
     predictions: Annotated[Path, typer.Option(help="Parquet file for the hashtags of each baseline, by post.")],
     params: ParamsOption = PARAMS,
+    raw: Annotated[
+        Path | None, typer.Option(help="Folder of the raw shards (stage scrape); only baselines.vlm needs it.")
+    ] = None,
+    home: HomeOrNone = None,
 ) -> None:
     """Score the baselines with the same metrics as the model."""
     section = read_section(params, Baselines)
     store = FeatureStore.open(features)
-    frames = {split: read_manifest(manifest, split) for split in SPLITS}
-    train, val = (label(frames[split], store) for split in SPLITS[:2])
-    models, bootstrap = baselines(train, val, section), Bootstrap(section.bootstrap, section.seed)
+    train = read_manifest(manifest, "train")
+    parts = {"val": read_manifest(manifest, "val"), "test": read_manifest(manifest, "test")}
+    models = baselines(train, store, section.neighbours, label(parts["val"], store))
     scores, rows = {}, []
-    for split in SPLITS[1:]:
-        scored = Scored.of(frames[split], frames["train"], store)
-        scores[split], said = score_baselines(models, scored, bootstrap)
-        rows += [_rows(frames[split], split, name, one) for name, one in said.items()]
+    for split, posts in parts.items():
+        scored = Scored.of(posts, train, store)
+        scores[split], said = score_baselines(models, scored, Bootstrap(section.bootstrap, section.seed))
+        rows += [_rows(posts, split, name, one) for name, one in said.items()]
+    if section.vlm is not None:
+        asked = _ask(parts, train, store, section, raw, home)
+        scores = {split: block | asked[split] for split, block in scores.items()}
     with atomic_file(predictions) as partial:
         write_table(pd.concat(rows, ignore_index=True), partial, BASELINES_SCHEMA)
-    length = Habits(list(frames["train"]["hashtags"])).length
+    length = Habits(list(train["hashtags"])).length
     write_json(metrics, {**scores, "written_length": length, "bleu_signature": bleu_signature()})
     done("baselines", _summary(scores["val"], scores["test"]))
 
@@ -47,6 +70,34 @@ def main(
 def _rows(manifest: pd.DataFrame, split: str, name: str, said: Predictions) -> pd.DataFrame:
     columns: dict[str, Any] = {"written": said.written, "ranked": said.ranked}
     return manifest[["id"]].assign(split=split, name=name, **columns)
+
+
+def _ask(
+    parts: dict[str, pd.DataFrame],
+    train: pd.DataFrame,
+    store: FeatureStore,
+    section: Baselines,
+    raw: Path | None,
+    home: Path | None,
+) -> dict[str, dict[str, Any]]:
+    """Scores of the user's own model by split, each under the name `vlm`; none where its budget is spent too early."""
+    from hashgen.scoring.vlm.asking import Unfinished, score_vlm
+
+    if raw is None:
+        raise HashgenError("--raw: baselines.vlm needs the pictures; name the folder of the raw shards")
+    try:
+        found = score_vlm(parts, train, store, section, raw, home or platformdirs.user_cache_path("hashgen"))
+    except Unfinished as error:
+        print(
+            f"baselines: vlm is not scored: {error}, and baselines.vlm.budget is spent; to go on, run: "
+            "dvc repro -f -s baselines",
+            file=sys.stderr,
+        )
+        return {"val": {}, "test": {}}
+    unusable = sum(block["unusable"] for block in found.values())
+    posts = sum(block["posts"] for block in found.values())
+    done("baselines", f"vlm: {unusable:,} of {posts:,} answers hold no hashtag")
+    return {split: {"vlm": block} for split, block in found.items()}
 
 
 def _summary(val: dict[str, Any], test: dict[str, Any]) -> str:

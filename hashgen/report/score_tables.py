@@ -27,7 +27,7 @@ NAMES = {
     "knn_both": "nearest posts (picture and caption)",
     "knn_tuned": "nearest posts, tuned",
     "knn_copy": "nearest posts, tuned, and hashtags copied from the caption",
-    "vlm": "a vision-language model that was asked",
+    "vlm": "vision-language model, asked and not trained",
     "seeds": "hashtags the post was found under (oracle)",
 }
 FACETS = {

@@ -3,14 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from hashgen.features.posts import Labelled
+from hashgen.features.store import FeatureStore, label
 from hashgen.metrics.ranked import ranked_figures
 from hashgen.models import Model
 from hashgen.models.habits import Habits
 from hashgen.models.neighbours import NeighboursModel
 from hashgen.models.plain_neighbours import PlainNeighbours
 from hashgen.models.popularity import Popularity
-from hashgen.params.baselines import Baselines
 from hashgen.params.train import Neighbours as Settings
 from hashgen.scoring.evaluation import Bootstrap, Predictions, Scored, predict, score
 from hashgen.training.similarity import Views
@@ -36,23 +38,27 @@ def score_baselines(models: Mapping[str, Model], scored: Scored, bootstrap: Boot
     return {name: score(one.written, one.ranked, scored, bootstrap) for name, one in said.items()}, said
 
 
-def baselines(train: Labelled, val: Labelled, section: Baselines) -> dict[str, Model]:
+def baselines(
+    train: pd.DataFrame, features: FeatureStore, neighbours: int, val: Labelled | None = None
+) -> dict[str, Model]:
     """The baselines that are models, by name.
 
-    popularity; knn_image, knn_caption, knn_both: plain cosines, not tuned; knn_tuned: centred vectors, its settings
-    chosen by F1@5 on the validation posts; knn_copy: the same, and hashtags that stand in the caption get a bonus.
+    popularity; knn_image, knn_caption, knn_both: plain cosines, not tuned, `neighbours` posts vote. With validation
+    posts to choose by also knn_tuned: centred vectors, its settings chosen by F1@5; and knn_copy: the same, and
+    hashtags that stand in the caption get a bonus.
     """
-    tuned = tune(train, val)
-    return {
-        "popularity": Popularity(train.hashtags),
-        "knn_image": PlainNeighbours(train, "image", section.neighbours),
-        "knn_caption": PlainNeighbours(train, "caption", section.neighbours),
-        "knn_both": PlainNeighbours(train, "both", section.neighbours),
-        "knn_tuned": tuned,
-        "knn_copy": NeighboursModel.learn(
-            train, tuned.settings.model_copy(update={"copy_bonus": COPY_BONUS}), "both", tuned.views
-        ),
+    known = label(train, features)
+    models: dict[str, Model] = {
+        "popularity": Popularity(known.hashtags),
+        "knn_image": PlainNeighbours(known, "image", neighbours),
+        "knn_caption": PlainNeighbours(known, "caption", neighbours),
+        "knn_both": PlainNeighbours(known, "both", neighbours),
     }
+    if val is None:
+        return models
+    tuned = tune(known, val)
+    copying = tuned.settings.model_copy(update={"copy_bonus": COPY_BONUS})
+    return models | {"knn_tuned": tuned, "knn_copy": NeighboursModel.learn(known, copying, "both", tuned.views)}
 
 
 def tune(train: Labelled, val: Labelled) -> NeighboursModel:
