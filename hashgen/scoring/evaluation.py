@@ -118,7 +118,8 @@ def score(
 def score_all(predictions: Mapping[str, Predictions], scored: Scored, bootstrap: Bootstrap) -> dict[str, Any]:
     """`score` of each way but the searches, whose BLEU-4 and F1 alone are kept."""
     result = {name: score(one.written, one.ranked, scored, bootstrap) for name, one in predictions.items()}
-    result["both"]["calibration"] = calibration(predictions["both"], scored)
+    if reliable := calibration(predictions["both"], scored):
+        result["both"]["calibration"] = reliable
     for search in set(SEARCHES) & result.keys():
         result[search] = {key: result[search][key] for key in ("bleu4", "f1")}
     return result
