@@ -64,7 +64,9 @@ class Refusal(Stop):
 
 
 def disk_full(error: BaseException) -> Stop | None:
-    """The stop that `error` means if it says that a disk is full; None for any other error."""
+    """The stop that `error`, or what it was raised from, means if it says that a disk is full; None for any other."""
+    if error.__cause__ is not None and (stop := disk_full(error.__cause__)):
+        return stop
     full = isinstance(error, OSError) and error.errno in _FULL
     if isinstance(error, sqlite3.OperationalError):
         full = getattr(error, "sqlite_errorcode", 0) & 0xFF == _SQLITE_FULL or "disk is full" in str(error)
