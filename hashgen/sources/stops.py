@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SQLITE_FULL = 13
+_SQLITE_WRITE = 778  # SQLITE_IOERR_WRITE: what SQLite makes of a quota that is used up
 
 
 class ExitCode(enum.IntEnum):
@@ -69,7 +70,8 @@ def disk_full(error: BaseException) -> Stop | None:
         return stop
     full = isinstance(error, OSError) and error.errno in _FULL
     if isinstance(error, sqlite3.OperationalError):
-        full = getattr(error, "sqlite_errorcode", 0) & 0xFF == _SQLITE_FULL or "disk is full" in str(error)
+        code = getattr(error, "sqlite_errorcode", 0)
+        full = code & 0xFF == _SQLITE_FULL or code == _SQLITE_WRITE or "disk is full" in str(error)
     return Stop("the disk is full", ExitCode.DISK, "free some space") if full else None
 
 

@@ -91,7 +91,7 @@ CREATE TABLE IF NOT EXISTS refusals (
 CREATE TEMP TABLE wanted (hashtag TEXT PRIMARY KEY);
 """
 _END_OF_TIME = 1e11  # epoch seconds
-_OUT_OF_REACH = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_BUSY", "SQLITE_PERM", "SQLITE_AUTH")
+_OUT_OF_REACH = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_BUSY", "SQLITE_PERM", "SQLITE_IOERR")
 _STATUSES = ("open", "ended_early", "repeating", "not_found")
 _FROM_VERSION_1 = "ALTER TABLE refusals ADD COLUMN exit_code INTEGER NOT NULL DEFAULT 3;"
 
@@ -111,9 +111,15 @@ def errors_of(path: Path) -> Iterator[None]:
             raise HashgenError(f"{path}: {full.what}; {full.advice()}", full.exit_code) from error
         if _is_out_of_reach(error):
             raise HashgenError(f"{path}: cannot be opened ({error}); choose another folder with --state") from error
-        what = "not text" if isinstance(error, UnicodeDecodeError) else " ".join(str(error).split())
         remedy = "nothing was deleted; restore it from a copy, or choose another folder with --state"
-        raise HashgenError(f"{path}: damaged ({what}); {remedy}") from error
+        raise HashgenError(f"{path}: damaged ({in_words(error)}); {remedy}") from error
+
+
+def in_words(error: Exception) -> str:
+    """What an error of SQLite says, in one line: in a damaged file it may quote any bytes."""
+    if isinstance(error, UnicodeDecodeError):
+        return "not text"
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(error).split()))
 
 
 def _is_out_of_reach(error: Exception) -> bool:
@@ -181,7 +187,7 @@ class InstagramState:
     def _open(self, path: Path) -> None:
         # Whoever writes to a damaged file may lose what is left of it.
         if (found := self._value("PRAGMA quick_check(1)")) != "ok":
-            raise Damaged(" ".join(str(found).split()))
+            raise Damaged(found)
         version = self._value("PRAGMA user_version")
         if version not in (0, 1, _VERSION):
             raise HashgenError(f"{path}: created by another version of hashgen; choose another folder with --state")
@@ -361,9 +367,11 @@ class InstagramState:
                 self._policy,
                 post,
             )
+            last = -1
             for media_index, n_media, kind, data in pictures:
-                if not 0 <= media_index < n_media < 2**31 or kind not in ("image", "video"):
+                if not last < media_index < n_media < 2**31 or kind not in ("image", "video"):
                     raise Damaged("an impossible picture")
+                last = media_index
                 yield Post(**shared, media_index=media_index, n_media=n_media, kind=kind, image=data)
 
     def _seeds(self, post: str) -> list[str]:
