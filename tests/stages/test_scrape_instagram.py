@@ -266,7 +266,7 @@ def test_a_disk_that_is_full_from_the_start(
 
     instagram.faults = {0: Answer(502)}  # something to log
     monkeypatch.setattr(call, full)
-    with pytest.raises(HashgenError, match="the disk is full.*free some space, then run again to continue") as caught:
+    with pytest.raises(HashgenError, match=r"the disk is full; free some space, then run again") as caught:
         main(**options(tmp_path, hashtags=["food"], per_hashtag=3))
     assert caught.value.exit_code == 8 and str(caught.value).isprintable()
     monkeypatch.undo()
@@ -300,8 +300,8 @@ def test_a_quota_that_is_used_up_within_sqlite(tmp_path: Path, double: TlsDouble
     """SQLite calls that an input/output error while writing."""
     paths = options(tmp_path)
     limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))"
-    words = command(paths)[3:]
-    code = f"import sys, runpy; {limited}; sys.argv = ['scrape', *{words!r}]; runpy.run_module('stages.scrape', {{}}, '__main__')"
+    start = f"sys.argv = ['scrape', *{command(paths)[3:]!r}]; runpy.run_module('stages.scrape', {{}}, '__main__')"
+    code = f"import sys, runpy; {limited}; {start}"
     environment = os.environ | double.environment | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 8, done.stderr
@@ -323,9 +323,7 @@ def test_a_folder_that_cannot_be_written_to(
         return original(path, *more, **options)
 
     monkeypatch.setattr(call, closed)
-    with pytest.raises(
-        HashgenError, match=rf"home.*{os.strerror(error)}.*; choose another|choose a writable"
-    ) as caught:
+    with pytest.raises(HashgenError, match=rf"home.*{os.strerror(error)}.*; choose a") as caught:
         main(**options(tmp_path))
     assert caught.value.exit_code == 1 and str(caught.value).isprintable() and not double.requests
 
