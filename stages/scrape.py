@@ -25,7 +25,9 @@ from stages.command import PARAMS, HomeOption, ParamsOption, StateOption, done, 
 RefreshOption = Annotated[
     bool,
     typer.Option(
-        "--refresh", envvar="HASHGEN_REFRESH", help="Also look for new posts of hashtags that are already complete."
+        "--refresh",
+        envvar="HASHGEN_REFRESH",
+        help="Also look for new posts of complete hashtags, and again for posts that were missing or rejected.",
     ),
 ]
 

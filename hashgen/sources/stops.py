@@ -3,7 +3,7 @@
 | exit code | what happened |
 |---|---|
 | 1 | bad parameters; no post of any hashtag |
-| 3 | must wait: a refusal (also 401 and 429 for a picture, or 403 in a row of failures), or the daily limit is reached |
+| 3 | must wait: a refusal (also 401 and 429 for a picture, 403 in a row of failures), or the daily limit is reached |
 | 4 | the login is missing or has expired; a picture leads to the login page |
 | 5 | the account needs attention |
 | 6 | the answers are not understood, also several pictures, or posts' own pages, in a row |

@@ -340,6 +340,7 @@ class Collector:
         ripe = [post for post, aside in self._aside.items() if aside.served < aside.row.served]
         for aside in [self._aside.pop(post) for post in ripe]:
             if aside.reason is None:
+                self._politeness.wait(0.0)
                 self._decide(aside.hashtags, aside.listed, final=aside.row)
             else:
                 self._give_up(aside)
