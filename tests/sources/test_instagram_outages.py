@@ -62,7 +62,7 @@ class Outage:
 
     def __init__(self, bench: Bench, answer: Answer | None, fails: Callable[[int], bool]) -> None:
         self.answer, self.fails, self._good = answer, fails, bench.instagram._picture
-        bench.instagram._picture = self  # type: ignore[assignment,method-assign]
+        bench.instagram._picture = self  # type: ignore[method-assign]
 
     def __call__(self, request: Request) -> Answer | None:
         good = self._good(request)
@@ -205,11 +205,17 @@ def test_pictures_that_are_of_no_use_are_no_outage(bench: Bench, data: bytes) ->
 
 def test_posts_without_an_address_in_a_row_are_an_outage(bench: Bench) -> None:
     node = bench.instagram.node
-    bench.instagram.node = lambda post: {**node(post), "display_url": {"a": 1}}  # type: ignore[method-assign]
+    bench.instagram.node = lambda number: {**node(number), "display_url": {"a": 1}}  # type: ignore[method-assign]
     found, source = run(bench)
     assert not found and source.fault is not None and source.fault.exit_code == 6 and not bench.instagram.fetched
-    bench.instagram.node = lambda post: {**node(post), "display_url": "http" + node(post)["display_url"][5:]}  # type: ignore[method-assign]
-    assert run(bench)[1].fault is not None and source.metrics()["rejected"] == {} and not bench.instagram.fetched
+
+    def unencrypted(number: int) -> dict[str, Any]:
+        return {**node(number), "display_url": node(number)["display_url"].replace("https:", "http:")}
+
+    bench.instagram.node = unencrypted  # type: ignore[method-assign]
+    _, source = run(bench)
+    assert source.fault is not None and source.fault.exit_code == 6
+    assert source.metrics()["rejected"] == {} and not bench.instagram.fetched
     bench.instagram.node = node  # type: ignore[method-assign]
     assert run(bench)[0] == set(range(POSTS))
 
