@@ -11,6 +11,7 @@ from hashgen.base.errors import HashgenError
 # The exit code of a command that a full disk has stopped.
 DISK_FULL = 8
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_SQLITE_WRITE = 778  # SQLITE_IOERR_WRITE: what SQLite makes of a quota that is used up
 _NO_PERMISSION = ("no permission to read or write it", "give it to your user")
 _FILE_IN_THE_WAY = ("a file is where a folder must be", "move the file away")
 # What happened, and what to do. Any other fault of the system is a bug of ours.
@@ -78,7 +79,8 @@ def _number(error: BaseException) -> int | None:
         return error.errno
     text = str(error)
     if isinstance(error, sqlite3.Error):
-        full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL or "disk is full" in text
+        code = getattr(error, "sqlite_errorcode", 0)
+        full = code & 0xFF == sqlite3.SQLITE_FULL or code == _SQLITE_WRITE or "disk is full" in text
         return errno.ENOSPC if full else None
     if found := _NUMBER.search(text):
         return int(found[1])

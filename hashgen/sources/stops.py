@@ -3,11 +3,11 @@
 | exit code | what happened |
 |---|---|
 | 1 | bad parameters; no post of any hashtag |
-| 3 | must wait: a refusal (also 401 and 429 for pictures, or 403 for three in a row), or the daily limit is reached |
-| 4 | the login is missing or has expired |
+| 3 | must wait: a refusal (also 401 and 429 for a picture, 403 in a row of failures), or the daily limit is reached |
+| 4 | the login is missing or has expired; a picture leads to the login page |
 | 5 | the account needs attention |
-| 6 | the answers are not understood |
-| 7 | the network is down, or the servers have an error |
+| 6 | the answers are not understood, also several pictures, or posts' own pages, in a row |
+| 7 | the network is down, or the servers have an error, also those of pictures |
 | 8 | the disk is full |
 | 130, 143 | stopped by SIGINT or SIGTERM |
 
@@ -61,7 +61,9 @@ class Refusal(Stop):
 
 
 def disk_full(error: BaseException) -> Stop | None:
-    """The stop that `error` means if it says that a disk is full; None for any other error."""
+    """The stop that `error`, or what it was raised from, means if it says that a disk is full; None for any other."""
+    if error.__cause__ is not None and (stop := disk_full(error.__cause__)):
+        return stop
     return Stop("the disk is full", ExitCode.DISK, "free some space") if is_disk_full(error) else None
 
 
