@@ -13,8 +13,9 @@ def a_run(name: str, f1: float = 0.5, code: str = "c", **params: Any) -> Run:
     return Run(name, {"val": both, "test": {"both": {"f1": f1 / 2}}}, params, "posts", pd.DataFrame(), code)
 
 
-def seeded(name: str, train: int, split: int, f1: float = 0.5) -> Run:
-    return a_run(name, f1, **{"train.seed": train, "split": {"seed": split, "limit": None}})
+def seeded(name: str, train: int, split: int, f1: float = 0.5, limit: int | None = None) -> Run:
+    params: dict[str, Any] = {"train.seed": train, "split": {"seed": split, "limit": limit}}
+    return a_run(name, f1, **params)
 
 
 def names(runs: list[Run]) -> list[list[str]]:
@@ -22,7 +23,7 @@ def names(runs: list[Run]) -> list[list[str]]:
 
 
 def test_runs_that_only_seeds_set_apart_are_one_setting() -> None:
-    wide = a_run("wide", **{"train.seed": 1, "split": {"seed": 1, "limit": 250}})
+    wide = seeded("wide", 1, 1, limit=250)
     runs = [seeded("a", 1, 1), wide, seeded("b", 2, 1), seeded("c", 2, 3)]
     assert names(runs) == [["a", "b", "c"], ["wide"]]
     assert [setting.name for setting in settings_of(runs)] == ["a and 2 more", "wide"]
