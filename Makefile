@@ -18,8 +18,35 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# Experiments: each changes one parameter. null is all posts.
+SEEDS ?= 2 3 4 5
+INPUTS ?= both image caption
+LIMITS ?= 250 500 1000 null
+
+# An experiment of the last commit for each change in $(1), unless it is there; then all are compared in the page $(2).
+# One that changes nothing (its dvc.lock is the same) or that has failed is left out.
+define experiments
+git diff --quiet HEAD -- dvc.lock dvc.yaml hashgen metrics params.yaml stages || \
+  { echo "error: a file differs from the last commit: make repro, commit, then make $@"; exit 1; }; \
+base=$$(git rev-parse HEAD); compared=(); \
+name() { echo "$${1/=/-}-$${base:0:7}"; }; \
+ref() { echo "refs/exps/$${base:0:2}/$${base:2}/$$(name $$1)"; }; \
+is_there() { git rev-parse --quiet --verify "$$(ref $$1)" >/dev/null; }; \
+for change in $(1); do \
+  is_there $$change && continue; \
+  dvc queue remove "$$(name $$change)" >/dev/null 2>&1; \
+  dvc exp run --quiet --queue --name "$$(name $$change)" -S "$$change" || exit 1; \
+done; \
+dvc exp run --run-all; \
+for change in $(1); do \
+  if ! is_there $$change; then echo "warning: $$(name $$change) has failed and is left out"; \
+  elif ! git diff --quiet HEAD "$$(ref $$change)" -- dvc.lock; then compared+=("$$(name $$change)"); fi; \
+done; \
+hashgen compare HEAD "$${compared[@]}" --out $(2)
+endef
+
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-fast fuzz lint lock docs-images check-machine
+.PHONY: help setup repro seeds ablations test test-fast fuzz lint lock docs-images check-machine
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,6 +59,12 @@ repro: $(STAMP)  ## run the pipeline: what is up to date is not run again (Q=1: 
 	@$(if $(Q),HASHGEN_QUIET=1 dvc repro >/dev/null,dvc repro)
 	@python -m hashgen summary --evaluate metrics/evaluate.json --baselines metrics/baselines.json \
 	  --report reports/report.html
+
+seeds: $(STAMP)  ## other seeds for training, and for the split, compared (SEEDS="2 3")
+	@$(call experiments,$(SEEDS:%=train.seed=%) $(SEEDS:%=split.seed=%),reports/seeds.html)
+
+ablations: $(STAMP)  ## each input alone, and fewer posts, compared (LIMITS="250 1000 null")
+	@$(call experiments,$(INPUTS:%=train.inputs=%) $(LIMITS:%=split.limit=%),reports/ablations.html)
 
 test: lint  ## lint, types, import contracts and all tests
 	$(PYTEST)

@@ -116,9 +116,9 @@ def compare(
     lock: Annotated[Path, typer.Option(help="DVC's record of what was run, in each run.")] = Path("dvc.lock"),
     quiet: QuietOption = False,
 ) -> None:
-    """Show the scores of runs side by side, with the parameters in which they differ.
+    """Show the scores of runs side by side, their differences on the same posts, and the parameters that differ.
 
-    Example: hashgen compare . HEAD
+    The first run is the one that the others are held against. Example: hashgen compare HEAD .
     """
     with _pipeline("compare"):
         from hashgen.report.runs import write_comparison

@@ -90,17 +90,16 @@ class Point:
 
 
 def points_figure(points: Sequence[Point], kind: str, axis: str, title: str) -> str:
-    """Scores by what they cost, on a log scale, a marker for each series. The page says what each number is.
+    """Scores by what they cost, a marker for each series; on a log scale if costs differ much.
 
-    kind: makes ids unique on a page.
+    The page says what each number is. kind: makes ids unique on a page.
     """
     figure = Figure(figsize=(4.6, 3.1))
     axes = figure.subplots()
+    costs = [one.cost for one in points]
     for number, series in enumerate(points[0].scores):
         marker, colour = ("o", "s")[number % 2], _COLOURS[number % len(_COLOURS)]
-        axes.plot(
-            [one.cost for one in points], [one.scores[series] for one in points], marker, color=colour, label=series
-        )
+        axes.plot(costs, [one.scores[series] for one in points], marker, color=colour, label=series)
     for one in points:
         highest = max(one.scores.values())
         axes.annotate(
@@ -112,17 +111,21 @@ def points_figure(points: Sequence[Point], kind: str, axis: str, title: str) -> 
             fontsize=9,
             color=_INK,
         )
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    if max(costs) > 5 * min(costs):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.margins(0.12, 0.15)
     axes.set_xlabel(axis)
     _title(axes, title)
     axes.legend(frameon=False, fontsize=9)
     axes.grid(alpha=0.25)
     words = "; ".join(
-        f"{one.name}, {one.cost:,.4g}: " + ", ".join(f"{series} {value:.3f}" for series, value in one.scores.items())
+        f"{one.name}, {round(one.cost, 1):,g}: "
+        + ", ".join(f"{series} {value:.3f}" for series, value in one.scores.items())
         for one in points
     )
     return to_svg(figure, f"cost-{kind}", f"{title}: {words}.")

@@ -10,7 +10,7 @@ import pytest
 
 from hashgen.base.devices import choose_device
 from hashgen.base.errors import HashgenError
-from stages.command import SECONDS, input_path, read_seconds
+from stages.command import SECONDS, SECONDS_OF_EXPERIMENTS, input_path, read_seconds
 from tests import ROOT
 
 
@@ -86,6 +86,22 @@ def test_wall_times_are_noted_where_dvc_has_its_folder(tmp_path: Path, code: str
     subprocess.run([sys.executable, str(script)], cwd=tmp_path, env=by_hand, capture_output=True)
     assert json.loads(notes.read_text()) == found
     assert found["split"] == 2.5 and (found["train"] < 99) == recorded
+
+
+def test_the_times_of_an_experiment_are_recorded_in_the_repository(tmp_path: Path) -> None:
+    copy = tmp_path / ".dvc/tmp/exps/tmpx"
+    (copy / SECONDS.parent).mkdir(parents=True)
+    script = tmp_path / "stage.py"
+    script.write_text("from stages.command import run\n\ndef main() -> None:\n    pass\n\nrun(main)\n")
+    env = os.environ | {"PYTHONPATH": str(ROOT), "DVC_STAGE": "train", "DVC_ROOT": str(tmp_path)}
+    for name in ("wide", "narrow"):
+        experiment = {"DVC_EXP_BASELINE_REV": "ab" * 20, "DVC_EXP_NAME": name}
+        done = subprocess.run([sys.executable, str(script)], cwd=copy, env=env | experiment, capture_output=True)
+        assert done.returncode == 0
+    notes = sorted((tmp_path / SECONDS_OF_EXPERIMENTS / ("ab" * 20)).iterdir())
+    assert [note.name for note in notes] == ["narrow.json", "wide.json"]
+    assert all(list(read_seconds(note)) == ["train"] for note in notes)
+    assert list(read_seconds(copy / SECONDS)) == ["train"]
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "\x00"])

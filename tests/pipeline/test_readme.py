@@ -170,12 +170,13 @@ def test_every_parameter_is_real(document: Path, tmp_path: Path) -> None:
 
 
 def outputs() -> set[str]:
-    """What the stages of the pipeline write, and the page of a comparison."""
+    """What the stages of the pipeline write, and the pages of comparisons."""
     entries = [
         out for stage in PIPELINE.values() for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])
     ]
     written = {next(iter(out)) if isinstance(out, dict) else str(out) for out in entries}
-    return written | {str(inspect.signature(cli.compare).parameters["out"].default)}
+    pages = re.findall(r"\(call experiments,.*,(reports/\S+)\)$", MAKEFILE, re.MULTILINE)
+    return {*written, *pages, str(inspect.signature(cli.compare).parameters["out"].default)}
 
 
 @each_document

@@ -1,8 +1,11 @@
 """Runs side by side: scores, parameters that differ, and runs found in git."""
 
 import dataclasses
+import hashlib
 import json
+import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from hashgen.base.errors import HashgenError
-from hashgen.report.comparison import compare, render_comparison
+from hashgen.report.comparison import compare, comparison_lines, render_comparison
 from hashgen.report.runs import write_comparison
 from hashgen.report.settings import Run, differing_params
 from tests.doubles.findings import metrics
@@ -189,3 +192,120 @@ def test_a_place_without_a_run(repository: Path) -> None:
     (repository / "dvc.lock").unlink()
     with pytest.raises(HashgenError, match=r"dvc\.lock: cannot be read"):
         run_compare("base", "workspace")
+
+
+def predicted(name: str, f1: float, tables: dict[str, list[str]], **params: Any) -> Run:
+    """A run with two posts in each split: `tables` has the ranking of each, of one hashtag a letter."""
+    rows = [
+        {"id": f"{split}{number}", "split": split, "hashtags": ["a", "b"], "both": list(ranked), "ranked": list(ranked)}
+        for split in ("val", "test")
+        for number, ranked in enumerate(tables[split])
+    ]
+    frame = pd.DataFrame(rows)
+    run = a_run(name, scored(f1), params)
+    return dataclasses.replace(run, predictions=frame.assign(group=frame["id"]), trained_on=len(name), seconds=f1)
+
+
+def test_paired_differences_hashtags_and_costs_stand_in_the_page() -> None:
+    first = predicted("first", 0.4, {"val": ["ax", "xy"], "test": ["ax", "ab"]}, size=1)
+    second = predicted("second", 0.5, {"val": ["ab", "ab"], "test": ["ax", "ab"]}, size=2)
+    found = compare([first, second])
+    page = render_comparison(found)
+    text = text_of(page)
+    # P@1 of the validation posts: 1 and 0 before, 1 and 1 now. P@5 is a fifth of the hits.
+    assert "second 2 posts in 2 groups" in text and "P@1 1.000 0.500 +0.500 +0.000 to +1.000 2.00" in text
+    assert "P@5 0.400 0.100 +0.300 +0.200 to +0.400 4.00" in text
+    assert "More often right hashtag posts right wrong #b 2 0 → 2 0 → 0 #a 2 1 → 2 0 → 0" in text
+    assert "no longer in DVC's cache" not in text
+    labels = [svg["aria-label"] or "" for svg in Outline(page).all("svg")]
+    # The score is that of the metrics, which are 0.5 for both runs here.
+    assert (
+        "F1@5 by training posts: first, 5: validation 0.500, test 0.500; second, 6: validation 0.500, test 0.500."
+        in labels
+    )
+    assert any(label.startswith("F1@5 by seconds of training: first, 0.4:") for label in labels)
+    head, one, two = comparison_lines(found)
+    assert head.split() == [
+        *("validation", "F1@5,", "against", "the", "first"),
+        *("test", "F1@5,", "against", "the", "first"),
+    ]
+    assert one.split() == ["first", "0.500", "0.500"]
+    assert two.startswith("second  0.500  +0.429 [+0.286, +0.571] ") and two.endswith("0.500  +0.000 [+0.000, +0.000]")
+
+
+def test_runs_without_predictions_are_named() -> None:
+    first = predicted("first", 0.4, {"val": ["ax"], "test": ["ax"]}, size=1)
+    text = text_of(page_of([first, a_run("old", scored(0.4), {"size": 2})]))
+    assert "no longer in DVC's cache: old." in text and "Against first" not in text
+
+
+def test_the_best_baseline_has_a_row() -> None:
+    run = dataclasses.replace(a_run("one", scored(0.4), {"size": 1}), baselines=metrics()["baselines"])
+    text = text_of(page_of([run, a_run("two", scored(0.4), {"size": 2})]))
+    assert "nearest posts (picture and caption) (best baseline) 0.300 0.150–0.300" in text
+    assert "oracle" not in text
+
+
+def test_seeds_alone_are_one_setting_with_a_spread_and_are_held_against_each_other() -> None:
+    tables = {"val": ["ax", "xy"], "test": ["ax", "ab"]}
+    runs = [predicted(name, f1, tables, seed={"seed": f1}) for name, f1 in (("one", 0.4), ("two", 0.6))]
+    runs = [dataclasses.replace(run, params={"train.seed": number}) for number, run in enumerate(runs)]
+    text = text_of(page_of(runs))
+    assert "train.seed 0, 1 0.500 ± 0.141" in text and "two 2 posts in 2 groups" in text
+    wide = predicted("wide", 0.5, tables, **{"train.seed": 0, "size": 3})
+    text = text_of(page_of([*runs, wide]))
+    assert "one, two wide" in text and "Against one and 1 more" in text and "wide 2 posts in 2 groups" in text
+
+
+def cached(root: Path, frame: pd.DataFrame | str, suffix: str = "") -> str:
+    """Put a table or a text into DVC's cache; its hash."""
+    made = root / "made"
+    if isinstance(frame, str):
+        made.write_text(frame)
+    else:
+        frame.to_parquet(made)
+    md5 = hashlib.md5(made.read_bytes()).hexdigest() + suffix
+    place = root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    made.replace(place)
+    return md5
+
+
+def test_predictions_groups_baselines_and_times_of_a_run_are_found(repository: Path) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True)
+    run = predicted("x", 0.4, {"val": ["ax", "ab"], "test": ["xy", "ab"]})
+    assert run.predictions is not None
+    groups = {split: pd.DataFrame({"id": [f"{split}0", f"{split}1"], "group": ["g", "g"]}) for split in ("val", "test")}
+    files = [{"md5": cached(repository, posts), "relpath": f"{split}.parquet"} for split, posts in groups.items()]
+    lock = YAML(typ="safe").load((repository / "dvc.lock").read_text())
+    lock["stages"]["split"]["outs"][0]["md5"] = cached(repository, json.dumps(files), ".dir")
+    predictions = cached(repository, run.predictions.drop(columns="group"))
+    lock["stages"]["evaluate"]["outs"] = [{"path": "data/predictions.parquet", "md5": predictions}]
+    with (repository / "dvc.lock").open("w") as stream:
+        YAML().dump(lock, stream)
+    (repository / "metrics/baselines.json").write_text(json.dumps(metrics()["baselines"]))
+    (repository / "metrics/split.json").write_text(json.dumps({"sizes": {"train": 70}}))
+    commit_all("with predictions")
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+    git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/timed", "HEAD")
+    lock["stages"]["train"]["params"]["params.yaml"]["train.epochs"] = 4
+    with (repository / "dvc.lock").open("w") as stream:
+        YAML().dump(lock, stream)
+    (repository / "metrics/split.json").write_text(json.dumps({"sizes": {"train": 7}}))
+    times = repository / ".dvc/tmp/experiment-seconds" / head / "timed.json"
+    times.parent.mkdir(parents=True)
+    times.write_text('{"train": 30.5}')
+    (repository / ".dvc/tmp/stage-seconds.json").write_text('{"train": 20}')
+    page = run_compare("timed", ".")
+    text = text_of(page)
+    assert "here 2 posts in 1 group " in text and "nearest posts (picture and caption) (best baseline)" in text
+    labels = [svg["aria-label"] or "" for svg in Outline(page).all("svg")]
+    assert any(re.match(r"F1@5 by training posts: timed \(.{7}\), 70: .*; here, 7: ", label) for label in labels)
+    assert any(
+        re.match(r"F1@5 by seconds of training: timed \(.{7}\), 30.5: .*; here, 20: ", label) for label in labels
+    )
+    place = repository / ".dvc/cache/files/md5" / predictions[:2] / predictions[2:]
+    place.write_text("no table")
+    assert "no longer in DVC's cache: timed" in text_of(run_compare("timed", "."))
+    place.unlink()
+    assert "no longer in DVC's cache: timed" in text_of(run_compare("timed", "."))

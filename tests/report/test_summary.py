@@ -13,13 +13,13 @@ from hashgen.report.summary import NEXT, WIDTH, draw_box, print_summary, summari
 
 
 def block(f1: float, bleu4: float) -> dict[str, Any]:
-    scores = {"posts": 1234, "p_at_1": f1, "r_at_5": f1, "f1_at_5": f1}
+    scores = {"posts": 1234, "p_at_1": f1, "p_at_5": f1, "f1_at_5": f1, "f1_at_5_ci95": [f1 - 0.01, f1 + 0.01]}
     return scores | {"f1": f1, "f1_ci95": [f1 - 0.01, f1 + 0.01], "bleu4": bleu4, "bleu4_ci95": [0.0, bleu4]}
 
 
 def metrics(ceiling: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
     test = {"both": block(0.7, 0.4), "no_image": block(0.3, 0.1), "no_caption": block(0.2, 0.05)}
-    known = {"both": {"f1": 0.8, "bleu4": 0.5}, "neither": {"f1": 0.1, "bleu4": 0.0}}
+    known = {"both": {"f1_at_5": 0.8, "f1": 0.8, "bleu4": 0.5}, "neither": {"f1": 0.1, "bleu4": 0.0}}
     baselines = {"popularity": block(0.15, 0.0), "knn_both": block(0.45, 0.2), "seeds": block(0.6, 0.0)}
     return {"test": test | {"ceiling": known if ceiling else None}}, {"test": baselines}
 
@@ -38,11 +38,12 @@ def row(lines: list[str], name: str) -> str:
 def test_it_shows_the_score_the_ceiling_the_blind_ones_the_report_and_three_commands() -> None:
     lines = summarise(*metrics(), Path("reports/report.html"))
     assert "1,234 test posts" in lines[0]
-    assert row(lines, "model").split() == ["model", "0.700", "[0.690,", "0.710]", "0.400", "[0.000,", "0.400]"]
-    assert row(lines, "ceiling").split() == ["ceiling", "0.800", "0.500"]
+    assert row(lines, "model").split() == ["model", "0.700", "[0.690,", "0.710]", "0.700", "0.400"]
+    assert row(lines, "ceiling").split() == ["ceiling", "0.800", "-", "0.500"]
     assert "0.300 [0.290, 0.310]" in row(lines, "without picture")
     assert "0.200 [0.190, 0.210]" in row(lines, "without caption")
-    assert not any("baseline" in line for line in lines)
+    assert row(lines, "best baseline").split()[2:4] == ["0.450", "[0.440,"]
+    assert not any("not clearly better" in line or "WORSE" in line for line in lines)
     assert row(lines, "report").endswith("reports/report.html")
     assert [line.strip() for line in lines[-3:]] == list(NEXT)
     assert max(map(len, lines)) <= WIDTH - 4
@@ -54,6 +55,23 @@ def test_on_real_posts_the_best_baseline_stands_for_the_ceiling_and_no_oracle() 
     assert "0.450 [0.440, 0.460]" in row(lines, "best baseline")
     assert row(lines, "best baseline:") == "best baseline: nearest posts (picture and caption)"
     assert max(map(len, lines)) <= WIDTH - 4
+
+
+@pytest.mark.parametrize(
+    ("own", "told"),
+    [(0.45, "the model is not clearly better than the best baseline"), (0.2, "the model is WORSE than")],
+)
+def test_a_model_that_a_baseline_equals_is_not_recommended_without_a_word(own: float, told: str) -> None:
+    evaluate, baselines = metrics()
+    evaluate["test"]["both"] = block(own, 0.4)
+    assert any(line.startswith(told) for line in summarise(evaluate, baselines, Path("report.html")))
+
+
+def test_other_models_stand_below_the_one_that_suggests() -> None:
+    evaluate, baselines = metrics()
+    others = {"lstm": {"test": {"both": block(0.6, 0.5)}}}
+    lines = summarise(evaluate | {"model": "ranker", "others": others}, baselines, Path("report.html"))
+    assert [line[:20].strip() for line in lines[3:5]] == ["ranker", "LSTM (the paper's)"]
 
 
 def test_a_box_is_of_one_width_and_grows_with_a_long_path() -> None:

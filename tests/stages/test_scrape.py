@@ -84,6 +84,9 @@ def test_a_folder_with_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         "rows_without_file": 1,
         "files_without_rows": 2,
         "unread_dates": 1,
+        "unread_hashtags": 0,
+        "decoded_captions": 0,
+        "shared_ids": 0,
     }
     errors = capsys.readouterr().err.splitlines()
     assert "1 broken rows skipped (metadata.jsonl line 3: not a JSON object)" in errors[0]
