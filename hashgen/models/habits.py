@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 
 class Habits:
@@ -15,11 +16,32 @@ class Habits:
     """
 
     def __init__(self, hashtags: Sequence[Sequence[str]]) -> None:
-        self.counts = Counter(itertools.chain.from_iterable(hashtags))
-        by_count = sorted(self.counts, key=lambda hashtag: (-self.counts[hashtag], hashtag))
+        counts = Counter(itertools.chain.from_iterable(hashtags))
+        length = max(1, int(sum(map(len, hashtags)) / len(hashtags) + 0.5))
+        self._take(counts, length, _mean_places(hashtags))
+
+    def _take(self, counts: Counter[str], length: int, places: dict[str, float]) -> None:
+        self.counts = counts
+        by_count = sorted(counts, key=lambda hashtag: (-counts[hashtag], hashtag))
         self.popular: Mapping[str, int] = {hashtag: place for place, hashtag in enumerate(by_count)}
-        self.length = max(1, int(sum(map(len, hashtags)) / len(hashtags) + 0.5))
-        self.places = _mean_places(hashtags)
+        self.length = length
+        self.places = places
+
+    def to_json(self) -> dict[str, Any]:
+        """What `from_json` needs."""
+        hashtags = {hashtag: [self.counts[hashtag], self.places[hashtag]] for hashtag in self.popular}
+        return {"length": self.length, "hashtags": hashtags}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """The habits that `to_json` wrote down. Raises KeyError, TypeError or ValueError for anything else."""
+        habits = cls.__new__(cls)
+        found = {str(hashtag): (int(count), float(place)) for hashtag, (count, place) in document["hashtags"].items()}
+        if not found:
+            raise ValueError("no hashtags")
+        counts = Counter({hashtag: count for hashtag, (count, _) in found.items()})
+        habits._take(counts, int(document["length"]), {hashtag: place for hashtag, (_, place) in found.items()})
+        return habits
 
     def fill(self, ranking: Sequence[str], depth: int) -> list[str]:
         """A ranking without repeats, filled up with popular hashtags, `depth` in all where there are as many."""

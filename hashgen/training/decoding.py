@@ -215,6 +215,10 @@ def rank(
     for batch in batches(examples, features, size, device):
         with torch.inference_mode():
             state = encode(network, batch.picture, batch.words, batch.lengths, blind)
-            scores, numbers = presence(network, state, length).topk(depth, dim=1)  # (batch, depth)
+            # A state may be large as well: that of a network with attention holds all that it attends to.
+            cells = max(network.hashtag_count, *(part[0].numel() for part in state))
+            parts = zip(*(torch.split(part, max(1, _CELLS // (_SAMPLES * cells))) for part in state), strict=True)
+            found_in = torch.cat([presence(network, part, length) for part in parts])  # (batch, hashtags)
+            scores, numbers = found_in.topk(depth, dim=1)  # (batch, depth)
         found += [list(zip(*one, strict=True)) for one in zip(numbers.tolist(), scores.tolist(), strict=True)]
     return found

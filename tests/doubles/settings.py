@@ -2,7 +2,7 @@
 
 from hashgen.features.recipe import Recipe
 from hashgen.params import read_section
-from hashgen.params.train import Lstm, Neighbours, Train
+from hashgen.params.train import Attention, Lstm, Neighbours, Train, Transformer
 from tests import ROOT
 
 DIMENSION = 8
@@ -20,6 +20,19 @@ def train_section(**changes: object) -> Train:
         "caption_length": 16,
         "hashtag_length": 6,
         "lstm": Lstm(hidden=16, layers=1, dropout=0.0, batch_norm_momentum=0.1),
+        "attention": Attention(hidden=16, layers=1, regions=2, dropout=0.0, batch_norm_momentum=0.1),
+        "transformer": Transformer(
+            width=16,
+            layers=1,
+            heads=2,
+            regions=2,
+            dropout=0.0,
+            epochs=12,
+            batch_size=8,
+            learning_rate=1e-2,
+            weight_decay=0.0,
+            warm_up=0.1,
+        ),
         "neighbours": Neighbours(posts=5),
     }
     section = read_section(ROOT / "params.yaml", Train)
