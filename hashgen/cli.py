@@ -59,8 +59,9 @@ def suggest(
         int | None, typer.Option(min=1, max=100, help="Beam width of the search; 1 is greedy.", show_default="greedy")
     ] = None,
     length_penalty: Annotated[
-        float, typer.Option(min=0.0, help="With --beam: 0 ranks by probability, 1 prefers long lists.")
-    ] = 0.0,
+        float | None,
+        typer.Option(min=0.0, help="With --beam: 0 prefers short lists, more than 1 long ones.", show_default="1"),
+    ] = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Print hashtags for a picture and its caption, in the order that the model writes them.
@@ -93,13 +94,14 @@ def suggest(
     print(" ".join(f"#{hashtag}" for hashtag in hashtags))
 
 
-def _decoding(beam: int | None, length_penalty: float) -> "Decoding | None":
+def _decoding(beam: int | None, length_penalty: float | None) -> "Decoding | None":
     """What --beam and --length-penalty ask for; None for the model's own way."""
     from hashgen.models import Decoding
 
-    if length_penalty and not (beam and beam > 1):
+    if length_penalty is not None and not (beam and beam > 1):
         raise HashgenError("--length-penalty: only a beam search has one; add --beam 5")
-    return None if beam is None else Decoding("beam" if beam > 1 else "greedy", beam, length_penalty)
+    penalty = {} if length_penalty is None else {"length_penalty": length_penalty}
+    return None if beam is None else Decoding("beam" if beam > 1 else "greedy", beam, **penalty)
 
 
 @app.command()

@@ -47,7 +47,34 @@ class Ranker(Section):
     classifier: Classifier
 
 
-ModelName = Literal["lstm", "classifier", "neighbours", "ranker"]
+ModelName = Literal["lstm", "attention", "transformer", "classifier", "neighbours", "ranker"]
+
+
+class Attention(Section):
+    hidden: Annotated[int, Field(ge=1, le=16384)]
+    layers: Annotated[int, Field(ge=1, le=8)]
+    regions: Annotated[int, Field(ge=1, le=256)]
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
+    batch_norm_momentum: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
+
+
+class Transformer(Section):
+    width: Annotated[int, Field(ge=2, le=16384)]
+    layers: Annotated[int, Field(ge=1, le=24)]
+    heads: Annotated[int, Field(ge=1, le=64)]
+    regions: Annotated[int, Field(ge=1, le=256)]
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
+    epochs: Positive
+    batch_size: Annotated[int, Field(ge=2)]
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat
+    warm_up: Share
+
+    @pydantic.model_validator(mode="after")
+    def _heads_of_equal_width(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError("width must be a multiple of heads")
+        return self
 
 
 class Train(Section):
@@ -69,6 +96,8 @@ class Train(Section):
     # A block for each model. Only the chosen one is saved with a model, hence None for the others there.
     lstm: Lstm | None
     classifier: Classifier | None
+    attention: Attention | None
+    transformer: Transformer | None
     neighbours: Neighbours | None
     ranker: Ranker | None
 

@@ -5,22 +5,25 @@ import hashlib
 import io
 import sys
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hashgen.base.files import atomic_file
 from hashgen.training.history import Epoch
-from hashgen.training.network import SequenceNetwork
+
+Network = TypeVar("Network", bound=nn.Module)
+Schedule = TypeVar("Schedule", bound=torch.optim.lr_scheduler.LRScheduler)
 
 
 @dataclasses.dataclass
-class State:
+class State(Generic[Network, Schedule]):
     """All that a training needs to resume: network, optimiser, schedule, history and the best weights so far."""
 
-    network: SequenceNetwork
+    network: Network
     optimiser: torch.optim.Adam
-    schedule: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts
+    schedule: Schedule
     history: list[Epoch]
     best: dict[str, Tensor]
 
@@ -30,7 +33,7 @@ class State:
         return max(self.history, key=lambda epoch: epoch.val_f1)
 
 
-def keep(state: State, checkpoint: Path) -> None:
+def keep(state: State[Network, Schedule], checkpoint: Path) -> None:
     """Write a checkpoint, atomically: the SHA-256 of what follows (32 bytes), then torch's format.
 
     Raises HashgenError when the disk is full; the checkpoint of the epoch before stays.
@@ -51,7 +54,7 @@ def keep(state: State, checkpoint: Path) -> None:
         stream.write(data)
 
 
-def resume(state: State, checkpoint: Path) -> State | None:
+def resume(state: State[Network, Schedule], checkpoint: Path) -> State[Network, Schedule] | None:
     """The state as the checkpoint has it; None for a damaged one, which the next epoch's replaces.
 
     After None, `state` is of no use any more.

@@ -42,12 +42,16 @@ def _until_end(tokens: list[int]) -> list[int]:
 
 @torch.inference_mode()
 def beam_search(
-    network: SequenceNetwork, state: tuple[Tensor, ...], length: int, beam: int, penalty: float = 0.0
+    network: SequenceNetwork, state: tuple[Tensor, ...], length: int, beam: int, penalty: float = 1.0
 ) -> list[list[int]]:
     """The best sequence found with `beam` hypotheses a post. A beam of 1 gives what `greedy` gives.
 
     Best by log-probability over the number of tokens (END counted) to the power `penalty`: 0 is the likeliest
     sequence, 1 the mean a token, which prefers long ones (Wu et al. 2016, equation 14, without its offset).
+
+    Without a penalty short sequences win, since each token costs probability. On the validation posts of real photos a
+    beam of 5 wrote 1.5 hashtags and F1 was .092; with a penalty of 0.5 .182, 0.8 .230, 1 .244 (9.6 hashtags), 1.2 .245,
+    2 .241; greedy .240. On the sample .776, 0.5 .784, 0.8 .786, 1 .787, 1.2 .787, 2 .779; greedy .789.
     """
     if beam == 1:
         return greedy(network, state, length)
@@ -126,7 +130,7 @@ def decode(
     length: int,
     *,
     beam: int = 1,
-    penalty: float = 0.0,
+    penalty: float = 1.0,
     blind: Blind | None = None,
 ) -> list[list[int]]:
     """Free-running hashtag numbers for every example, the model left in evaluation mode. Beam 1 is greedy.
@@ -215,6 +219,10 @@ def rank(
     for batch in batches(examples, features, size, device):
         with torch.inference_mode():
             state = encode(network, batch.picture, batch.words, batch.lengths, blind)
-            scores, numbers = presence(network, state, length).topk(depth, dim=1)  # (batch, depth)
+            # A state may be large as well: that of a network with attention holds all that it attends to.
+            cells = max(network.hashtag_count, *(part[0].numel() for part in state))
+            parts = zip(*(torch.split(part, max(1, _CELLS // (_SAMPLES * cells))) for part in state), strict=True)
+            found_in = torch.cat([presence(network, part, length) for part in parts])  # (batch, hashtags)
+            scores, numbers = found_in.topk(depth, dim=1)  # (batch, depth)
         found += [list(zip(*one, strict=True)) for one in zip(numbers.tolist(), scores.tolist(), strict=True)]
     return found

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.progress import is_quiet, progress
@@ -23,6 +24,8 @@ from hashgen.training.dataset import Batch, Examples, batches, training_batches
 from hashgen.training.decoding import decode, mixed_forcing
 from hashgen.training.history import Epoch
 from hashgen.training.network import SequenceNetwork, encode
+
+_State = State[SequenceNetwork, CosineAnnealingWarmRestarts]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +72,7 @@ def fit(
     return state.network, state.history
 
 
-def _begin(data: Data, section: Train, build: Callable[[], SequenceNetwork], device: torch.device) -> State:
+def _begin(data: Data, section: Train, build: Callable[[], SequenceNetwork], device: torch.device) -> _State:
     torch.manual_seed(section.seed)
     network = build()
     start_embeddings(network, data.vocabularies)
@@ -77,7 +80,7 @@ def _begin(data: Data, section: Train, build: Callable[[], SequenceNetwork], dev
     optimiser = torch.optim.Adam(
         network.parameters(), lr=section.learning_rate, weight_decay=section.weight_decay, fused=True
     )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(
+    schedule = CosineAnnealingWarmRestarts(
         optimiser, section.restart_epochs, section.restart_factor, eta_min=section.min_learning_rate
     )
     return State(network, optimiser, schedule, [], copy.deepcopy(network.state_dict()))
@@ -97,7 +100,7 @@ def _stalled(history: list[Epoch], patience: int | None) -> bool:
     return history[-1].epoch - best.epoch >= patience
 
 
-def _run_epoch(state: State, data: Data, section: Train, number: int, device: torch.device) -> Epoch:
+def _run_epoch(state: _State, data: Data, section: Train, number: int, device: torch.device) -> Epoch:
     seed = int.from_bytes(hashlib.sha256(f"{section.seed} {number}".encode()).digest()[:4], "big")
     torch.manual_seed(seed)  # dropout
     rng = np.random.default_rng(seed)
@@ -120,7 +123,7 @@ def _run_epoch(state: State, data: Data, section: Train, number: int, device: to
 
 
 def _train_epoch(
-    state: State,
+    state: _State,
     data: Data,
     section: Train,
     number: int,
@@ -183,7 +186,7 @@ def remember_means(network: SequenceNetwork, data: Data, device: torch.device) -
     pictures, captions = torch.zeros_like(network.picture_mean), torch.zeros_like(network.caption_mean)
     for batch in batches(data.train, data.features, 256, device):
         pictures += network.picture_vector(batch.picture).sum(0)
-        captions += network.caption_vector(batch.words, batch.lengths).sum(0)
+        captions += network.gist(network.caption_vector(batch.words, batch.lengths)).sum(0)
     if network.inputs != "caption":
         network.picture_mean.copy_(pictures / len(data.train))
     if network.inputs != "image":

@@ -26,6 +26,7 @@ class SequenceNetwork(nn.Module):
 
     It encodes a post once (`picture_vector`, `caption_vector`, `start`) and then writes hashtag by hashtag
     (`step`). Its state is any tuple of tensors whose dimension 0 is the batch, so that a beam can be reordered.
+    What it makes of a picture or a caption may have more dimensions than (batch, hidden): regions, or words.
     """
 
     inputs: Inputs
@@ -42,6 +43,10 @@ class SequenceNetwork(nn.Module):
     def caption_vector(self, words: Tensor, lengths: Tensor) -> Tensor:
         """Encode captions (batch, words) of the given lengths (batch,) as (batch, hidden)."""
         raise NotImplementedError
+
+    def gist(self, caption: Tensor) -> Tensor:
+        """What the mean is taken of: an encoded caption itself, unless its shape depends on the number of words."""
+        return caption
 
     def start(self, picture: Tensor, caption: Tensor) -> tuple[Tensor, ...]:
         """State before the first hashtag, from both vectors (batch, hidden)."""
@@ -66,11 +71,11 @@ def encode(
     """
     batch = len(lengths)
     if network.inputs == "caption" or blind == "image":
-        picture = network.picture_mean.expand(batch, -1)  # (batch, hidden)
+        picture = network.picture_mean.expand(batch, *network.picture_mean.shape[1:])  # (batch, hidden)
     else:
         picture = network.picture_vector(picture)  # (batch, hidden)
     if network.inputs == "image" or blind == "caption":
-        caption = network.caption_mean.expand(batch, -1)  # (batch, hidden)
+        caption = network.caption_mean.expand(batch, *network.caption_mean.shape[1:])  # (batch, hidden)
     else:
         caption = network.caption_vector(words, lengths)  # (batch, hidden)
     return network.start(picture, caption)

@@ -2,7 +2,7 @@
 
 from hashgen.features.recipe import Recipe
 from hashgen.params import read_section
-from hashgen.params.train import Classifier, Lstm, Neighbours, Ranker, Train
+from hashgen.params.train import Attention, Classifier, Lstm, Neighbours, Ranker, Train, Transformer
 from tests import ROOT
 
 DIMENSION = 8
@@ -38,6 +38,19 @@ def train_section(**changes: object) -> Train:
             l2=1.0,
             folds=2,
             classifier=_CLASSIFIER,
+        ),
+        "attention": Attention(hidden=16, layers=1, regions=2, dropout=0.0, batch_norm_momentum=0.1),
+        "transformer": Transformer(
+            width=16,
+            layers=1,
+            heads=2,
+            regions=2,
+            dropout=0.0,
+            epochs=12,
+            batch_size=8,
+            learning_rate=1e-2,
+            weight_decay=0.0,
+            warm_up=0.1,
         ),
     }
     section = read_section(ROOT / "params.yaml", Train)

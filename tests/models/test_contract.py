@@ -24,6 +24,7 @@ CPU = torch.device("cpu")
 # All that params may choose, and baselines.
 MODELS = (*get_args(Train.model_fields["model"].annotation), "plain_neighbours", "popularity")
 SIGHTED = get_args(Train.model_fields["model"].annotation)
+NETWORKS = ("lstm", "attention", "transformer", "classifier", "ranker")
 
 
 def learn(name: str, data: Data, folder: Path, **changes: object) -> Model:
@@ -206,7 +207,7 @@ def test_only_the_chosen_models_file_is_imported() -> None:
         needed = {name, "classifier"} if name == "ranker" else {name}
         others = {f"hashgen.models.{other}" for other in MODELS if other not in needed}
         assert f"hashgen.models.{name}" in told and not others & set(told)
-        assert (told[-1] == "True") == (name in ("lstm", "classifier", "ranker"))
+        assert (told[-1] == "True") == (name in NETWORKS)
 
 
 def test_no_hashtag_of_the_scored_posts_reaches_a_prediction(model: Model, data: Data) -> None:

@@ -27,7 +27,7 @@ from tests.doubles.small_world import small_data
 pytestmark = pytest.mark.slow
 
 BASE = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-MODELS = ("lstm", "neighbours")
+MODELS = ("lstm", "attention", "transformer", "neighbours")
 # Makes top-level modules as missing as if they were not installed, then runs the rest of the arguments as `hashgen`.
 WITHOUT = """
 import sys
@@ -94,7 +94,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     data = small_data(folder / "data", dim=encoder.dim)
     for name in MODELS:
         section = train_section(model=name, epochs=1)
-        model = model_class(name).fit(data, section, Place(place, folder / "checkpoint.pt"))
+        model = model_class(name).fit(data, section, Place(place, folder / f"{name}.pt"))
         (folder / name).mkdir()
         Trained(model, About(section, recipe, model.epoch)).save(folder / name)
     return {name: folder / name for name in MODELS}

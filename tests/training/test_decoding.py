@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from hashgen.models import Decoding
 from hashgen.models.lstm import LstmModel
 from hashgen.text.vocabulary import END_ID, SPECIALS
 from hashgen.training.decoding import beam_search, decode, greedy, presence, rank
@@ -171,3 +172,14 @@ def test_rank_goes_by_presence_in_batches_of_any_size(tmp_path: Path, monkeypatc
         assert [score for _, score in ranking] == sorted((score for _, score in ranking), reverse=True)
         assert all(0 <= score <= 1 + 1e-5 for _, score in ranking)
     assert all(len(one) == 8 for one in rank(model, data.train, data.features, 5, 99))
+
+
+def test_by_default_a_short_sequence_does_not_win_for_being_short() -> None:
+    """Each hashtag costs probability; the list that is as likely token by token is preferred."""
+    table = torch.full((8, 8), -20.0)
+    table[1, 4], table[4, 5], table[5, 6] = 0.0, 0.0, 0.0
+    table[4, END_ID], table[5, END_ID], table[6, END_ID] = 0.0, -0.4, 0.0
+    state = (torch.zeros(1, 1),)
+    assert beam_search(Table(table), state, 6, 4, penalty=0.0) == [[4]]
+    assert beam_search(Table(table), state, 6, 4) == [[4, 5, 6]]
+    assert Decoding().length_penalty == 1.0
