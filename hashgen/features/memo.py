@@ -1,13 +1,20 @@
-"""The feature memo: one SQLite file, kept between runs, so that no picture is encoded twice."""
+"""The feature memo: one SQLite file, kept between runs, so that no picture and no caption is encoded twice."""
 
+import contextlib
 import sqlite3
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-Key = tuple[str, int]  # SHA-256 of the picture's bytes, view: 0 is the plain one
+from hashgen.base.errors import HashgenError
+from hashgen.base.locks import locked
+
+Key = tuple[str, int]  # SHA-256 of the picture's bytes or of the caption, view: 0 is the plain one
+T = TypeVar("T")
 
 
 class Memo:
@@ -56,7 +63,31 @@ class Memo:
         return np.frombuffer(b"".join(feature for (feature,) in found), np.float16).reshape(1 + views, -1)
 
 
-def set_aside(path: Path) -> Path:
+def with_memo(path: Path, dim: int, work: Callable[[Memo], T]) -> T:
+    """What `work` makes of the memo in a file; a damaged one is renamed and rebuilt.
+
+    Processes that share it take turns. Raises HashgenError when the memo cannot be written.
+    """
+
+    def run() -> T:
+        with contextlib.closing(Memo(path, dim)) as memo:
+            return work(memo)
+
+    with locked(path, "featurize"):
+        try:
+            return run()
+        except sqlite3.OperationalError as error:
+            raise HashgenError(
+                f"{path}: the feature memo cannot be used ({error}); free some space, or choose another folder "
+                "with --home"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            aside = _set_aside(path)
+            print(f"featurize: {path} is damaged ({error}); renamed to {aside.name}; encoding again", file=sys.stderr)
+            return run()
+
+
+def _set_aside(path: Path) -> Path:
     """Rename a damaged memo to .damaged, so that a new one can be started; returns the new path."""
     aside = path.with_suffix(".damaged")
     path.replace(aside)

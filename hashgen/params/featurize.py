@@ -1,7 +1,8 @@
 """Parameters of the stage featurize."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
+import pydantic
 from pydantic import Field
 
 from hashgen.params.fields import Name, Section, Seed
@@ -11,7 +12,15 @@ class Featurize(Section):
     backbone: Name
     weights: Name
     allow_random: bool
-    image_size: Annotated[int, Field(ge=32, le=1024)]
+    image_size: Annotated[int, Field(ge=32, le=1024)] | None
     views: Annotated[int, Field(ge=0, le=100)]
     precision: Literal["float32", "bfloat16", "float16"]
     seed: Seed
+    captions: Literal["tfidf", "model2vec", "sentence-transformers"]
+    caption_weights: Name | None
+
+    @pydantic.model_validator(mode="after")
+    def _captions_have_weights(self) -> Self:
+        if self.captions != "tfidf" and self.caption_weights is None:
+            raise ValueError(f"caption_weights must name a model while featurize.captions is {self.captions}")
+        return self

@@ -17,7 +17,15 @@ from hashgen.pictures.crops import crops
 
 CPU = torch.device("cpu")
 SECTION = Featurize(
-    backbone="resnet18", weights="random", allow_random=True, image_size=32, views=0, precision="float32", seed=1
+    backbone="resnet18",
+    weights="random",
+    allow_random=True,
+    image_size=32,
+    views=0,
+    precision="float32",
+    seed=1,
+    captions="tfidf",
+    caption_weights=None,
 )
 
 
