@@ -56,7 +56,7 @@ def load_caption_encoder(kind: str, weights: str | Path, device: torch.device) -
     folder = weights if isinstance(weights, Path) else cached_model(weights, _KEY)
     try:
         return _static(folder) if kind == "model2vec" else _transformer(folder, device)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise HashgenError(
             f"{_KEY}: {folder} cannot be read as a model of {kind} ({reason}); name the folder of one, with all its "
@@ -74,8 +74,8 @@ def _static(folder: Path) -> CaptionEncoder:
     tokenizer, unknown = _tokenizer(files[1].read_text(encoding="utf-8"), config.get("max_length", _LONGEST))
     tensors = load_file(files[2])
     # Models with a smaller table share vectors between tokens (`mapping`), and weigh each token by itself.
-    numbers = tensors.get("mapping", np.arange(tokenizer.get_vocab_size()))
-    vectors = tensors["embeddings"].astype(np.float32)[numbers]  # (tokens, dim)
+    table = tensors["embeddings"].astype(np.float32)
+    vectors = table[tensors["mapping"]] if "mapping" in tensors else table  # (tokens, dim)
     if len(vectors) != tokenizer.get_vocab_size():
         raise ValueError(f"{len(vectors)} vectors for {tokenizer.get_vocab_size()} tokens")
     if "weights" in tensors:
@@ -127,8 +127,14 @@ def _transformer(folder: Path, device: torch.device) -> CaptionEncoder:
     model.eval().requires_grad_(False)
 
     def encode(captions: Sequence[str]) -> Vectors:
-        # One by one: padding to the longest of a batch would change the last bits.
-        vectors: Vectors = model.encode(list(captions), batch_size=1, show_progress_bar=False).astype(np.float32)
+        # One by one: padding to the longest of a batch would change the last bits. Captions are short, so that threads
+        # would wait for each other: on two busy cores one was 18 times as fast as two.
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            vectors: Vectors = model.encode(list(captions), batch_size=1, show_progress_bar=False).astype(np.float32)
+        finally:
+            torch.set_num_threads(threads)
         return vectors
 
     digest = digest_of_tensors(model)
