@@ -33,15 +33,17 @@ def build_timm(name: str, size: int | None, seed: int) -> Network:
     config = model.pretrained_cfg
     assert isinstance(config, dict)
     heads = config["classifier"]
+    side: int = size or config["input_size"][-1]
     red, green, blue = map(float, config["mean"])
     deviation = tuple(map(float, config["std"]))
     return Network(
         model,
         tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads or [])),
-        size or config["input_size"][-1],
+        side,
         (red, green, blue),
         (deviation[0], deviation[1], deviation[2]),
-        Preparation(float(config["crop_pct"]), config["interpolation"]),
+        # timm rounds the resized side down.
+        Preparation(side / int(side / config["crop_pct"]), config["interpolation"]),
     )
 
 
