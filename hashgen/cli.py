@@ -55,6 +55,9 @@ def suggest(
     weights: Annotated[
         Path | None, typer.Option(help="File of the backbone's weights, if it has moved since training.")
     ] = None,
+    caption_weights: Annotated[
+        str | None, typer.Option(help="Folder or name of the caption encoder, if it has moved since training.")
+    ] = None,
     beam: Annotated[
         int | None, typer.Option(min=1, max=100, help="Beam width of the search; 1 is greedy.", show_default="greedy")
     ] = None,
@@ -81,7 +84,7 @@ def suggest(
     decoding = _decoding(beam, length_penalty)
     from hashgen.suggester import Suggester
 
-    suggester = Suggester.load(model, device=device, weights=weights)
+    suggester = Suggester.load(model, device=device, weights=weights, caption_weights=caption_weights)
     if suggester.trained.about.recipe.weights == "random":
         print(
             "warning: this model's backbone has random weights: it only works on the built-in sample", file=sys.stderr

@@ -8,6 +8,7 @@ import numpy as np
 from hashgen.base.devices import choose_device
 from hashgen.base.errors import HashgenError
 from hashgen.features.backbone import NAMED_WEIGHTS, Encoder, load_encoder
+from hashgen.features.captions import CaptionEncoder, load_caption_encoder
 from hashgen.features.posts import Blind, Features, Posts
 from hashgen.models import Decoding
 from hashgen.models.folder import Standing, Trained
@@ -18,31 +19,42 @@ from hashgen.text.captions import clean_caption
 
 @dataclasses.dataclass(frozen=True)
 class Suggester:
-    """A trained model beside the backbone that its pictures were encoded with."""
+    """A trained model beside the encoders of its pictures and captions; captions: None where there is none."""
 
     trained: Trained
     encoder: Encoder
+    captions: CaptionEncoder | None = None
     standing: Standing | None = None
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: str = "auto", weights: str | Path | None = None) -> "Suggester":
-        """Load a model folder and its backbone.
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        device: str = "auto",
+        weights: str | Path | None = None,
+        caption_weights: str | Path | None = None,
+    ) -> "Suggester":
+        """Load a model folder and its encoders.
 
         device: auto, cpu or cuda. weights: the file of the backbone's weights, where it no longer lies where it lay
-        when the model was trained (a relative path starts at the current folder). Raises HashgenError when a file is
-        missing, and when the weights are not those that the model learnt with.
+        when the model was trained (a relative path starts at the current folder). caption_weights: the same for the
+        folder of the caption encoder. Raises HashgenError when a file is missing, and when the weights are not those
+        that the model learnt with.
         """
         folder, place = Path(folder), choose_device(device)
         trained = Trained.load(folder, place)
         recipe = trained.about.recipe
         named = weights if weights is not None else recipe.weights
         encoder = load_encoder(recipe, named if named in NAMED_WEIGHTS else Path(named).expanduser(), place)
-        if encoder.digest != recipe.weights_sha256:
-            raise HashgenError(
-                f"{folder}: the model was trained with other weights than {named} has now; restore them, "
-                "or run the stages featurize and train again"
-            )
-        return cls(trained, encoder, Standing.read(folder))
+        _check(folder, named, encoder.digest, recipe.weights_sha256)
+        if recipe.caption_sha256 is None:
+            return cls(trained, encoder, standing=Standing.read(folder))
+        named = caption_weights if caption_weights is not None else recipe.caption_weights or ""
+        there = Path(named).expanduser()
+        captions = load_caption_encoder(recipe.captions, there if there.is_dir() else str(named), place)
+        _check(folder, named, captions.digest, recipe.caption_sha256)
+        return cls(trained, encoder, captions, Standing.read(folder))
 
     @property
     def warnings(self) -> list[str]:
@@ -61,7 +73,7 @@ class Suggester:
         name = "the picture" if isinstance(picture, bytes) else str(picture)
         data = picture if isinstance(picture, bytes) else _read(Path(picture))
         try:
-            pixels = crops(data, recipe.image_size, [0], recipe.seed)
+            pixels = crops(data, recipe.image_size, [0], recipe.seed, self.encoder.preparation)
         except BadPicture as error:
             raise HashgenError(
                 f"{name}: not a readable picture ({error}); use a JPEG, PNG, WebP, GIF or TIFF file"
@@ -69,10 +81,19 @@ class Suggester:
         plain = self.encoder(pixels)  # (1, dim)
         cleaned = clean_caption(caption)
         features = Features(plain, np.empty((1, 0, plain.shape[1]), np.float16))
-        posts = Posts(features, np.array([0]), [cleaned])
+        sentences = None if self.captions is None else self.captions([cleaned]).astype(np.float32)  # (1, dim)
+        posts = Posts(features, np.array([0]), [cleaned], sentences)
         blind: Blind | None = None if cleaned else "caption"
         model = self.trained.model if decoding is None else self.trained.model.with_decoding(decoding)
         return model.write(posts, blind)[0]
+
+
+def _check(folder: Path, named: str | Path, digest: str, learnt: str) -> None:
+    if digest != learnt:
+        raise HashgenError(
+            f"{folder}: the model was trained with other weights than {named} has now; restore them, "
+            "or run the stages featurize and train again"
+        )
 
 
 def _read(picture: Path) -> bytes:

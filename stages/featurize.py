@@ -1,17 +1,22 @@
-"""Stage featurize: encode the pictures of the kept posts with a frozen backbone."""
+"""Stage featurize: encode pictures and captions of the kept posts with frozen encoders."""
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hashgen.base.errors import HashgenError
 from hashgen.commands import DeviceOption
-from hashgen.features.encoding import Pictures, read_pictures, write_features
+from hashgen.features.encoding import Pictures, encode_captions, read_pictures, write_features
 from hashgen.params import read_section
 from hashgen.params.featurize import Featurize
 from stages.command import PARAMS, HomeOption, ParamsOption, done, input_path, run
+
+if TYPE_CHECKING:
+    import torch
+
+    from hashgen.features.captions import CaptionEncoder
 
 
 def main(
@@ -39,15 +44,36 @@ def main(
     from hashgen.features.backbone import NAMED_WEIGHTS, load_encoder, recipe_of
 
     weights = section.weights if section.weights in NAMED_WEIGHTS else input_path(section.weights)
-    encoder = load_encoder(section, weights, choose_device(device))
-    recipe = recipe_of(section, encoder)
+    place = choose_device(device)
+    encoder, caption_encoder = load_encoder(section, weights, place), _caption_encoder(section, place)
+    recipe = recipe_of(section, encoder, caption_encoder)
+    sentences = encode_captions(posts, caption_encoder, home) if caption_encoder else None
     workers = min(os.cpu_count() or 1, 8) if workers is None else workers
     counts = write_features(
-        pictures, raw, out, recipe, encoder, batch_size=encoder.batch_size, home=home, workers=workers
+        pictures,
+        raw,
+        out,
+        recipe,
+        encoder,
+        batch_size=encoder.batch_size,
+        home=home,
+        workers=workers,
+        preparation=encoder.preparation,
+        sentences=sentences,
     )
     rate = f", {counts.encoded / counts.seconds:,.0f} pictures/s" if counts.encoded else ""
     known = f"{counts.encoded:,} encoded, {counts.remembered:,} already known"
-    done("featurize", f"{len(pictures):,} pictures, {known}, {encoder.dim}-d{rate}")
+    captions = f"; captions {caption_encoder.dim}-d" if caption_encoder else ""
+    done("featurize", f"{len(pictures):,} pictures, {known}, {encoder.dim}-d{rate}{captions}")
+
+
+def _caption_encoder(section: Featurize, place: "torch.device") -> "CaptionEncoder | None":
+    from hashgen.features.captions import load_caption_encoder
+
+    if section.captions == "tfidf" or section.caption_weights is None:
+        return None
+    folder = input_path(section.caption_weights)
+    return load_caption_encoder(section.captions, folder if folder.is_dir() else section.caption_weights, place)
 
 
 def _refuse_random(section: Featurize, pictures: Pictures) -> None:

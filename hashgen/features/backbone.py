@@ -1,8 +1,7 @@
-"""A frozen torchvision backbone, cut before its classifier: pixels in, one feature vector a picture out."""
+"""A frozen backbone of torchvision or timm, cut before its classifier: pixels in, one vector a picture out."""
 
 import dataclasses
 import difflib
-import hashlib
 import http.client
 import pickle
 import re
@@ -21,14 +20,17 @@ from torchvision import models
 from hashgen.base.errors import HashgenError
 from hashgen.base.faults import is_disk_full, system_fault
 from hashgen.base.files import sha256_of_file
+from hashgen.features.captions import CaptionEncoder
+from hashgen.features.network import Channels, Network, digest_of_tensors
 from hashgen.features.recipe import Recipe
+from hashgen.features.timm_network import PREFIX, build_timm, published_timm
 from hashgen.params.featurize import Featurize
+from hashgen.pictures.crops import Preparation
 
 # Part of the key of every remembered feature: raise it whenever the same weights would yield other features.
 ENCODER_VERSION = 1
 
-NAMED_WEIGHTS = ("random", "imagenet-v1", "imagenet-v2")
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+NAMED_WEIGHTS = ("random", "imagenet-v1", "imagenet-v2", "pretrained")
 _FLOAT16_MAX, _FLOAT16_TINY = 65504.0, 2.0**-14
 # Larger batches of a CPU outgrow what malloc keeps for reuse and spend their time on page faults.
 _BATCH_SIZES = {"cpu": 8, "cuda": 256}
@@ -44,7 +46,7 @@ class Wanted(Protocol):
     def weights(self) -> str: ...  # noqa: D102
 
     @property
-    def image_size(self) -> int: ...  # noqa: D102
+    def image_size(self) -> int | None: ...  # noqa: D102
 
     @property
     def precision(self) -> str: ...  # noqa: D102
@@ -57,12 +59,17 @@ class Wanted(Protocol):
 class Encoder:
     """A backbone ready to encode.
 
-    model: normalised pictures (batch, 3, size, size) to (batch, dim). digest: hex SHA-256 of the weights used, the
-    classifier left out. file_sha256: of the file of weights, if they came from one. batch_size: pictures a call that
-    suit the device.
+    model: normalised pictures (batch, 3, size, size) to (batch, dim). mean, deviation: of the channels, 0..1, that it
+    was trained with. preparation: how it wants its pictures. digest: hex SHA-256 of the weights used, the classifier
+    left out, and of normalisation and preparation where they are not torchvision's. file_sha256: of the file of
+    weights, if they came from one. batch_size: pictures a call that suit the device.
     """
 
     model: nn.Module
+    size: int
+    mean: Channels
+    deviation: Channels
+    preparation: Preparation
     device: torch.device
     dtype: torch.dtype
     dim: int
@@ -77,9 +84,15 @@ class Encoder:
         Raises HashgenError when the features overflow or vanish in float16: better none than infinite or empty ones.
         """
         batch = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)  # (batch, 3, size, size), channels last
-        features: Tensor = self.model(_normalised(batch).to(self.dtype)).float()  # (batch, dim)
+        features: Tensor = self.model(self._normalised(batch).to(self.dtype)).float()  # (batch, dim)
         _check(features.abs().max().item())
         return features.half().cpu().numpy()
+
+    def _normalised(self, batch: Tensor) -> Tensor:
+        """Channels with the mean and deviation taken out that the weights expect."""
+        mean = torch.tensor(self.mean, device=batch.device).view(1, 3, 1, 1) * 255
+        deviation = torch.tensor(self.deviation, device=batch.device).view(1, 3, 1, 1) * 255
+        return batch.float().sub_(mean).div_(deviation)
 
 
 def _check(largest: float) -> None:
@@ -96,13 +109,6 @@ def _check(largest: float) -> None:
         )
 
 
-def _normalised(batch: Tensor) -> Tensor:
-    """Channels with ImageNet's mean and deviation taken out, as all of torchvision's weights expect."""
-    mean = torch.tensor(_MEAN, device=batch.device).view(1, 3, 1, 1) * 255
-    deviation = torch.tensor(_DEVIATION, device=batch.device).view(1, 3, 1, 1) * 255
-    return batch.float().sub_(mean).div_(deviation)
-
-
 def load_encoder(wanted: Wanted, weights: str | Path, device: torch.device) -> Encoder:
     """Build a backbone on a device.
 
@@ -112,16 +118,28 @@ def load_encoder(wanted: Wanted, weights: str | Path, device: torch.device) -> E
     """
     if wanted.precision == "float16" and device.type != "cuda":
         raise HashgenError("featurize.precision: float16 needs --device cuda; use bfloat16 or float32 on a CPU")
-    model = _build(wanted, weights)
-    file_sha256 = None
-    if isinstance(weights, Path):
-        _load_file(model, weights)
-        file_sha256 = sha256_of_file(weights)
+    network, file = _build(wanted, weights)
+    model, file_sha256 = network.model, None
+    if file is not None:
+        _load_file(network, file)
+        file_sha256 = sha256_of_file(file)
     model.eval().requires_grad_(False)
-    dim, digest = _dim(model, wanted), _digest(model)
+    dim, digest = _dim(network, wanted), _digest(network)
     dtype: torch.dtype = getattr(torch, wanted.precision)
     model = _folded(model).to(device, dtype).to(memory_format=torch.channels_last)
-    return Encoder(model, device, dtype, dim, digest, file_sha256, _BATCH_SIZES[device.type])
+    return Encoder(
+        model,
+        network.size,
+        network.mean,
+        network.deviation,
+        network.preparation,
+        device,
+        dtype,
+        dim,
+        digest,
+        file_sha256,
+        _BATCH_SIZES[device.type],
+    )
 
 
 def backbones() -> list[str]:
@@ -129,37 +147,53 @@ def backbones() -> list[str]:
     return list(models.list_models(module=models))
 
 
-def _build(wanted: Wanted, weights: str | Path) -> nn.Module:
+def _build(wanted: Wanted, weights: str | Path) -> tuple[Network, Path | None]:
+    """The network, and the file whose weights are still to be loaded into it."""
+    file = weights if isinstance(weights, Path) else None
+    if not wanted.backbone.startswith(PREFIX):
+        return _build_torchvision(wanted, weights), file
+    if weights in ("imagenet-v1", "imagenet-v2"):
+        raise HashgenError(f"featurize.weights: {weights} is torchvision's; for timm use pretrained or a file")
+    name = wanted.backbone.removeprefix(PREFIX)
+    network = build_timm(name, wanted.image_size, wanted.seed)
+    return network, published_timm(name) if weights == "pretrained" else file
+
+
+def _build_torchvision(wanted: Wanted, weights: str | Path) -> Network:
     name = wanted.backbone
     if name not in backbones():
         near = ", ".join(difflib.get_close_matches(name, backbones(), n=5, cutoff=0.5)) or "resnet50, mobilenet_v2"
         raise HashgenError(f"featurize.backbone: torchvision has no {name!r}; did you mean {near}?")
+    if weights == "pretrained":
+        raise HashgenError("featurize.weights: pretrained is timm's; for torchvision use imagenet-v2 or a file")
+    size = wanted.image_size or models.get_model_weights(name).DEFAULT.transforms().crop_size[0]
     pretrained = _download(name, weights) if weights in ("imagenet-v1", "imagenet-v2") else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(wanted.seed)
         try:
-            model: nn.Module = models.get_model(name, weights=pretrained, **_options(wanted, pretrained is None))
+            model: nn.Module = models.get_model(name, weights=pretrained, **_options(name, size, pretrained is None))
         except (ValueError, AssertionError) as error:
             raise HashgenError(
-                f"featurize.image_size: {name} with {weights} does not support {wanted.image_size} pixels ({error})"
+                f"featurize.image_size: {name} with {weights} does not support {size} pixels ({error})"
             ) from error
-    return _cut(model)
+    model, head = _cut(model)
+    return Network(model, (f"{head}.",), size)
 
 
-def _options(wanted: Wanted, fresh: bool) -> dict[str, object]:
+def _options(name: str, size: int, fresh: bool) -> dict[str, object]:
     """What the few builders that ask for more need besides the weights."""
-    if wanted.backbone.startswith("vit_"):
-        return {"image_size": wanted.image_size}
-    if wanted.backbone.startswith("maxvit_"):
-        return {"input_size": (wanted.image_size, wanted.image_size)}
-    if wanted.backbone in ("googlenet", "inception_v3"):
+    if name.startswith("vit_"):
+        return {"image_size": size}
+    if name.startswith("maxvit_"):
+        return {"input_size": (size, size)}
+    if name in ("googlenet", "inception_v3"):
         # Their published weights were trained on another normalisation, which they then undo by themselves.
         return {"transform_input": True, "init_weights": True} if fresh else {"transform_input": True}
     return {}
 
 
-def _cut(model: nn.Module) -> nn.Module:
-    """Take the classifier off and pool to 1×1.
+def _cut(model: nn.Module) -> tuple[nn.Module, str]:
+    """Take the classifier off and pool to 1×1; the model and the classifier's name.
 
     In every classification model of torchvision the classifier is the last child; some (squeezenet, convnext, maxvit)
     pool or flatten inside it, others (vgg, alexnet) hand it more than one cell.
@@ -169,11 +203,14 @@ def _cut(model: nn.Module) -> nn.Module:
     setattr(model, name, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1)) if takes_maps else nn.Identity())
     if isinstance(getattr(model, "avgpool", None), nn.AdaptiveAvgPool2d):
         model.avgpool = nn.AdaptiveAvgPool2d(1)
-    return model
+    return model, name
 
 
 def _folded(model: nn.Module) -> nn.Module:
-    """Batch norms folded into their convolutions: the same features, about 15 % faster on a CPU."""
+    """Batch norms folded into their convolutions: the same features, about 15 % faster on a CPU.
+
+    All stays as it is where they are a kind of their own, as in some networks of timm, or tracing fails.
+    """
     try:
         folded: nn.Module = fuse(model)
     except TraceError:
@@ -181,23 +218,21 @@ def _folded(model: nn.Module) -> nn.Module:
     return folded
 
 
-def _dim(model: nn.Module, wanted: Wanted) -> int:
-    side = wanted.image_size
+def _dim(network: Network, wanted: Wanted) -> int:
+    side = network.size
     try:
         with torch.inference_mode():
-            return int(model(torch.zeros(1, 3, side, side)).shape[1])
+            return int(network.model(torch.zeros(1, 3, side, side)).shape[1])
     except (RuntimeError, ValueError, AssertionError) as error:
         raise HashgenError(
             f"featurize.image_size: {wanted.backbone} does not support pictures of {side} pixels ({_short(error)})"
         ) from error
 
 
-def _digest(model: nn.Module) -> str:
-    """Hex SHA-256 over names, types, shapes and values of all weights and statistics."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+def _digest(network: Network) -> str:
+    """Hex SHA-256 over names, types, shapes and values of all weights and statistics, and over `Network.extra`."""
+    digest = digest_of_tensors(network.model)
+    digest.update(network.extra().encode())
     return digest.hexdigest()
 
 
@@ -222,14 +257,14 @@ def _download(name: str, weights: str | Path) -> object:
     return entry
 
 
-def _load_file(model: nn.Module, path: Path) -> None:
+def _load_file(network: Network, path: Path) -> None:
+    model = network.model
     given = {_renamed(key): tensor for key, tensor in _read_file(path).items()}
     expected = model.state_dict()
     # Counters of training, which no forward pass reads, are absent from older files.
     needed = [key for key in expected if not key.endswith("num_batches_tracked")]
-    head = list(model.named_children())[-1][0]
     faults = [f"{key} is missing" for key in needed if key not in given]
-    faults += [f"{key} is unknown" for key in given if key not in expected and not key.startswith(f"{head}.")]
+    faults += [f"{key} is unknown" for key in given if key not in expected and not key.startswith(network.classifier)]
     faults += [
         f"{key} is {tuple(given[key].shape)}, not {tuple(expected[key].shape)}"
         for key in needed
@@ -282,8 +317,8 @@ def _short(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-def recipe_of(section: Featurize, encoder: Encoder) -> Recipe:
-    """The recipe of the features that an encoder built for these parameters makes."""
+def recipe_of(section: Featurize, encoder: Encoder, captions: CaptionEncoder | None = None) -> Recipe:
+    """The recipe of the features that encoders built for these parameters make."""
     return Recipe(
         backbone=section.backbone,
         weights=section.weights,
@@ -291,8 +326,12 @@ def recipe_of(section: Featurize, encoder: Encoder) -> Recipe:
         file_sha256=encoder.file_sha256,
         dim=encoder.dim,
         views=section.views,
-        image_size=section.image_size,
+        image_size=encoder.size,
         precision=section.precision,
         seed=section.seed,
         encoder_version=ENCODER_VERSION,
+        captions=section.captions,
+        caption_weights=section.caption_weights if captions else None,
+        caption_sha256=captions.digest if captions else None,
+        caption_dim=captions.dim if captions else 0,
     )

@@ -1,13 +1,9 @@
-"""Encoding the pictures that the memo does not know yet, and writing the feature store."""
+"""Encoding the pictures and captions that the memo does not know yet, and writing the feature store."""
 
-import contextlib
 import dataclasses
-import errno
 import hashlib
+import itertools
 import json
-import shutil
-import sqlite3
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -20,16 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hashgen.base.errors import HashgenError
-from hashgen.base.faults import system_fault
 from hashgen.base.files import atomic_folder, require, write_json
-from hashgen.base.locks import locked
 from hashgen.base.progress import progress
 from hashgen.base.workers import map_in_order
 from hashgen.corpus.posts import read_picture_bytes
 from hashgen.corpus.tables import POSTS_SCHEMA, read_table
-from hashgen.features.memo import MEMO_VERSION, Key, Memo, is_damage, set_aside
+from hashgen.features.captions import CaptionEncoder
+from hashgen.features.memo import MEMO_VERSION, Key, Memo, with_memo
 from hashgen.features.recipe import Recipe
-from hashgen.pictures.crops import TRANSFORM_VERSION, crops
+from hashgen.pictures.crops import TORCHVISION, TRANSFORM_VERSION, Preparation, crops
 from hashgen.pictures.decode import BadPicture
 
 Pixels = npt.NDArray[np.uint8]
@@ -37,6 +32,8 @@ Encode = Callable[[Pixels], npt.NDArray[np.float16]]
 Picture = tuple[str, bytes | None, list[Key]]  # its place, for messages; its bytes; the views to encode
 # Pictures that wait decoded, for each worker: the bound on memory, whatever the number of posts.
 _AHEAD = 16
+# Captions that a kill may lose.
+_CAPTIONS = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +60,25 @@ def read_pictures(posts: Path) -> Pictures:
     return Pictures(ids, shards, rows, sha256, frozenset(table.column("source").unique().to_pylist()))
 
 
+def encode_captions(posts: Path, encoder: CaptionEncoder, home: Path) -> npt.NDArray[np.float16]:
+    """Vectors (n, dim) of the captions in posts.parquet, in its order; only those are encoded that the memo lacks.
+
+    A kill loses the captions in hand. Raises HashgenError when the file is broken, or the memo cannot be written.
+    """
+    captions: list[str] = read_table(posts, "filter", POSTS_SCHEMA, ["caption"]).column("caption").to_pylist()
+    keys = [hashlib.sha256(caption.encode()).hexdigest() for caption in captions]
+
+    def work(memo: Memo) -> npt.NDArray[np.float16]:
+        missing = [key for key in dict.fromkeys(keys) if not memo.views(key)]
+        text = dict(zip(keys, captions, strict=True))
+        left = progress(iter(missing), total=len(missing), unit="captions", label="featurize")
+        while batch := list(itertools.islice(left, _CAPTIONS)):
+            memo.put([(key, 0) for key in batch], encoder([text[key] for key in batch]))
+        return np.concatenate([memo.get(key, 0) for key in keys])
+
+    return with_memo(home / "features" / f"captions-{encoder.digest[:16]}.sqlite", encoder.dim, work)
+
+
 @dataclasses.dataclass(frozen=True)
 class Counts:
     """What `write_features` did: views encoded, views found in the memo, seconds spent encoding."""
@@ -82,48 +98,45 @@ def write_features(
     batch_size: int,
     home: Path,
     workers: int,
+    preparation: Preparation = TORCHVISION,
+    sentences: npt.NDArray[np.float16] | None = None,
 ) -> Counts:
     """Encode the pictures that the memo below `home` does not know yet, then write the folder `out` as a whole.
 
-    encode: 8-bit pictures (batch, size, size, 3) to (batch, dim); always called with `batch_size` of them, so that a
-    feature does not depend on its neighbours. workers: processes that decode; 0 decodes in this one. A kill loses the
-    batch in hand; a damaged memo is renamed and rebuilt. Processes that share a memo take turns.
+    encode: 8-bit pictures (batch, size, size, 3), resized by `preparation`, to (batch, dim); always called with
+    `batch_size` of them, so that a feature does not depend on its neighbours. sentences: (n, recipe.caption_dim), the
+    vectors of the captions, None if the recipe has none. workers: processes that decode; 0 decodes in this one. A kill
+    loses the batch in hand; a damaged memo is renamed and rebuilt. Processes that share a memo take turns.
     Raises HashgenError when a raw picture is not the one that the filter saw, or when the memo cannot be written.
     """
-    path = home / "features" / f"{recipe.backbone}-{memo_digest(recipe)[:16]}.sqlite"
 
-    def run() -> Counts:
-        with contextlib.closing(Memo(path, recipe.dim)) as memo:
-            counts = _encode_missing(pictures, raw, recipe, encode, memo, batch_size, workers)
-            _export(pictures, memo, recipe, out)
+    def work(memo: Memo) -> Counts:
+        counts = _encode_missing(pictures, raw, recipe, encode, memo, batch_size, workers, preparation)
+        _export(pictures, memo, recipe, sentences, out)
         return counts
 
-    with locked(path, "featurize"):
-        try:
-            return run()
-        except sqlite3.Error as error:
-            if not is_damage(error):
-                # Where SQLite cannot make room for its index, it says no more than "disk I/O error".
-                full = shutil.disk_usage(path.parent).free < 2**20
-                raise system_fault(OSError(errno.ENOSPC, "") if full else error, path) or HashgenError(
-                    f"{path}: the feature memo cannot be used ({error}); free some space, or choose another folder "
-                    "with --home"
-                ) from error
-            aside = set_aside(path)
-            print(f"featurize: {path} is damaged ({error}); renamed to {aside.name}; encoding again", file=sys.stderr)
-            return run()
+    name = recipe.backbone.replace("/", "-")
+    return with_memo(home / "features" / f"{name}-{memo_digest(recipe)[:16]}.sqlite", recipe.dim, work)
 
 
 def memo_digest(recipe: Recipe) -> str:
     """Hex SHA-256 that names the memo: of what changes a feature; how many views are kept does not."""
     key = dataclasses.asdict(recipe) | {"transform_version": TRANSFORM_VERSION, "memo_version": MEMO_VERSION}
-    for name in ("weights", "file_sha256", "views"):
+    captions = ("captions", "caption_weights", "caption_sha256", "caption_dim")
+    for name in ("weights", "file_sha256", "views", *captions):
         del key[name]
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
 
 def _encode_missing(
-    pictures: Pictures, raw: Path, recipe: Recipe, encode: Encode, memo: Memo, batch_size: int, workers: int
+    pictures: Pictures,
+    raw: Path,
+    recipe: Recipe,
+    encode: Encode,
+    memo: Memo,
+    batch_size: int,
+    workers: int,
+    preparation: Preparation,
 ) -> Counts:
     wanted = range(1 + recipe.views)
     # One place for each distinct picture, in the order of the raw shards.
@@ -136,7 +149,8 @@ def _encode_missing(
     total = sum(map(len, missing.values()))
     start = time.monotonic()
     if total:
-        decoded = _decoded(_read(missing, raw), recipe.image_size, recipe.seed, workers)
+        prepare = partial(_prepare, size=recipe.image_size, seed=recipe.seed, preparation=preparation)
+        decoded = _decoded(_read(missing, raw), prepare, workers)
         shown = progress(decoded, total=total, unit="pictures", label="featurize")
         for keys, pixels in _batches(shown, batch_size):
             memo.put(keys, encode(pixels)[: len(keys)])
@@ -159,20 +173,21 @@ def _read(missing: dict[tuple[str, int], list[Key]], raw: Path) -> Iterator[Pict
             )
 
 
-def _decoded(jobs: Iterable[Picture], size: int, seed: int, workers: int) -> Iterator[tuple[Key, Pixels]]:
+def _decoded(
+    jobs: Iterable[Picture], prepare: Callable[[Picture], Pixels], workers: int
+) -> Iterator[tuple[Key, Pixels]]:
     """Each view with its pixels (size, size, 3), in the order of `jobs`, decoded ahead by `workers` processes."""
-    prepare = partial(_prepare, size=size, seed=seed)
     for (_, _, keys), pixels in map_in_order(prepare, jobs, workers=workers, ahead=_AHEAD, stage="featurize"):
         yield from zip(keys, pixels, strict=True)
 
 
-def _prepare(picture: Picture, size: int, seed: int) -> Pixels:
+def _prepare(picture: Picture, size: int, seed: int, preparation: Preparation) -> Pixels:
     """Views (len(keys), size, size, 3) of one picture; runs in a worker."""
     place, data, keys = picture
     try:
         if data is None or hashlib.sha256(data).hexdigest() != keys[0][0]:
             raise BadPicture("changed")
-        return crops(data, size, [view for _, view in keys], seed)
+        return crops(data, size, [view for _, view in keys], seed, preparation)
     except BadPicture as error:
         raise HashgenError(
             f"{place}: the picture has changed since the filter ran ({error}); run the stage filter again",
@@ -196,7 +211,9 @@ def _batches(decoded: Iterable[tuple[Key, Pixels]], size: int) -> Iterator[tuple
         yield keys, batch
 
 
-def _export(pictures: Pictures, memo: Memo, recipe: Recipe, out: Path) -> None:
+def _export(
+    pictures: Pictures, memo: Memo, recipe: Recipe, sentences: npt.NDArray[np.float16] | None, out: Path
+) -> None:
     n, views, dim = len(pictures), recipe.views, recipe.dim
     with atomic_folder(out) as folder:
         # Ordinary writes, which fail on a full disk. Memory-mapped ones kill the process there, without a word.
@@ -207,6 +224,10 @@ def _export(pictures: Pictures, memo: Memo, recipe: Recipe, out: Path) -> None:
                 features = memo.get(sha, views)  # (1 + views, dim)
                 plain.write(features[0].tobytes())
                 augmented.write(features[1:].tobytes())
+        if sentences is not None:
+            with (folder / "captions.npy").open("wb") as stream:
+                _write_header(stream, sentences.shape)
+                stream.write(sentences.tobytes())
         ids = pa.table({"id": pa.array(pictures.ids, pa.string())})
         pq.write_table(ids, folder / "ids.parquet", compression="zstd")
         write_json(folder / "features.json", dataclasses.asdict(recipe))

@@ -1,17 +1,27 @@
-"""The feature memo: one SQLite file, kept between runs, so that no picture is encoded twice."""
+"""The feature memo: one SQLite file, kept between runs, so that no picture and no caption is encoded twice."""
 
+import contextlib
+import errno
 import hashlib
+import shutil
 import sqlite3
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from hashgen.base.errors import HashgenError
+from hashgen.base.faults import system_fault
+from hashgen.base.locks import locked
+
 # Part of the file's name: raise it whenever rows are laid out in another way.
 MEMO_VERSION = 2
 
-Key = tuple[str, int]  # SHA-256 of the picture's bytes, view: 0 is the plain one
+Key = tuple[str, int]  # SHA-256 of the picture's bytes or of the caption, view: 0 is the plain one
+T = TypeVar("T")
 
 
 class Memo:
@@ -86,6 +96,32 @@ def is_damage(error: sqlite3.Error) -> bool:
         return True
     # Without a code it is Python that could not read a value; with SQLITE_ERROR the layout of the file is another.
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) == sqlite3.SQLITE_ERROR
+
+
+def with_memo(path: Path, dim: int, work: Callable[[Memo], T]) -> T:
+    """What `work` makes of the memo in a file; a damaged one is renamed and rebuilt.
+
+    Processes that share it take turns. Raises HashgenError when the memo cannot be written.
+    """
+
+    def run() -> T:
+        with contextlib.closing(Memo(path, dim)) as memo:
+            return work(memo)
+
+    with locked(path, "featurize"):
+        try:
+            return run()
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                # Where SQLite cannot make room for its index, it says no more than "disk I/O error".
+                full = shutil.disk_usage(path.parent).free < 2**20
+                raise system_fault(OSError(errno.ENOSPC, "") if full else error, path) or HashgenError(
+                    f"{path}: the feature memo cannot be used ({error}); free some space, or choose another folder "
+                    "with --home"
+                ) from error
+            aside = set_aside(path)
+            print(f"featurize: {path} is damaged ({error}); renamed to {aside.name}; encoding again", file=sys.stderr)
+            return run()
 
 
 def set_aside(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What decides a feature besides the picture."""
+"""What decides a feature besides the picture and the caption."""
 
 import dataclasses
 import json
@@ -12,9 +12,11 @@ from hashgen.params.fields import ImageSize, Name, Positive, Seed, Views
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """All that decides a feature besides the picture; written to features.json.
+    """All that decides a feature besides the picture and the caption; written to features.json.
 
     weights: as params name them. weights_sha256: digest of the weights used. file_sha256: of the file they came from.
+    captions: kind of the caption encoder, tfidf for none; its weights as params name them, its digest, and the length
+    of its vectors.
     """
 
     __pydantic_config__: ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(extra="forbid", strict=True)
@@ -29,6 +31,11 @@ class Recipe:
     precision: Literal["float32", "bfloat16", "float16"]
     seed: Seed
     encoder_version: Positive
+    # With defaults, as features and models from before there were caption encoders have none.
+    captions: Literal["tfidf", "model2vec", "sentence-transformers"] = "tfidf"
+    caption_weights: Name | None = None
+    caption_sha256: Name | None = None
+    caption_dim: Annotated[int, Field(ge=0, le=2**20)] = 0
 
     @classmethod
     def from_json(cls, document: Any) -> "Recipe":

@@ -1,4 +1,4 @@
-"""The feature store: the folder of picture features that later stages read, and the posts that they belong to."""
+"""The feature store: the folder of features that later stages read, and the posts that they belong to."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -21,11 +21,13 @@ from hashgen.features.recipe import Recipe
 class FeatureStore(Features):
     """The folder data/features/, memory-mapped: features, the posts they belong to, and how they were made.
 
-    ids: (n) of the posts. recipe: features.json.
+    ids: (n) of the posts. recipe: features.json. sentences: (n, recipe.caption_dim) float16, the vectors of the
+    captions; None without a caption encoder.
     """
 
     ids: list[str]
     recipe: Recipe
+    sentences: npt.NDArray[np.float16] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_row", {id: row for row, id in enumerate(self.ids)})
@@ -37,12 +39,19 @@ class FeatureStore(Features):
         names = ("plain.npy", "views.npy", "ids.parquet")
         plain, views, ids = (require(folder / name, "featurize") for name in names)
         try:
+            recipe = Recipe.from_json(document)
+            sentences = None
+            if recipe.caption_sha256 is not None:
+                sentences = np.load(require(folder / "captions.npy", "featurize"), mmap_mode="r")
             store = cls(
                 np.load(plain, mmap_mode="r"),
                 np.load(views, mmap_mode="r"),
                 pq.read_table(ids).column("id").to_pylist(),
-                Recipe.from_json(document),
+                recipe,
+                sentences,
             )
+        except HashgenError:
+            raise
         except Exception as error:  # the parsers of damaged files raise nearly anything
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise system_fault(error) or HashgenError(
@@ -52,13 +61,17 @@ class FeatureStore(Features):
         return store
 
     def _check(self, folder: Path) -> None:
-        if not len(self.plain) == len(self.views) == len(self.ids):
+        shape = (len(self.ids), self.recipe.caption_dim)
+        if not len(self.plain) == len(self.views) == len(self.ids) or (
+            self.sentences is not None and self.sentences.shape != shape
+        ):
             raise HashgenError(
                 f"{folder}: its files have different lengths; run the stage featurize again", stage="featurize"
             )
         shapes = [(len(self.ids), self.recipe.dim), (len(self.ids), self.recipe.views, self.recipe.dim)]
+        kinds = {part.dtype.str for part in (self.plain, self.views, self.sentences) if part is not None}
         # "<f2" are float16 with the lower byte first, as any processor of today has them.
-        if [self.plain.shape, self.views.shape] != shapes or {self.plain.dtype.str, self.views.dtype.str} != {"<f2"}:
+        if [self.plain.shape, self.views.shape] != shapes or kinds != {"<f2"}:
             raise HashgenError(
                 f"{folder}: its arrays are not those that features.json describes; run the stage featurize again",
                 stage="featurize",
@@ -79,7 +92,9 @@ class FeatureStore(Features):
 
 def label(manifest: pd.DataFrame, store: FeatureStore) -> Labelled:
     """The posts of a manifest, row by row. Raises HashgenError that names posts without features."""
-    posts = Posts(store, store.rows(list(manifest["id"])), list(manifest["caption"]))
+    rows = store.rows(list(manifest["id"]))
+    sentences = None if store.sentences is None else store.sentences[rows].astype(np.float32)
+    posts = Posts(store, rows, list(manifest["caption"]), sentences)
     groups = list(manifest["group"]) if "group" in manifest else None
     return Labelled(posts, list(manifest["hashtags"]), groups)
 

@@ -1,6 +1,8 @@
 """Parameters of the stage featurize."""
 
-from typing import Literal
+from typing import Literal, Self
+
+import pydantic
 
 from hashgen.params.fields import ImageSize, Name, Section, Seed, Views
 
@@ -9,7 +11,15 @@ class Featurize(Section):
     backbone: Name
     weights: Name
     allow_random: bool
-    image_size: ImageSize
+    image_size: ImageSize | None
     views: Views
     precision: Literal["float32", "bfloat16", "float16"]
     seed: Seed
+    captions: Literal["tfidf", "model2vec", "sentence-transformers"]
+    caption_weights: Name | None
+
+    @pydantic.model_validator(mode="after")
+    def _captions_have_weights(self) -> Self:
+        if self.captions != "tfidf" and self.caption_weights is None:
+            raise ValueError(f"caption_weights must name a model while featurize.captions is {self.captions}")
+        return self

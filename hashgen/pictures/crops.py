@@ -1,5 +1,6 @@
 """The crops of a picture that an encoder sees: the plain one, and augmented views."""
 
+import dataclasses
 import hashlib
 import math
 import random
@@ -16,24 +17,43 @@ TRANSFORM_VERSION = 1
 Box = tuple[int, int, int, int]
 
 
-def crops(data: bytes, size: int, views: Sequence[int], seed: int) -> npt.NDArray[np.uint8]:
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """How a picture is resized for a network.
+
+    kept: the share of the shorter side that the plain view keeps, above 0, at most 1. resampling: a filter of Pillow,
+    in lower case.
+    """
+
+    kept: float
+    resampling: str
+
+
+TORCHVISION = Preparation(224 / 256, "bilinear")
+
+
+def crops(
+    data: bytes, size: int, views: Sequence[int], seed: int, preparation: Preparation = TORCHVISION
+) -> npt.NDArray[np.uint8]:
     """What an encoder sees of a picture: (len(views), size, size, 3) uint8 RGB.
 
-    View 0 is the plain one, by torchvision's evaluation transform: the shorter side resized to round(size * 256 / 224),
-    the centre cropped. Views from 1 are augmented as in the paper (section 4): torchvision's random resized crop
-    (area 0.08..1, aspect 3/4..4/3) and a horizontal flip at 0.5. A view depends on the bytes, its number and `seed`
-    alone, so it can be remembered by them. JPEG files are decoded no larger than twice what a view needs.
+    View 0 is the plain one, by torchvision's evaluation transform: the shorter side resized to
+    round(size / preparation.kept), the centre cropped. Views from 1 are augmented as in the paper (section 4):
+    torchvision's random resized crop (area 0.08..1, aspect 3/4..4/3) and a horizontal flip at 0.5. A view depends on
+    the bytes, its number, `seed` and `preparation` alone, so it can be remembered by them. JPEG files are decoded no
+    larger than twice what a view needs.
     Raises BadPicture as `decode_picture`.
     """
     picture = _Scales(data)
     identity = hashlib.sha256(data).hexdigest()
     pixels = np.empty((len(views), size, size, 3), np.uint8)
+    target, resampling = round(size / preparation.kept), Image.Resampling[preparation.resampling.upper()]
     for number, view in enumerate(views):
         with guarded(data):
             if view:
-                seen = _view(picture, size, random.Random(f"{identity}:{view}:{seed}"))
+                seen = _view(picture, size, random.Random(f"{identity}:{view}:{seed}"), resampling)
             else:
-                seen = _plain(picture.with_side(min(picture.size), _resized(size)), size)
+                seen = _plain(picture.with_side(min(picture.size), target), size, target, resampling)
             pixels[number] = np.asarray(seen)
     return pixels
 
@@ -60,20 +80,15 @@ class _Scales:
         return self._decoded[reduction]
 
 
-def _resized(size: int) -> int:
-    return round(size * 256 / 224)
-
-
-def _plain(image: Image.Image, size: int) -> Image.Image:
+def _plain(image: Image.Image, size: int, target: int, resampling: Image.Resampling) -> Image.Image:
     short = min(image.size)
     # Only the centre is used: a strip a million pixels wide is cut before it is enlarged.
     width, height = (min(side, 4 * short) for side in image.size)
     left, top = (image.width - width) // 2, (image.height - height) // 2
     if (width, height) != image.size:
         image = image.crop((left, top, left + width, top + height))
-    target = _resized(size)
     shape = (target * width // short, target * height // short)
-    image = image.resize(shape, Image.Resampling.BILINEAR)
+    image = image.resize(shape, resampling)
     left, top = (round((side - size) / 2) for side in shape)
     return image.crop((left, top, left + size, top + size))
 
@@ -92,11 +107,11 @@ def _random_box(width: int, height: int, chance: random.Random) -> Box:
     return (left, top, left + wide, top + high)
 
 
-def _view(picture: _Scales, size: int, chance: random.Random) -> Image.Image:
+def _view(picture: _Scales, size: int, chance: random.Random, resampling: Image.Resampling) -> Image.Image:
     box = _random_box(*picture.size, chance)
     image = picture.with_side(min(box[2] - box[0], box[3] - box[1]), size)
     scale = image.width / picture.size[0]
     left, top = int(box[0] * scale), int(box[1] * scale)
     right, bottom = max(left + 1, round(box[2] * scale)), max(top + 1, round(box[3] * scale))
-    seen = image.crop((left, top, right, bottom)).resize((size, size), Image.Resampling.BILINEAR)
+    seen = image.crop((left, top, right, bottom)).resize((size, size), resampling)
     return seen.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if chance.random() < 0.5 else seen

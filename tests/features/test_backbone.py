@@ -1,3 +1,4 @@
+import hashlib
 import io
 import urllib.error
 from collections.abc import Callable, Iterator
@@ -17,7 +18,15 @@ from hashgen.pictures.crops import crops
 
 CPU = torch.device("cpu")
 SECTION = Featurize(
-    backbone="resnet18", weights="random", allow_random=True, image_size=32, views=0, precision="float32", seed=1
+    backbone="resnet18",
+    weights="random",
+    allow_random=True,
+    image_size=32,
+    views=0,
+    precision="float32",
+    seed=1,
+    captions="tfidf",
+    caption_weights=None,
 )
 
 
@@ -98,6 +107,21 @@ def test_a_feature_does_not_depend_on_its_place_in_the_batch() -> None:
     for precision in ("float32", "bfloat16"):
         encoder = load(precision=precision)
         assert np.array_equal(np.roll(encoder(pixels(8)), 3, axis=0), encoder(np.roll(pixels(8), 3, axis=0)))
+
+
+def test_an_empty_size_is_that_of_the_published_weights() -> None:
+    assert load(image_size=None).size == 224 and load().size == 32
+
+
+def test_the_digest_stays_what_it_was(tmp_path: Path) -> None:
+    """Remembered features and trained models hang on it."""
+    state = {key: torch.full_like(value, 1) for key, value in models.resnet18(weights=None).state_dict().items()}
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        if not name.startswith("fc."):
+            digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\n".encode() + tensor.numpy().tobytes())
+    torch.save(state, tmp_path / "ones.pth")
+    assert load(tmp_path / "ones.pth").digest == digest.hexdigest()
 
 
 def test_random_weights_come_from_the_seed_and_leave_torch_alone() -> None:

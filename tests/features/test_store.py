@@ -1,5 +1,7 @@
 import contextlib
+import dataclasses
 import io
+import json
 import random
 import shutil
 import sqlite3
@@ -8,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,7 +22,7 @@ from hashgen.corpus.posts import Post, read_shard, shard_paths, write_shards
 from hashgen.features.encoding import Counts, Encode, Pictures, read_pictures, write_features
 from hashgen.features.memo import Memo
 from hashgen.features.recipe import Recipe
-from hashgen.features.store import FeatureStore
+from hashgen.features.store import FeatureStore, label
 
 DIM, SIZE = 6, 32
 RECIPE = Recipe("tiny", "random", "0" * 64, None, DIM, 2, SIZE, "float32", 1, 1)
@@ -128,8 +131,6 @@ def test_a_changed_filter_encodes_only_unseen_pictures(world: tuple[Pictures, Ru
 
 
 def test_more_views_encode_only_those_and_other_recipes_all(world: tuple[Pictures, Run]) -> None:
-    import dataclasses
-
     _, run = world
     assert run(recipe=dataclasses.replace(RECIPE, views=0)).encoded == 10
     assert run(recipe=dataclasses.replace(RECIPE, views=1)).encoded == 10
@@ -141,8 +142,6 @@ def test_more_views_encode_only_those_and_other_recipes_all(world: tuple[Picture
 
 
 def test_no_views_leave_an_empty_array(world: tuple[Pictures, Run], tmp_path: Path) -> None:
-    import dataclasses
-
     _, run = world
     run(recipe=dataclasses.replace(RECIPE, views=0))
     assert FeatureStore.open(tmp_path / "out").views.shape == (10, 0, DIM)
@@ -339,6 +338,53 @@ def test_raw_that_changed_behind_the_filter_is_named(world: tuple[Pictures, Run]
         run(longer)
     with pytest.raises(HashgenError, match="scrape"):
         run(Pictures(["p"], ["posts-00077.parquet"], [0], ["0" * 64], pictures.sources))
+
+
+def test_the_store_holds_the_vectors_of_the_captions(tmp_path: Path) -> None:
+    pictures, raw = make_world(tmp_path, [1, 2, 3, 4])
+    recipe = dataclasses.replace(
+        RECIPE, captions="model2vec", caption_weights="some/model", caption_sha256="2" * 64, caption_dim=3
+    )
+    vectors = np.arange(12, dtype=np.float16).reshape(4, 3)
+    options = {"batch_size": 4, "home": tmp_path / "home", "workers": 0}
+    write_features(pictures, raw, tmp_path / "out", recipe, FakeEncoder(), sentences=vectors, **options)  # type: ignore[arg-type]
+    store = FeatureStore.open(tmp_path / "out")
+    assert store.recipe == recipe and isinstance(store.sentences, np.memmap)
+    np.testing.assert_array_equal(store.sentences, vectors)
+    manifest = pd.DataFrame({"id": ["p2", "p0"], "caption": ["c", "a"], "hashtags": [["x"], ["y"]]})
+    sentences = label(manifest, store).posts.sentences
+    assert sentences is not None and sentences.dtype == np.float32
+    np.testing.assert_array_equal(sentences, vectors[[2, 0]])
+    # The same pictures with another caption encoder, or none, are remembered.
+    assert write_features(pictures, raw, tmp_path / "out", RECIPE, FakeEncoder(), **options).encoded == 0  # type: ignore[arg-type]
+    assert not (tmp_path / "out/captions.npy").exists()
+    plain = FeatureStore.open(tmp_path / "out")
+    assert plain.sentences is None and label(manifest, plain).posts.sentences is None
+
+
+@pytest.mark.parametrize("damage", ["absent", "rubbish", "rows", "dim"])
+def test_damaged_vectors_of_captions_are_named(tmp_path: Path, damage: str) -> None:
+    pictures, raw = make_world(tmp_path, [1, 2])
+    recipe = dataclasses.replace(RECIPE, captions="model2vec", caption_sha256="2" * 64, caption_dim=3)
+    vectors = np.zeros((3 if damage == "rows" else 2, 4 if damage == "dim" else 3), np.float16)
+    options = {"batch_size": 4, "home": tmp_path / "home", "workers": 0}
+    write_features(pictures, raw, tmp_path / "out", recipe, FakeEncoder(), sentences=vectors, **options)  # type: ignore[arg-type]
+    if damage == "absent":
+        (tmp_path / "out/captions.npy").unlink()
+    elif damage == "rubbish":
+        (tmp_path / "out/captions.npy").write_bytes(b"rubbish")
+    with pytest.raises(HashgenError, match="featurize"):
+        FeatureStore.open(tmp_path / "out")
+
+
+def test_features_from_before_caption_encoders_still_load(world: tuple[Pictures, Run], tmp_path: Path) -> None:
+    _, run = world
+    run()
+    path = tmp_path / "out/features.json"
+    document = {key: value for key, value in json.loads(path.read_text()).items() if not key.startswith("caption")}
+    assert len(document) == 10
+    path.write_text(json.dumps(document))
+    assert FeatureStore.open(tmp_path / "out").recipe == RECIPE
 
 
 def test_a_damaged_store_is_named(world: tuple[Pictures, Run], tmp_path: Path) -> None:

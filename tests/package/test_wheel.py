@@ -42,7 +42,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = small_data(folder / "data", dim=512)
     trained = LstmModel.fit(data, section, Place(torch.device("cpu"), folder / "checkpoint.pt"))
     featurize = Featurize(
-        backbone="resnet18", weights="random", allow_random=True, image_size=32, views=0, precision="float32", seed=1
+        backbone="resnet18",
+        weights="random",
+        allow_random=True,
+        image_size=32,
+        views=0,
+        precision="float32",
+        seed=1,
+        captions="tfidf",
+        caption_weights=None,
     )
     recipe = recipe_of(featurize, load_encoder(featurize, "random", torch.device("cpu")))
     (folder / "hashgen").mkdir()

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hashgen.pictures.crops import crops
+from hashgen.pictures.crops import Preparation, crops
 from hashgen.pictures.decode import BadPicture, check_picture, decode_picture, read_header
 from tests.properties import examples
 
@@ -398,6 +398,16 @@ def test_plain_crop_is_torchvisions_evaluation_transform() -> None:
         image = noise(*size)
         reference = transforms.Compose([transforms.Resize(73), transforms.CenterCrop(64)])(image)
         assert np.array_equal(crops(encoded(image), 64, [0], 1)[0], np.asarray(reference))
+
+
+def test_another_preparation_keeps_another_share_by_another_filter() -> None:
+    image = noise(300, 260)
+    seen = crops(encoded(image), 64, [0, 1], 1, Preparation(0.8, "bicubic"))
+    resized = image.resize((80 * 300 // 260, 80), Image.Resampling.BICUBIC).crop((14, 8, 78, 72))
+    assert np.array_equal(seen[0], np.asarray(resized))
+    # A view is the same crop, resized by the other filter.
+    plain = crops(encoded(image), 64, [1], 1)[0].astype(float)
+    assert 0 < np.abs(plain - seen[1]).mean() < 20
 
 
 def test_large_jpegs_are_decoded_smaller_but_look_the_same() -> None:

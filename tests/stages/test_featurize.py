@@ -26,8 +26,11 @@ from hashgen.corpus.posts import Post, write_shards
 from hashgen.features.store import FeatureStore
 from stages.featurize import main
 from tests import ROOT
+from tests.doubles.static_model import write_static_model
 
-SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "source", "shard", "image_sha256")] + [("row", pa.int32())])
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("id", "source", "shard", "image_sha256", "caption")] + [("row", pa.int32())]
+)
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +62,7 @@ def make_world(folder: Path, count: int, source: str = "sample", **changes: obje
             "shard": "posts-00000.parquet",
             "row": i,
             "image_sha256": hashlib.sha256(image).hexdigest(),
+            "caption": ("sea", "wood run", "")[i % 3],
         }
         for i, image in enumerate(data)
     ]
@@ -113,12 +117,40 @@ def test_a_file_of_weights_is_recorded_without_its_place(tmp_path: Path) -> None
     assert recipe.file_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
+def test_captions_are_encoded_beside_the_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = write_static_model(tmp_path / "model")
+    world = make_world(tmp_path, 5, views=0, captions="model2vec", caption_weights=str(model))
+    main(**world, device="cpu", workers=0)
+    assert capsys.readouterr().out.strip().endswith(" pictures/s; captions 3-d")
+    store = FeatureStore.open(world["out"])
+    expected = [[3, 0, 0], [0, 2, 0.5], [0, 0, 0], [3, 0, 0], [0, 2, 0.5]]
+    assert store.sentences is not None and store.sentences.tolist() == expected
+    recipe = store.recipe
+    assert (recipe.captions, recipe.caption_weights, recipe.caption_dim) == ("model2vec", str(model), 3)
+    first = sha256_of_folder(world["out"])
+    main(**world, device="cpu", workers=0)
+    assert sha256_of_folder(world["out"]) == first
+    # A name that tfidf does not use is not written down.
+    set_params(world["params"], views=0, captions="tfidf", caption_weights=str(model))
+    main(**world, device="cpu", workers=0)
+    assert FeatureStore.open(world["out"]).recipe.caption_weights is None
+
+
+def test_an_empty_size_is_written_down_as_what_it_was(tmp_path: Path) -> None:
+    world = make_world(tmp_path, 1, views=0, image_size=None)
+    main(**world, device="cpu", workers=0)
+    assert FeatureStore.open(world["out"]).recipe.image_size == 224
+
+
 @pytest.mark.parametrize(
     ("changes", "device", "key"),
     [
         ({"backbone": "resnet51"}, "cpu", r"featurize\.backbone"),
         ({"precision": "float16"}, "cpu", r"featurize\.precision"),
         ({"weights": "absent.pth"}, "cpu", r"featurize\.weights"),
+        ({"captions": "model2vec"}, "cpu", r"caption_weights must name a model"),
+        ({"captions": "model2vec", "caption_weights": "no/model"}, "cpu", r"featurize\.caption_weights"),
+        ({"captions": "bert"}, "cpu", r"featurize\.captions"),
         ({}, "tpu", "--device"),
     ],
 )
