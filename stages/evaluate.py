@@ -41,16 +41,14 @@ def main(
     params: ParamsOption = PARAMS,
 ) -> None:
     """Score both models on validation and test posts, and keep the one that is better on validation."""
-    from hashgen.base.devices import choose_device
     from hashgen.corpus.tables import GRID_SCHEMA, PREDICTIONS_SCHEMA, write_table
-    from hashgen.models.folder import Trained
     from hashgen.scoring.evaluation import shorten
 
     section = read_section(params, Evaluate)
     audited, known = _audit(posts, rejects, truth)
     found: dict[Path, _Found] = {}
-    for folder in (suggester, model):
-        trained = Trained.load(folder, choose_device(device))
+    for folder, stage in ((suggester, "suggester"), (model, "train")):
+        trained = _load(folder, stage, device)
         if not any(one.trained.about == trained.about for one in found.values()):
             found[folder] = _score_all(trained, manifest, features, known, section)
     # Of equals the first, that of the stage suggester.
@@ -69,6 +67,18 @@ def main(
     write_json(metrics, result)
     write_json(scores, shorten(result))
     done("evaluate", _summary(chosen, rest))
+
+
+def _load(folder: Path, stage: str, device: str) -> "Trained":
+    """A model of one of the two stages, which is named if the model cannot be read."""
+    from hashgen.base.devices import choose_device
+    from hashgen.models.folder import Trained
+
+    try:
+        return Trained.load(folder, choose_device(device))
+    except HashgenError as error:
+        message = str(error).replace("the stage train", f"the stage {stage}")
+        raise HashgenError(message, error.exit_code, stage=stage if error.stage else None) from error
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,8 @@ import typer
 
 from hashgen.base.files import atomic_folder
 from hashgen.commands import DeviceOption
-from hashgen.params import read_params, read_values
+from hashgen.params import read_params, read_section, read_values
+from hashgen.params.suggester import Suggester
 from hashgen.params.train import Train
 from stages.command import PARAMS, HomeOption, ParamsOption, done, run
 from stages.train import learnt
@@ -31,11 +32,10 @@ def main(
 
 
 def _section(params: Path) -> Train:
-    found = read_params(params)
-    section: Train = found.train.of(found.suggester.model)
+    section: Train = read_params(params).train.of(read_section(params, Suggester).model)
     used = section.chosen()
     del used["model"]
-    read_values(params, ["suggester.model", *(f"train.{key}" for key in used)])
+    read_values(params, [f"train.{key}" for key in used])
     return section
 
 

@@ -123,6 +123,7 @@ TRAINING_CODE = (
     "training/dataset.py",
     "training/decoding.py",
     "training/fit.py",
+    "training/hashtag_words.py",
     "training/history.py",
     "training/network.py",
     "training/perceptron.py",

@@ -11,7 +11,7 @@ from hashgen.features.posts import Blind, Inputs, Labelled, Posts
 from hashgen.models import Data, Model, Place, Ranking
 from hashgen.models.habits import Habits
 from hashgen.params.train import Neighbours as Settings
-from hashgen.text.in_caption import in_caption
+from hashgen.training.hashtag_words import HashtagWords
 from hashgen.training.similarity import (
     Floats,
     Views,
@@ -35,16 +35,19 @@ _BLOCK = 256
 
 
 class NeighboursModel(Model):
-    """The nearest training posts vote for their hashtags; those that stand in the caption get a bonus.
+    """The nearest training posts vote for their hashtags; those whose words all stand in the caption get a bonus.
 
     Nearest by the sum of the cosines of all views (see `hashgen.training.similarity`). Popular hashtags fill up.
     """
 
-    def __init__(self, settings: Settings, views: Views, known: "csr_array", habits: Habits) -> None:
+    def __init__(
+        self, settings: Settings, views: Views, known: "csr_array", habits: Habits, words: HashtagWords
+    ) -> None:
         self.settings = settings
         self.views = views
         self.habits = habits
         self.hashtags = list(habits.popular)
+        self.words = words
         self._known = known  # (train, hashtags)
 
     @classmethod
@@ -54,11 +57,13 @@ class NeighboursModel(Model):
         return cls.learn(data.train, section.neighbours, section.inputs)
 
     @classmethod
-    def learn(cls, train: Labelled, settings: Settings, inputs: Inputs, views: Views | None = None) -> Self:
-        """Keep posts. views: of these posts, if they are known already."""
+    def learn(cls, train: Labelled, settings: Settings, inputs: Inputs, like: "NeighboursModel | None" = None) -> Self:
+        """Keep posts. like: a model of the same posts and inputs, whose views are shared."""
         habits = Habits(train.hashtags)
         known = flags([[habits.popular[hashtag] for hashtag in one] for one in train.hashtags], len(habits.popular))
-        return cls(settings, Views.fit(train.posts, inputs) if views is None else views, known, habits)
+        if like is not None:
+            return cls(settings, like.views, known, habits, like.words)
+        return cls(settings, Views.fit(train.posts, inputs), known, habits, HashtagWords.of(list(habits.popular)))
 
     def scores(self, posts: Posts, blind: Blind | None = None) -> Floats:
         """Shares of the votes and bonuses: (n, hashtags), in the order of `hashtags`."""
@@ -68,8 +73,7 @@ class NeighboursModel(Model):
             together = list(with_sum(self.views.similarities(part, slice(0, len(part)), blind)).values())[-1]
             found[block] = votes(together, self.settings.posts, self.settings.power, self._known)
             if self.settings.copy_bonus and self.views.words is not None and blind != "caption":
-                copied = np.array([in_caption(self.hashtags, caption) for caption in part.captions])
-                found[block] += np.float32(self.settings.copy_bonus) * copied
+                found[block] += np.float32(self.settings.copy_bonus) * (self.words.shares(part.captions) == 1)
         return found
 
     def rank(self, posts: Posts, depth: int, blind: Blind | None = None) -> list[Ranking]:
@@ -92,7 +96,8 @@ class NeighboursModel(Model):
             {name: np.ascontiguousarray(part) for name, part in arrays.items()}, folder / "neighbours.safetensors"
         )
         words = None if self.views.words is None else self.views.words.words
-        write_json(folder / "neighbours.json", {"words": words, "habits": self.habits.to_json()}, exact=True)
+        known = {"words": words, "hashtag_words": self.words.words, "habits": self.habits.to_json()}
+        write_json(folder / "neighbours.json", known, exact=True)
 
     @classmethod
     def load(cls, folder: Path, about: "About", device: Any) -> Self:
@@ -103,7 +108,8 @@ class NeighboursModel(Model):
         arrays = dict(load_file(require(folder / "neighbours.safetensors", "train")))
         habits = Habits.from_json(known["habits"])
         views = Views.from_arrays(known["words"], part_of(arrays, "views."))
-        return cls(settings, views, flags_of(arrays, len(habits.popular)), habits)
+        hashtags = flags_of(arrays, len(habits.popular))
+        return cls(settings, views, hashtags, habits, HashtagWords(known["hashtag_words"]))
 
 
 MODEL = NeighboursModel

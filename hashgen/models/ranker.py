@@ -21,7 +21,7 @@ from hashgen.metrics.calibration import Calibration, best_length
 from hashgen.models import Data, Model, Place, Ranking
 from hashgen.models.habits import Habits
 from hashgen.params.train import Ranker as Settings
-from hashgen.text.words import segment, tokenise, word_costs
+from hashgen.training.hashtag_words import HashtagWords
 from hashgen.training.perceptron import Classifier
 from hashgen.training.similarity import (
     SUM,
@@ -80,21 +80,6 @@ class Ridge:
         return cls(weights.astype(np.float32)), left_out
 
 
-class HashtagWords:
-    """The words that hashtags are made of, held against those of captions."""
-
-    def __init__(self, hashtags: Sequence[Sequence[str]]) -> None:
-        self._ids = {word: number for number, word in enumerate(sorted({word for one in hashtags for word in one}))}
-        self._matrix = flags([[self._ids[word] for word in set(one)] for one in hashtags], len(self._ids))
-        self._counts = np.maximum(np.diff(self._matrix.indptr), 1).astype(np.float32)
-
-    def shares(self, captions: Sequence[str]) -> Floats:
-        """Which share of each hashtag's words stands in each caption: (n, hashtags)."""
-        tokens = [[self._ids[word] for word in set(tokenise(one)) if word in self._ids] for one in captions]
-        shares: Floats = (flags(tokens, len(self._ids)) @ self._matrix.T).toarray() / self._counts
-        return shares
-
-
 class RankerModel(Model):
     """Gradient-boosted trees over candidates; scores are probabilities, calibrated on the validation posts.
 
@@ -111,7 +96,7 @@ class RankerModel(Model):
         known: "csr_array",
         habits: Habits,
         support: npt.NDArray[np.int64],
-        hashtag_words: list[list[str]],
+        words: HashtagWords,
     ) -> None:
         self.settings = settings
         self.views = views
@@ -119,9 +104,8 @@ class RankerModel(Model):
         self.hashtags = habits.repeated()
         self._known = known  # (train, hashtags)
         self._support = support
-        self._hashtag_words = hashtag_words
-        self._words = HashtagWords(hashtag_words)
-        self._meanings = None if views.words is None else views.words.rows([" ".join(one) for one in hashtag_words])
+        self._words = words
+        self._meanings = None if views.words is None else views.words.rows([" ".join(one) for one in words.words])
         counts = np.array([habits.counts[hashtag] for hashtag in self.hashtags], np.float32)
         self._counts = np.log(counts)
         self._means: Floats = (counts / known.shape[0]).astype(np.float32)
@@ -141,14 +125,13 @@ class RankerModel(Model):
         hashtags = habits.repeated()
         ids = {hashtag: number for number, hashtag in enumerate(hashtags)}
         known = flags([[ids[tag] for tag in tags if tag in ids] for tags in train.hashtags], len(hashtags))
-        costs = word_costs("large")
         model = cls(
             settings,
             Views.fit(train.posts, section.inputs),
             known,
             habits,
             choose_support(len(train), section.seed),
-            [segment(hashtag, costs) for hashtag in hashtags],
+            HashtagWords.of(hashtags),
         )
         left_out = model._fit_ridges(train)
         unseen = model._cross_fit(train, section, place.device)
@@ -346,7 +329,7 @@ class RankerModel(Model):
         arrays |= {"support": self._support} | arrays_of(self._known)
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / "ranker.safetensors")
         words = None if self.views.words is None else self.views.words.words
-        known = {"words": words, "hashtag_words": self._hashtag_words, "habits": self.habits.to_json()}
+        known = {"words": words, "hashtag_words": self._words.words, "habits": self.habits.to_json()}
         known["calibration"] = None if self.calibration is None else self.calibration.to_json()
         write_json(folder / "ranker.json", known, exact=True)
         self.classifier.save(folder)
@@ -372,7 +355,7 @@ class RankerModel(Model):
         support = arrays["support"].astype(np.int64)
         if not ((support >= 0) & (support < hashtags.shape[0])).all():
             raise ValueError("a support of posts that are not there")
-        model = cls(settings, views, hashtags, habits, support, known["hashtag_words"])
+        model = cls(settings, views, hashtags, habits, support, HashtagWords(known["hashtag_words"]))
         names = [*views.names, SUM] if len(views.names) > 1 else views.names
         for name in names:
             model.ridges[name] = Ridge(arrays[f"ridge.{name}"].astype(np.float32))

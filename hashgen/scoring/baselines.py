@@ -1,5 +1,6 @@
 """What a model must beat: popular hashtags, the hashtags of the nearest training posts, and the seeds as an oracle."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,6 @@ from hashgen.models.plain_neighbours import PlainNeighbours
 from hashgen.models.popularity import Popularity
 from hashgen.params.train import Neighbours as Settings
 from hashgen.scoring.evaluation import Bootstrap, Predictions, Scored, predict, score
-from hashgen.training.similarity import Views
 
 Scores = dict[str, dict[str, Any]]
 Said = dict[str, Predictions]
@@ -58,17 +58,15 @@ def baselines(
         return models
     tuned = tune(known, val)
     copying = tuned.settings.model_copy(update={"copy_bonus": COPY_BONUS})
-    return models | {"knn_tuned": tuned, "knn_copy": NeighboursModel.learn(known, copying, "both", tuned.views)}
+    return models | {"knn_tuned": tuned, "knn_copy": NeighboursModel.learn(known, copying, "both", tuned)}
 
 
 def tune(train: Labelled, val: Labelled) -> NeighboursModel:
     """Neighbours with the settings of `POSTS` and `POWERS` that are best by F1@5 on the validation posts."""
-    views = Views.fit(train.posts, "both")
-    models = [
-        NeighboursModel.learn(train, Settings(posts=posts, power=power, copy_bonus=0.0), "both", views)
-        for posts in POSTS
-        for power in POWERS
-    ]
+    models: list[NeighboursModel] = []
+    for posts, power in itertools.product(POSTS, POWERS):
+        settings = Settings(posts=posts, power=power, copy_bonus=0.0)
+        models.append(NeighboursModel.learn(train, settings, "both", models[0] if models else None))
 
     def f1_at_5(model: NeighboursModel) -> float:
         rankings = [[hashtag for hashtag, _ in ranking] for ranking in model.rank(val.posts, 5)]

@@ -54,7 +54,7 @@ def test_an_edit_of_what_was_used_fails(params: Path, old: str, new: str, said: 
     ("old", "new"),
     [
         ("weight_decay: 1.0e-4", "weight_decay: 0.0001  # the same"),
-        ("    posts: 10 ", "    posts: 99 "),
+        ("    posts: 20 ", "    posts: 99 "),
         ("    posts: 3000", "    posts: -3"),
         ("split:", "split: 1\nother:"),
         ("", ""),

@@ -134,34 +134,75 @@ def copy(project: Project, tmp_path: Path) -> Copy:
     return lambda changes=None: project.copy(tmp_path / "copy", changes or {})
 
 
+def of_model(scores: Any, name: str) -> Any:
+    """What evaluate says of a model, whichever of the two it chose."""
+    return scores if scores["model"] == name else scores["others"][name]
+
+
 def test_evaluation_is_laid_out_as_documented(project: Project) -> None:
     scores = project.read("evaluate")
-    for which in ("val", "test"):
-        posts = len(pd.read_parquet(project.data / "manifest" / f"{which}.parquet"))
-        for name in ("both", "no_image", "no_caption"):
-            block = scores[which][name]
-            assert block["posts"] == posts
-            for key in ("bleu4", "bleu1", "p_at_1", "r_at_5", "f1_at_5", "f1", "hit_at_5", "map_at_10"):
-                low, high = block[f"{key}_ci95"]
-                assert 0 <= low <= high <= 1 and 0 <= block[key] <= 1
-        assert set(scores[which]["ceiling"]) == {"both", "image", "caption", "neither"}
-        assert set(scores[which]["paper_protocol"]) == {"model", "constant", "nothing"}
-        assert scores[which]["both"]["facets"].keys() == {"not_seed", "not_in_caption", "rare"}
-        assert scores[which]["greedy"]["bleu4"] == scores[which]["both"]["bleu4"]
+    assert {scores["model"], *scores["others"]} == {"lstm", "ranker"}
+    for name in ("lstm", "ranker"):
+        found = of_model(scores, name)
+        for which in ("val", "test"):
+            check_layout(found[which], len(pd.read_parquet(project.data / "manifest" / f"{which}.parquet")), name)
+    assert of_model(scores, "lstm")["best_epoch"] and of_model(scores, "ranker")["best_epoch"] is None
     assert scores["bleu_signature"].count("tok:none") == 1
     assert scores["audit"]["dirty_kept"] == scores["audit"]["clean_lost"] == scores["audit"]["wrong_reason"] == 0
     assert scores["audit"]["dirty"] == sum(scores["audit"]["by_reason"].values()) > 0
 
 
+def check_layout(scores: Any, posts: int, model: str) -> None:
+    for name in ("both", "no_image", "no_caption"):
+        block = scores[name]
+        assert block["posts"] == posts
+        for key in ("bleu4", "bleu1", "p_at_1", "r_at_5", "f1_at_5", "f1", "hit_at_5", "map_at_10"):
+            low, high = block[f"{key}_ci95"]
+            assert 0 <= low <= high <= 1 and 0 <= block[key] <= 1
+    assert set(scores["ceiling"]) == {"both", "image", "caption", "neither"}
+    assert scores["both"]["facets"].keys() == {"not_seed", "not_in_caption", "rare"}
+    if model == "lstm":
+        assert set(scores["paper_protocol"]) == {"model", "constant", "nothing"}
+        assert scores["greedy"]["bleu4"] == scores["both"]["bleu4"] and "calibration" not in scores["both"]
+    else:
+        assert set(scores["paper_protocol"]) == {"constant", "nothing"}
+        assert sum(one["count"] for one in scores["both"]["calibration"]["bins"]) == 5 * posts
+
+
+def test_the_model_that_is_better_on_validation_makes_the_suggestions(project: Project) -> None:
+    scores = project.read("evaluate")
+    other = next(iter(scores["others"].values()))
+    assert scores["val"]["both"]["f1_at_5"] >= other["val"]["both"]["f1_at_5"]
+    chosen = {"lstm": "trained", "ranker": "suggester"}[scores["model"]]
+    for file in (project.root / chosen).iterdir():
+        assert (project.root / "model" / file.name).read_bytes() == file.read_bytes()
+    standing = json.loads((project.root / "model/standing.json").read_text())
+    baselines = project.read("baselines")["val"]
+    assert standing["f1_at_5"] == pytest.approx(scores["val"]["both"]["f1_at_5"], abs=1e-4)
+    assert standing["baseline_f1_at_5"] == pytest.approx(
+        max(one["f1_at_5"] for name, one in baselines.items() if name != "seeds"), abs=1e-4
+    )
+
+
+def test_the_chosen_model_is_held_against_every_other(project: Project) -> None:
+    scores, baselines = project.read("evaluate"), project.read("baselines")["test"]
+    against = scores["test"]["against"]
+    assert set(against) == {*baselines, *scores["others"]}
+    for name, block in baselines.items():
+        difference = scores["test"]["both"]["f1_at_5"] - block["f1_at_5"]
+        assert against[name]["f1_at_5"]["difference"] == pytest.approx(difference, abs=2e-4)
+
+
 def test_the_few_figures_that_dvc_compares_are_those_of_all_metrics(project: Project) -> None:
-    few, test = project.read("scores"), project.read("evaluate")["test"]
-    flat = [value for value in few.values() if not isinstance(value, dict)]
-    assert (few["f1"], [few["f1_low"], few["f1_high"]]) == (test["both"]["f1"], test["both"]["f1_ci95"])
-    assert few["ceiling"] == {"f1": test["ceiling"]["both"]["f1"], "bleu4": test["ceiling"]["both"]["bleu4"]}
-    assert few["no_image"]["f1"] == test["no_image"]["f1"] and few["val"]["f1"] != few["f1"]
-    assert len(flat) == 6 and few.keys() == {
-        "f1", "f1_low", "f1_high", "bleu4", "p_at_1", "f1_at_5", "val", "no_image", "no_caption", "ceiling",
-    }  # fmt: skip
+    few, scores = project.read("scores"), project.read("evaluate")
+    test = scores["test"]
+    flat = {key: value for key, value in few.items() if not isinstance(value, dict)}
+    assert [few["f1_at_5_low"], few["f1_at_5_high"]] == test["both"]["f1_at_5_ci95"]
+    assert flat.keys() == {"f1_at_5", "p_at_1", "p_at_5", "f1", "bleu4", "f1_at_5_low", "f1_at_5_high"}
+    assert few["ceiling"]["f1_at_5"] == test["ceiling"]["both"]["f1_at_5"]
+    assert few["no_image"]["f1_at_5"] == test["no_image"]["f1_at_5"]
+    assert few["val"]["f1"] == scores["val"]["both"]["f1"] != few["f1"]
+    assert few.keys() - flat.keys() == {"val", "no_image", "no_caption", "ceiling", *scores["others"]}
 
 
 def test_predictions_agree_with_the_scores(project: Project) -> None:
@@ -169,8 +210,12 @@ def test_predictions_agree_with_the_scores(project: Project) -> None:
     test = written[written["split"] == "test"]
     hits = [post["ranked"][0] in post["hashtags"] for _, post in test.iterrows()]
     assert sum(hits) / len(hits) == pytest.approx(project.read("evaluate")["test"]["both"]["p_at_1"], abs=1e-4)
-    for column in ("both", "no_image", "no_caption", "greedy", "beam", "ranked"):
-        assert all(len(set(tags)) == len(tags) >= 1 for tags in written[column])
+    others = pd.read_parquet(project.data / "others.parquet")
+    assert list(others["id"]) == list(written["id"]) and set(others["model"]).isdisjoint(written["model"])
+    for rows in (written, others):
+        searched = ("greedy", "beam") if rows["model"].iloc[0] == "lstm" else ()
+        for column in ("both", "no_image", "no_caption", "ranked", *searched):
+            assert all(len(set(tags)) == len(tags) >= 1 for tags in rows[column])
 
 
 @pytest.mark.slow
@@ -178,7 +223,7 @@ def test_the_same_inputs_give_the_same_bytes(project: Project, copy: Copy) -> No
     again = copy()
     for stage in STAGES:
         getattr(again, stage)()
-    for name in ("data", "metrics", "model", "history.csv", "plots", *REPORTS):
+    for name in ("data", "metrics", "model", "trained", "suggester", "history.csv", "plots", *REPORTS):
         path = project.root / name
         for file in [path] if path.is_file() else sorted(path.rglob("*.*")):
             other = again.root / file.relative_to(project.root)
@@ -233,7 +278,7 @@ def test_training_goes_on_from_a_kept_epoch(
     project: Project, copy: Copy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     again = copy()
-    shutil.rmtree(again.root / "model")
+    shutil.rmtree(again.root / "trained")
 
     def killed(epoch: Any) -> None:
         raise KeyboardInterrupt
@@ -241,23 +286,24 @@ def test_training_goes_on_from_a_kept_epoch(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("stages.train._print_epoch", killed)
         again.train()
-    assert not (again.root / "model").exists()
+    assert not (again.root / "trained").exists()
     capsys.readouterr()
     again.train()
     said = capsys.readouterr()
     assert "train: epoch 1:" not in said.out and "train: resumes after epoch 1 " in said.err
-    assert (again.root / "model/model.safetensors").read_bytes() == (
-        project.root / "model/model.safetensors"
+    assert (again.root / "trained/model.safetensors").read_bytes() == (
+        project.root / "trained/model.safetensors"
     ).read_bytes()
 
 
 def test_a_model_without_epochs_goes_all_the_way(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
-    again = copy({"train": {"model": "neighbours"}})
-    for stage in ("train", "evaluate", "report"):
+    again = copy({"train": {"model": "neighbours"}, "suggester": {"model": "neighbours"}})
+    for stage in ("train", "suggester", "evaluate", "report"):
         getattr(again, stage)()
     assert "train: neighbours from " in capsys.readouterr().out
     model = again.read("evaluate")["test"]["both"]
     assert model["f1_at_5"] > again.read("baselines")["test"]["popularity"]["f1_at_5"]
+    assert again.read("evaluate")["others"] == {}  # the same model twice is one
     assert (
         again.read("evaluate")["best_epoch"] is None and "model" not in again.read("evaluate")["test"]["paper_protocol"]
     )
@@ -324,7 +370,8 @@ def test_evaluate_refuses_features_of_another_recipe(copy: Copy) -> None:
         ("train", "data/vocab", "vocab"),
         ("train", "data/features", "featurize"),
         ("train", "data/manifest", "split"),
-        ("evaluate", "model", "train"),
+        ("evaluate", "trained", "train"),
+        ("evaluate", "suggester", "suggester"),
         ("evaluate", "data/truth.parquet", "scrape"),
         ("evaluate", "data/rejects.parquet", "filter"),
         ("report", "metrics/evaluate.json", "evaluate"),
@@ -382,7 +429,7 @@ def test_inputs_can_be_switched_off(copy: Copy) -> None:
     again = copy({"train": {"inputs": "caption", "epochs": 1}})
     again.train()
     again.evaluate()
-    scores = again.read("evaluate")["test"]
+    scores = of_model(again.read("evaluate"), "lstm")["test"]
     assert scores["both"]["bleu1"] == scores["no_image"]["bleu1"]
 
 
