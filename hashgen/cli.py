@@ -88,6 +88,8 @@ def suggest(
         print(
             "warning: this model's backbone has random weights: it only works on the built-in sample", file=sys.stderr
         )
+    for warning in suggester.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     if decoding is not None and suggester.trained.model.decoding is None:
         raise HashgenError("--beam: this model does not search step by step; leave it out")
     hashtags = suggester.suggest(picture, caption or caption_option, decoding=decoding)
@@ -124,8 +126,9 @@ def compare(
     with _pipeline("compare"):
         from hashgen.report.runs import write_comparison
 
-    write_comparison(runs, evaluate, history, lock, out)
+    lines = write_comparison(runs, evaluate, history, lock, out)
     if not quiet:
+        print(*lines, sep="\n")
         print(f"compare: {out}: {len(runs)} runs; open it in a browser")
 
 

@@ -11,6 +11,8 @@ import platformdirs
 import typer
 
 from hashgen.base.errors import HashgenError
+from hashgen.base.faults import system_fault
+from hashgen.base.files import atomic_file
 from hashgen.base.progress import QUIET
 
 QuietOption = Annotated[
@@ -20,11 +22,11 @@ DeviceOption = Annotated[str, typer.Option("--device", help="Where torch runs: a
 
 
 def home_option(resolve: Callable[[str], Path]) -> Any:
-    """The option --home. resolve: turns what a user typed into a path."""
+    """The option --home, a folder that is kept from git. resolve: turns what a user typed into a path."""
     return typer.Option(
         "--home",
         envvar="HASHGEN_HOME",
-        callback=lambda value: resolve(str(value)),
+        callback=lambda value: _kept_from_git(resolve(str(value)), "--home"),
         default_factory=lambda: platformdirs.user_cache_path("hashgen"),
         show_default="the user's cache folder",
         help="Folder for what is kept between runs: encoded pictures, checkpoints, collected posts.",
@@ -32,18 +34,39 @@ def home_option(resolve: Callable[[str], Path]) -> Any:
 
 
 def state_option(resolve: Callable[[str], Path]) -> Any:
-    """The option --state. resolve: turns what a user typed into a path."""
+    """The option --state, a folder that is kept from git. resolve: turns what a user typed into a path."""
     return typer.Option(
         "--state",
-        callback=lambda value: None if value is None else resolve(str(value)),
+        callback=lambda value: None if value is None else _kept_from_git(resolve(str(value)), "--state"),
         show_default="the folder scrape in --home",
         help="Folder of the posts collected from Instagram.",
     )
 
 
+def _kept_from_git(path: Path, option: str) -> Path:
+    """`path`; where it lies within a git repository, git ignores all in it from now on: posts, and the salt.
+
+    Raises HashgenError if it is the repository itself, or a folder that git already ignores only parts of.
+    """
+    here = path.resolve()
+    if not any((folder / ".git").exists() for folder in (here, *here.parents)):
+        return path
+    rules = here / ".gitignore"
+    try:
+        if not rules.exists() and not (here / ".git").exists():
+            with atomic_file(rules) as partial:
+                partial.write_text("*\n", encoding="utf-8")
+        is_ignored = rules.exists() and "*" in rules.read_text(encoding="utf-8").split()
+    except (OSError, ValueError) as error:
+        raise HashgenError(f"{path}: {error}; choose a writable folder with {option}") from error
+    if not is_ignored:
+        raise HashgenError(f"{path}: git keeps files of this folder; choose a folder of its own with {option}")
+    return path
+
+
 @contextlib.contextmanager
 def user_errors(remedy: Callable[[HashgenError], str] = lambda _: "") -> Iterator[None]:
-    """Print a HashgenError without a traceback and exit with its code.
+    """Print a HashgenError without a traceback and exit with its code; so too a fault of the system (a full disk).
 
     remedy: what to add to the message.
     """
@@ -51,8 +74,25 @@ def user_errors(remedy: Callable[[HashgenError], str] = lambda _: "") -> Iterato
     # machine take ten times as long as one. This is short enough for that and costs a single one nothing measurable.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
-        yield
-    except HashgenError as error:
-        for line in f"{error}{remedy(error)}".splitlines():
-            print(f"error: {line}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except Exception as error:
+        fault = error if isinstance(error, HashgenError) else system_fault(error)
+        if fault is None:
+            raise
+        # Errors may go to the disk that is full: the exit code says what is left to say.
+        with contextlib.suppress(OSError):
+            for line in f"{fault}{remedy(fault)}".splitlines():
+                print(f"error: {line}", file=sys.stderr)
+        _give_up_stdout()
+        raise SystemExit(fault.exit_code) from None
+
+
+def _give_up_stdout() -> None:
+    """Drop what cannot be written to stdout; Python would report it again at its end, with an exit code of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

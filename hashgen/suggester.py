@@ -11,7 +11,7 @@ from hashgen.features.backbone import NAMED_WEIGHTS, Encoder, load_encoder
 from hashgen.features.captions import CaptionEncoder, load_caption_encoder
 from hashgen.features.posts import Blind, Features, Posts
 from hashgen.models import Decoding
-from hashgen.models.folder import Trained
+from hashgen.models.folder import Standing, Trained
 from hashgen.pictures.crops import crops
 from hashgen.pictures.decode import BadPicture
 from hashgen.text.captions import clean_caption
@@ -24,6 +24,7 @@ class Suggester:
     trained: Trained
     encoder: Encoder
     captions: CaptionEncoder | None = None
+    standing: Standing | None = None
 
     @classmethod
     def load(
@@ -47,13 +48,19 @@ class Suggester:
         named = weights if weights is not None else recipe.weights
         encoder = load_encoder(recipe, named if named in NAMED_WEIGHTS else Path(named).expanduser(), place)
         _check(folder, named, encoder.digest, recipe.weights_sha256)
-        if recipe.caption_sha256 is None:
-            return cls(trained, encoder)
-        named = caption_weights if caption_weights is not None else recipe.caption_weights or ""
-        there = Path(named).expanduser()
-        captions = load_caption_encoder(recipe.captions, there if there.is_dir() else str(named), place)
-        _check(folder, named, captions.digest, recipe.caption_sha256)
-        return cls(trained, encoder, captions)
+        captions = None
+        if recipe.caption_sha256 is not None:
+            named = caption_weights if caption_weights is not None else recipe.caption_weights or ""
+            there = Path(named).expanduser()
+            captions = load_caption_encoder(recipe.captions, there if there.is_dir() else str(named), place)
+            _check(folder, named, captions.digest, recipe.caption_sha256)
+        return cls(trained, encoder, captions, Standing.read(folder))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a user should know of the model: that a baseline is as good, for one."""
+        warning = None if self.standing is None else self.standing.warning()
+        return [] if warning is None else [warning]
 
     def suggest(self, picture: bytes | str | Path, caption: str = "", *, decoding: Decoding | None = None) -> list[str]:
         """Hashtags, without `#`, in the order that the model writes them.

@@ -1,5 +1,6 @@
 """What all stages share on the command line: options, errors that users can fix, paths named in params."""
 
+import contextlib
 import functools
 import inspect
 import json
@@ -15,11 +16,14 @@ from hashgen.base.errors import HashgenError
 from hashgen.base.files import write_json
 from hashgen.base.progress import QUIET, is_quiet
 from hashgen.commands import QuietOption, home_option, state_option, user_errors
+from hashgen.params import watching
 
 ParamsOption = Annotated[Path, typer.Option("--params", help="The parameter file.")]
 PARAMS = Path("params.yaml")
 # Beside DVC's own records: how long each stage took when it last ran. Not an output, because it differs in every run.
 SECONDS = Path(".dvc/tmp/stage-seconds.json")
+# The same for each experiment, which may run in a copy: in the repository itself, by its first commit and its name.
+SECONDS_OF_EXPERIMENTS = Path(".dvc/tmp/experiment-seconds")
 
 
 def input_path(value: str) -> Path:
@@ -48,14 +52,15 @@ def run(main: Callable[..., None]) -> None:
 
 
 def _command(main: Callable[..., None]) -> Callable[..., None]:
-    """A stage's `main` with the option --quiet, timed."""
+    """A stage's `main` with the option --quiet, timed. It fails if its parameters are edited while it runs."""
 
     @functools.wraps(main)
     def command(*arguments: Any, quiet: bool, **options: Any) -> None:
         if quiet:
             os.environ[QUIET] = "1"
         start = time.monotonic()
-        main(*arguments, **options)
+        with watching():
+            main(*arguments, **options)
         if stage := os.environ.get("DVC_STAGE"):  # set by DVC; a stage run by hand is not part of a run
             _record_seconds(stage, time.monotonic() - start)
 
@@ -68,12 +73,17 @@ def _command(main: Callable[..., None]) -> Callable[..., None]:
 
 
 def _record_seconds(stage: str, seconds: float) -> None:
-    """Record the wall time of a stage in `SECONDS` if DVC has its folder; a failure to do so is ignored."""
+    """Record the wall time of a stage if DVC has its folder; a failure to do so is ignored."""
     if SECONDS.parent.is_dir():
-        try:
-            write_json(SECONDS, read_seconds(SECONDS) | {stage: round(seconds, 1)})
-        except (OSError, HashgenError):
-            return
+        for path in (SECONDS, *_of_experiment()):
+            with contextlib.suppress(OSError, HashgenError):
+                write_json(path, read_seconds(path) | {stage: round(seconds, 1)})
+
+
+def _of_experiment() -> list[Path]:
+    """Where the times of the experiment that runs are recorded, if one runs; DVC sets these variables."""
+    root, commit, name = (os.environ.get(key) for key in ("DVC_ROOT", "DVC_EXP_BASELINE_REV", "DVC_EXP_NAME"))
+    return [Path(root, SECONDS_OF_EXPERIMENTS, commit, f"{name}.json")] if root and commit and name else []
 
 
 def read_seconds(path: Path) -> dict[str, float]:

@@ -1,13 +1,14 @@
 """Stage evaluate: score free-running hashtags on validation and test, and audit the filter where truth is known."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hashgen.base.errors import HashgenError
-from hashgen.base.files import atomic_file, write_json
+from hashgen.base.files import atomic_file, atomic_folder, write_json
 from hashgen.commands import DeviceOption
 from hashgen.params import read_section
 from hashgen.params.evaluate import Evaluate
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hashgen.models import Decoding
-    from hashgen.models.folder import Trained
+    from hashgen.models.folder import Standing, Trained
     from hashgen.scoring.evaluation import Predictions, Scored
 
 
@@ -28,16 +29,18 @@ def main(
     manifest: Annotated[Path, typer.Option(help="Folder of the split's manifests (stage split).")],
     features: Annotated[Path, typer.Option(help="Folder of the picture features (stage featurize).")],
     model: Annotated[Path, typer.Option(help="Folder of the trained model (stage train).")],
+    suggester: Annotated[Path, typer.Option(help="Folder of the second model (stage suggester).")],
+    out: Annotated[Path, typer.Option(help="Folder to write the better of the two models to.")],
+    baselines: Annotated[Path, typer.Option(help="Parquet file of what the baselines say (stage baselines).")],
     metrics: Annotated[Path, typer.Option(help="JSON file to write all metrics to.")],
     scores: Annotated[Path, typer.Option(help="JSON file for the main scores, which DVC compares.")],
-    predictions: Annotated[Path, typer.Option(help="Parquet file to write each post's hashtags to.")],
+    predictions: Annotated[Path, typer.Option(help="Parquet file for the hashtags of the better model, by post.")],
+    others: Annotated[Path, typer.Option(help="Parquet file for those of the other model.")],
     grid: Annotated[Path, typer.Option(help="Parquet file for a few test pictures, each with each other's caption.")],
     device: DeviceOption = "auto",
     params: ParamsOption = PARAMS,
 ) -> None:
-    """Score the trained model on validation and test posts."""
-    import pandas as pd
-
+    """Score both models on validation and test posts, and keep the one that is better on validation."""
     from hashgen.base.devices import choose_device
     from hashgen.corpus.tables import GRID_SCHEMA, PREDICTIONS_SCHEMA, write_table
     from hashgen.models.folder import Trained
@@ -45,20 +48,96 @@ def main(
 
     section = read_section(params, Evaluate)
     audited, known = _audit(posts, rejects, truth)
-    trained = Trained.load(model, choose_device(device))
-    parts = _open(trained, manifest, features)
-    result: dict[str, Any] = {}
-    written = {}
-    for split, part in parts.items():
-        result[split], written[split] = _score(part, trained, known, section)
-    crossed = _cross(parts["test"], trained, written["test"], section)
-    rows = pd.concat(written.values(), ignore_index=True)
-    with atomic_file(predictions) as partial, atomic_file(grid) as partial_grid:
-        write_table(rows, partial, PREDICTIONS_SCHEMA)
+    found: dict[Path, _Found] = {}
+    for folder in (suggester, model):
+        trained = Trained.load(folder, choose_device(device))
+        if not any(one.trained.about == trained.about for one in found.values()):
+            found[folder] = _score_all(trained, manifest, features, known, section)
+    # Of equals the first, that of the stage suggester.
+    best = max(found, key=lambda folder: found[folder].metrics["val"]["both"]["f1_at_5"])
+    chosen, rest = found[best], [one for folder, one in found.items() if folder != best]
+    chosen.metrics["test"]["against"] = _against(chosen, rest, baselines, section)
+    crossed = _cross(chosen, section)
+    with atomic_file(predictions) as partial, atomic_file(others) as partial_others, atomic_file(grid) as partial_grid:
+        write_table(chosen.rows, partial, PREDICTIONS_SCHEMA)
+        write_table(_joined(rest, chosen), partial_others, PREDICTIONS_SCHEMA)
         write_table(crossed, partial_grid, GRID_SCHEMA)
-    write_json(metrics, result | audited | _facts(trained, section))
+    with atomic_folder(out) as partial_out:
+        shutil.copytree(best, partial_out, dirs_exist_ok=True)
+        _standing(chosen, baselines).write(partial_out)
+    result = chosen.metrics | {"others": {one.name: one.metrics for one in rest}} | audited | _facts()
+    write_json(metrics, result)
     write_json(scores, shorten(result))
-    done("evaluate", _summary(result["test"]))
+    done("evaluate", _summary(chosen, rest))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """What a model says and scores. metrics: `model` (its name), `val` and `test`. rows: PREDICTIONS_SCHEMA."""
+
+    trained: "Trained"
+    metrics: dict[str, Any]
+    rows: "pd.DataFrame"
+    test: "_Part"
+
+    @property
+    def name(self) -> str:
+        return str(self.trained.about.section.model)
+
+
+def _score_all(trained: "Trained", manifest: Path, features: Path, truth: "pd.DataFrame", section: Evaluate) -> _Found:
+    import pandas as pd
+
+    parts = _open(trained, manifest, features)
+    about, decoding = trained.about, trained.model.decoding
+    metrics: dict[str, Any] = {"model": about.section.model, "best_epoch": about.epoch}
+    metrics["decoding"] = None if decoding is None else section.decoding
+    rows = []
+    for split, part in parts.items():
+        metrics[split], written = _score(part, trained, truth, section)
+        rows.append(written)
+    return _Found(trained, metrics, pd.concat(rows, ignore_index=True), parts["test"])
+
+
+def _against(chosen: _Found, rest: list[_Found], baselines: Path, section: Evaluate) -> dict[str, Any]:
+    """The chosen model held against every other method on the test posts, by the name of that."""
+    from hashgen.corpus.tables import BASELINES_SCHEMA, read_frame
+    from hashgen.scoring.evaluation import Bootstrap, compare
+
+    said = read_frame(baselines, "baselines", BASELINES_SCHEMA)
+    rankings = {str(name): part for name, part in said[said["split"] == "test"].groupby("name", sort=False)}
+    rankings |= {one.name: one.rows[one.rows["split"] == "test"] for one in rest}
+    own = chosen.rows[chosen.rows["split"] == "test"]
+    bootstrap, result = Bootstrap(section.bootstrap, section.seed), {}
+    for name, rows in rankings.items():
+        if list(rows["id"]) != list(own["id"]):
+            raise HashgenError(f"{baselines}: other posts than the test posts; run the stage baselines again")
+        result[name] = compare(list(own["ranked"]), list(rows["ranked"]), chosen.test.scored, bootstrap)
+    return result
+
+
+def _standing(chosen: _Found, baselines: Path) -> "Standing":
+    """How the chosen model stands against the best baseline, on validation posts."""
+    from hashgen.corpus.tables import BASELINES_SCHEMA, read_frame
+    from hashgen.metrics.ranked import ranked_figures
+    from hashgen.models.folder import Standing
+    from hashgen.scoring.baselines import ORACLE
+
+    own = chosen.rows[chosen.rows["split"] == "val"]
+    said = read_frame(baselines, "baselines", BASELINES_SCHEMA)
+    said = said[(said["split"] == "val") & (said["name"] != ORACLE)]
+    scores = {
+        str(name): float(ranked_figures(list(rows["ranked"]), list(own["hashtags"]))["f1_at_5"].mean())
+        for name, rows in said.groupby("name", sort=False)
+    }
+    best = max(scores, key=scores.__getitem__)
+    return Standing(chosen.name, float(chosen.metrics["val"]["both"]["f1_at_5"]), best, scores[best])
+
+
+def _joined(rest: list[_Found], chosen: _Found) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.concat([one.rows for one in rest], ignore_index=True) if rest else chosen.rows.iloc[:0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +186,7 @@ def _score(
     result["ceiling"] = ceilings(truth, part.manifest, train.hashtag_length)
     common = next(iter(scored.habits.popular))
     result["paper_protocol"] = paper_protocol(trained.model, scored.labelled, train, common, section.seed)
-    return result, _rows(part, predictions)
+    return result, _rows(part, trained, predictions)
 
 
 def _decoding(section: Evaluate) -> "Decoding":
@@ -116,36 +195,38 @@ def _decoding(section: Evaluate) -> "Decoding":
     return Decoding(section.decoding, section.beam, section.length_penalty)
 
 
-def _cross(part: _Part, trained: "Trained", written: "pd.DataFrame", section: Evaluate) -> "pd.DataFrame":
+def _cross(found: _Found, section: Evaluate) -> "pd.DataFrame":
     from hashgen.scoring.grid import choose_grid, cross
 
+    written = found.rows[found.rows["split"] == "test"]
     ids = list(written["id"])
     places = choose_grid(ids, list(written["both"]), list(written["hashtags"]))
-    return cross(trained.model.with_decoding(_decoding(section)), ids, part.scored.labelled.posts, places)
+    return cross(found.trained.model.with_decoding(_decoding(section)), ids, found.test.scored.labelled.posts, places)
 
 
-def _facts(trained: "Trained", section: Evaluate) -> dict[str, Any]:
+def _facts() -> dict[str, Any]:
     from hashgen.metrics.written import bleu_signature
 
-    decoding = None if trained.model.decoding is None else section.decoding
-    return {"decoding": decoding, "bleu_signature": bleu_signature(), "best_epoch": trained.about.epoch}
+    return {"bleu_signature": bleu_signature()}
 
 
-def _rows(part: _Part, predictions: "dict[str, Predictions]") -> "pd.DataFrame":
-    columns: dict[str, Any] = {name: one.written for name, one in predictions.items()} | {
-        "ranked": predictions["both"].ranked
-    }
+def _rows(part: _Part, trained: "Trained", predictions: "dict[str, Predictions]") -> "pd.DataFrame":
+    columns: dict[str, Any] = {name: one.written for name, one in predictions.items()}
+    columns |= {"model": trained.about.section.model, "ranked": predictions["both"].ranked}
     return part.manifest[["id", "caption", "hashtags", "seed_hashtags"]].assign(split=part.split, **columns)
 
 
-def _summary(test: dict[str, Any]) -> str:
-    both = test["both"]
-    low, high = both["bleu4_ci95"]
-    text = f"test BLEU-4 {both['bleu4']:.3f} [{low:.3f}, {high:.3f}]"
-    if test["ceiling"]:
-        text += f" (ceiling {test['ceiling']['both']['bleu4']:.3f})"
-    blind = f"{test['no_image']['bleu4']:.3f} without picture, {test['no_caption']['bleu4']:.3f} without caption"
-    return f"{text}, {blind}; P@1 {both['p_at_1']:.3f}, F1@5 {both['f1_at_5']:.3f}"
+def _summary(chosen: _Found, rest: list[_Found]) -> str:
+    both = chosen.metrics["test"]["both"]
+    low, high = both["f1_at_5_ci95"]
+    text = f"{chosen.name} makes the suggestions: test F1@5 {both['f1_at_5']:.3f} [{low:.3f}, {high:.3f}]"
+    if chosen.metrics["test"]["ceiling"]:
+        text += f" (ceiling {chosen.metrics['test']['ceiling']['both']['f1_at_5']:.3f})"
+    text += f", P@1 {both['p_at_1']:.3f}, P@5 {both['p_at_5']:.3f}"
+    for one in rest:
+        other = one.metrics["test"]["both"]
+        text += f"; {one.name}: F1@5 {other['f1_at_5']:.3f}, BLEU-4 {other['bleu4']:.3f}"
+    return text
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ def main(
     baselines: Annotated[Path, typer.Option(help="Metrics of the stage baselines.")],
     evaluate: Annotated[Path, typer.Option(help="Metrics of the stage evaluate.")],
     history: Annotated[Path, typer.Option(help="CSV file of losses and scores per epoch (stage train).")],
-    model: Annotated[Path, typer.Option(help="Folder of the trained model (stage train).")],
+    model: Annotated[Path, typer.Option(help="Folder of the model that suggests (stage evaluate).")],
+    trained: Annotated[Path, typer.Option(help="Folder of the trained model (stage train).")],
     predictions: Annotated[
         Path, typer.Option(help="Parquet file of the hashtags written for each post (stage evaluate).")
     ],
@@ -60,8 +61,8 @@ def main(
     named = {"scrape": scrape, "filter": filter, "split": split, "vocab": vocab}
     named |= {"baselines": baselines, "evaluate": evaluate}
     found = read_findings(
-        section, named, model=model, manifest=manifest, predictions=predictions, grid=grid, rejects=rejects,
-        history=history,
+        section, named, model=model, trained=trained, manifest=manifest, predictions=predictions, grid=grid,
+        rejects=rejects, history=history,
     )  # fmt: skip
     found = _with_facts(found, read_values(params, _SHOWN), manifest, model, read_seconds(times))
     found = dataclasses.replace(found, thumbnails=_thumbnails(found, raw))

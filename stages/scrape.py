@@ -1,5 +1,7 @@
 """Stage scrape: collect posts from a source into Parquet shards, pictures inside."""
 
+import contextlib
+import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -23,7 +25,9 @@ from stages.command import PARAMS, HomeOption, ParamsOption, StateOption, done, 
 RefreshOption = Annotated[
     bool,
     typer.Option(
-        "--refresh", envvar="HASHGEN_REFRESH", help="Also look for new posts of hashtags that are already complete."
+        "--refresh",
+        envvar="HASHGEN_REFRESH",
+        help="Also look for new posts of complete hashtags, and again for posts that were missing or rejected.",
     ),
 ]
 
@@ -38,16 +42,30 @@ def main(
     refresh: RefreshOption = False,
 ) -> None:
     """Collect posts from the source named in scrape.source, good or bad: the stage filter decides which to keep."""
-    section = read_section(params, Scrape)
-    source = open_source(section, _opening(section, home, state or home / "scrape", refresh))
+    with _disk_errors(out):
+        _scrape(read_section(params, Scrape), out, truth, metrics, home, state or home / "scrape", refresh)
+
+
+@contextlib.contextmanager
+def _disk_errors(out: Path) -> Iterator[None]:
+    """Give a full disk its exit code, wherever it was met. out: named where the error names no file."""
+    try:
+        yield
+    except (OSError, sqlite3.Error, HashgenError) as error:
+        full = disk_full(error)
+        if full is None or (isinstance(error, HashgenError) and error.exit_code == full.exit_code):
+            raise
+        cause = error if isinstance(error, OSError) else error.__cause__
+        where = cause.filename if isinstance(cause, OSError) and cause.filename else out
+        raise HashgenError(f"{where}: {full.what}; {full.advice()}", full.exit_code) from error
+
+
+def _scrape(section: Scrape, out: Path, truth: Path, metrics: Path, home: Path, state: Path, refresh: bool) -> None:
+    source = open_source(section, _opening(section, home, state, refresh))
     seen: Counter[str] = Counter()
     shards, empty = 0, None
     try:
         shards = _write(source, section.source, seen, out, truth)
-    except OSError as error:
-        if full := disk_full(error):
-            raise HashgenError(f"{out}: {full.what}; {full.advice()}", full.exit_code) from error
-        raise
     except _NoPosts as error:
         if not source.metrics():
             raise

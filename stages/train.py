@@ -1,7 +1,9 @@
 """Stage train: learn to write hashtags from picture features and captions."""
 
+import contextlib
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,13 +13,14 @@ from hashgen.base.errors import HashgenError
 from hashgen.base.files import atomic_folder, sha256_of_file, sha256_of_folder
 from hashgen.commands import DeviceOption
 from hashgen.corpus.manifest import SPLITS
-from hashgen.params import read_section
+from hashgen.params import read_section, require_unchanged
 from hashgen.params.train import Train
 from stages.command import PARAMS, HomeOption, ParamsOption, done, run
 
 if TYPE_CHECKING:
     from hashgen.features.recipe import Recipe
     from hashgen.models import Data, Model
+    from hashgen.models.folder import Trained
     from hashgen.training.history import Epoch
 
 
@@ -32,26 +35,39 @@ def main(
     params: ParamsOption = PARAMS,
 ) -> None:
     """Train the model that train.model names and keep its best epoch."""
+    from hashgen.training.history import write_history
+
+    section = read_section(params, Train)
+    with learnt(section, manifest, vocab, features, home, device, "train") as (trained, posts):
+        with atomic_folder(out) as folder:
+            trained.save(folder)
+        write_history(history, trained.model.history)
+    done("train", _summary(trained.model, section, posts))
+
+
+@contextlib.contextmanager
+def learnt(
+    section: Train, manifest: Path, vocab: Path, features: Path, home: Path, device: str, stage: str
+) -> "Iterator[tuple[Trained, int]]":
+    """A model trained on the training posts, and how many these are; its checkpoint goes when the block has ended."""
     from hashgen.base.devices import choose_device
     from hashgen.base.locks import locked
     from hashgen.models import Place, model_class
     from hashgen.models.folder import Trained
     from hashgen.training.about import About
-    from hashgen.training.history import write_history
 
-    section = read_section(params, Train)
     torch_device = choose_device(device)
     data, recipe = _open(manifest, vocab, features, section)
     checkpoint = home / "checkpoints" / f"{_key(section, torch_device.type, manifest, vocab, features)}.pt"
-    with locked(checkpoint, "train"):
+    with locked(checkpoint, stage):
         model = model_class(section.model).fit(data, section, Place(torch_device, checkpoint, _print_epoch))
         best = _best(model)
-        about = About(section, recipe, model.epoch, None if best is None else best.val_f1)
-        with atomic_folder(out) as folder:
-            Trained(model, about).save(folder)
-        write_history(history, model.history)
+        yield (
+            Trained(model, About(section, recipe, model.epoch, None if best is None else best.val_f1)),
+            len(data.train),
+        )
+        require_unchanged()  # before the checkpoint goes: whoever undoes an edit need not train again
         checkpoint.unlink(missing_ok=True)
-    done("train", _summary(model, section, len(data.train)))
 
 
 def _open(manifest: Path, vocab: Path, features: Path, section: Train) -> "tuple[Data, Recipe]":
@@ -94,6 +110,7 @@ TRAINING_CODE = (
     "features/posts.py",
     "features/recipe.py",
     "features/store.py",
+    "metrics/calibration.py",
     "metrics/written.py",
     "models/__init__.py",
     "models/folder.py",
@@ -108,6 +125,9 @@ TRAINING_CODE = (
     "training/fit.py",
     "training/history.py",
     "training/network.py",
+    "training/perceptron.py",
+    "training/similarity.py",
+    "training/trees.py",
 )
 
 

@@ -1,6 +1,7 @@
 """Atomic writes, content hashes, and JSON as the metrics files have it."""
 
 import contextlib
+import errno
 import glob
 import hashlib
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hashgen.base.errors import HashgenError
+from hashgen.base.faults import fault_of_output, system_fault
 
 _PARTIAL = ".partial"
 
@@ -20,16 +22,20 @@ _PARTIAL = ".partial"
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; it replaces `path` when the block ends without an error.
 
-    A kill leaves either the old file or the new one, never half of one. Raises HashgenError if a folder is there.
+    A kill leaves either the old file or the new one, never half of one. Raises HashgenError if a folder is there, and
+    for faults of the system such as a full disk.
     """
-    if path.is_dir():
-        raise HashgenError(f"{path}: is a folder, but must be a file; remove it or choose another path")
     partial = _partial(path)
     try:
-        yield partial
-        partial.replace(path)
+        with _faults_of(path, partial):
+            if path.is_dir():
+                raise HashgenError(f"{path}: is a folder, but must be a file; remove it or choose another path")
+            _prepare(path)
+            yield partial
+            partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 @contextlib.contextmanager
@@ -38,25 +44,44 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     A kill leaves the old folder, the new one, or in the instant between two renames none; never half of one.
     """
-    if path.exists() and not path.is_dir():
-        raise HashgenError(f"{path}: is a file, but must be a folder; remove it or choose another path")
     partial, old = _partial(path), _partial(path, ".old")
-    partial.mkdir()
     try:
-        yield partial
-        if path.exists():
-            path.replace(old)
-        partial.replace(path)
+        with _faults_of(path, partial):
+            if path.exists() and not path.is_dir():
+                raise HashgenError(f"{path}: is a file, but must be a folder; remove it or choose another path")
+            _prepare(path)
+            partial.mkdir()
+            yield partial
+            if path.exists():
+                path.replace(old)
+            partial.replace(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def _faults_of(path: Path, partial: Path) -> Iterator[None]:
+    """Turn faults of the system into a HashgenError that names `path`, not the partial output that becomes it."""
+    try:
+        yield
+    except Exception as error:
+        # A file of a folder that is partial itself: the folder's own block names that.
+        inside = any(parent.name.endswith(_PARTIAL) for parent in path.parents)
+        if not inside and (fault := fault_of_output(error, path, partial)):
+            raise fault from error
+        raise
+
+
 def _partial(path: Path, suffix: str = "") -> Path:
-    """A path beside `path` for this process; its folder is created, and cleaned of orphans."""
+    """A path beside `path` for this process."""
+    return path.with_name(f".{path.name}{suffix}.{os.getpid()}{_PARTIAL}")
+
+
+def _prepare(path: Path) -> None:
+    """Create the folder of `path`, and clean it of orphans."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_orphans(path)
-    return path.with_name(f".{path.name}{suffix}.{os.getpid()}{_PARTIAL}")
 
 
 def _remove_orphans(path: Path) -> None:
@@ -95,14 +120,21 @@ def read_json(path: Path, made_by: str) -> Any:
     require(path, made_by)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except OSError as error:
+        raise system_fault(error, path) or error from error
+    except (ValueError, RecursionError) as error:
         raise HashgenError(f"{path}: not valid JSON ({error}); run the stage {made_by} again", stage=made_by) from error
 
 
 def require(path: Path, made_by: str) -> Path:
-    """Return `path` if it exists; else raise a HashgenError that names the stage `made_by` that creates it."""
+    """Return `path` if it exists; else raise a HashgenError that names the stage `made_by` that creates it.
+
+    Raises HashgenError for one that may not be read, too: some libraries say of such a file that there is none.
+    """
     if not path.exists():
         raise HashgenError(f"{path}: no such file; the stage {made_by} creates it", stage=made_by)
+    if not os.access(path, os.R_OK) and (fault := system_fault(OSError(errno.EACCES, ""), path)):
+        raise fault
     return path
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from hashgen.base.errors import HashgenError
+from hashgen.base.faults import is_disk_full, system_fault
 
 
 @contextlib.contextmanager
 def locked(path: Path, stage: str) -> Iterator[None]:
     """Hold the lock file beside `path`; if another process holds it, say so and wait. Creates the folder if needed.
 
-    Raises HashgenError when the folder is not writable.
+    Raises HashgenError when the folder is not writable or its disk full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,6 +26,8 @@ def locked(path: Path, stage: str) -> Iterator[None]:
             print(f"{stage}: another process is using {path}; waiting for it to finish", file=sys.stderr, flush=True)
             lock.acquire()
     except OSError as error:
+        if is_disk_full(error):
+            raise system_fault(error, path.parent) or error from error
         raise HashgenError(
             f"{path.parent}: not writable ({error}); choose another folder with --home or --state"
         ) from error

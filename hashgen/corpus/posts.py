@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hashgen.base.errors import HashgenError
+from hashgen.base.faults import system_fault
 from hashgen.corpus.tables import RAW_SCHEMA
 
 POSTS_PER_SHARD = 1000
@@ -192,4 +193,6 @@ def _open(path: Path) -> pq.ParquetFile:
 
 def _broken(path: Path, error: Exception) -> HashgenError:
     reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return HashgenError(f"{path}: not a readable Parquet shard ({reason}); run the stage scrape again", stage="scrape")
+    return system_fault(error, path) or HashgenError(
+        f"{path}: not a readable Parquet shard ({reason}); run the stage scrape again", stage="scrape"
+    )

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hashgen.base.errors import HashgenError
+from hashgen.base.faults import system_fault
 from hashgen.base.files import require
 
 # `image` is the struct that Hugging Face datasets use, so `load_dataset("parquet")` and DuckDB read it.
@@ -80,11 +81,22 @@ PREDICTIONS_SCHEMA = pa.schema(
         ("hashtags", pa.list_(pa.string())),
         ("seed_hashtags", pa.list_(pa.string())),
         ("split", pa.string()),
+        ("model", pa.string()),
         ("both", pa.list_(pa.string())),
         ("no_image", pa.list_(pa.string())),
         ("no_caption", pa.list_(pa.string())),
         ("greedy", pa.list_(pa.string())),
         ("beam", pa.list_(pa.string())),
+        ("ranked", pa.list_(pa.string())),
+    ]
+)
+# What each baseline (`name`) says of each post: hashtags as written, and its ranking, best first.
+BASELINES_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("split", pa.string()),
+        ("name", pa.string()),
+        ("written", pa.list_(pa.string())),
         ("ranked", pa.list_(pa.string())),
     ]
 )
@@ -110,7 +122,9 @@ def read_table(path: Path, made_by: str, schema: pa.Schema, needed: Sequence[str
         table = pq.read_table(path, columns=[name for name in schema.names if name in present])
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise HashgenError(f"{path}: cannot be read ({reason}); {again}", stage=made_by) from error
+        raise system_fault(error, path) or HashgenError(
+            f"{path}: cannot be read ({reason}); {again}", stage=made_by
+        ) from error
     if missing := [name for name in (schema.names if needed is None else needed) if name not in table.column_names]:
         raise HashgenError(f"{path}: no column {', '.join(missing)}; {again}", stage=made_by)
     return table
@@ -130,4 +144,9 @@ def write_table(table: pa.Table | pd.DataFrame, path: Path, schema: pa.Schema) -
             for name, kind in ((field.name, field.type) for field in schema)
         ]
         table = pa.Table.from_arrays(columns, schema=schema)
-    pq.write_table(table, path, compression="zstd")
+    try:
+        pq.write_table(table, path, compression="zstd")
+    except OSError as error:
+        if error.errno is not None:
+            error.filename = str(path)  # Arrow names no file, and removes the one that it could not write
+        raise

@@ -11,7 +11,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
@@ -19,6 +18,7 @@ from torch.fx.proxy import TraceError
 from torchvision import models
 
 from hashgen.base.errors import HashgenError
+from hashgen.base.faults import is_disk_full, system_fault
 from hashgen.base.files import sha256_of_file
 from hashgen.features.captions import CaptionEncoder
 from hashgen.features.network import Channels, Network, digest_of_tensors
@@ -247,6 +247,8 @@ def _download(name: str, weights: str | Path) -> object:
     try:
         entry.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError, EOFError, http.client.HTTPException, pickle.UnpicklingError) as error:
+        if is_disk_full(error):
+            raise system_fault(error, Path(torch.hub.get_dir())) or error from error
         raise HashgenError(
             f"featurize.weights: cannot download {weights} of {name} from {entry.url} ({_short(error)}); connect to "
             f"the internet once (the file is cached in {torch.hub.get_dir()}), or download it elsewhere and set "
@@ -291,17 +293,24 @@ def _read_file(path: Path) -> dict[str, Tensor]:
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError, SafetensorError) as error:
-        raise HashgenError(
+    except Exception as error:  # the parsers of damaged files raise nearly anything
+        raise system_fault(error, path) or HashgenError(
             f"featurize.weights: {path} cannot be read as weights ({type(error).__name__}); save a plain state dict: "
             "torch.save(model.state_dict(), …), or a .safetensors file"
         ) from error
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not state or not all(map(_is_weight, state, state.values())):
         raise HashgenError(
             f"featurize.weights: {path} is not a state dict (names to tensors); "
             "save one: torch.save(model.state_dict(), …)"
         )
     return state
+
+
+def _is_weight(name: object, value: object) -> bool:
+    if not isinstance(name, str) or not isinstance(value, Tensor):
+        return False
+    plain = value.layout == torch.strided and value.device.type == "cpu"
+    return plain and not value.is_complex() and not value.is_quantized
 
 
 def _short(error: Exception) -> str:
@@ -324,5 +333,5 @@ def recipe_of(section: Featurize, encoder: Encoder, captions: CaptionEncoder | N
         captions=section.captions,
         caption_weights=section.caption_weights if captions else None,
         caption_sha256=captions.digest if captions else None,
-        caption_dim=captions.dim if captions else 0,
+        caption_dim=captions.dim if captions else None,
     )

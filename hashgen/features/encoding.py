@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from hashgen.base.workers import map_in_order
 from hashgen.corpus.posts import read_picture_bytes
 from hashgen.corpus.tables import POSTS_SCHEMA, read_table
 from hashgen.features.captions import CaptionEncoder
-from hashgen.features.memo import Key, Memo, with_memo
+from hashgen.features.memo import MEMO_VERSION, Key, Memo, with_memo
 from hashgen.features.recipe import Recipe
 from hashgen.pictures.crops import TORCHVISION, TRANSFORM_VERSION, Preparation, crops
 from hashgen.pictures.decode import BadPicture
@@ -75,7 +76,7 @@ def encode_captions(posts: Path, encoder: CaptionEncoder, home: Path) -> npt.NDA
             memo.put([(key, 0) for key in batch], encoder([text[key] for key in batch]))
         return np.concatenate([memo.get(key, 0) for key in keys])
 
-    return with_memo(home / "features" / f"captions-{encoder.digest[:16]}.sqlite", encoder.dim, work)
+    return with_memo(home / "features" / f"captions-{encoder.digest[:16]}-{MEMO_VERSION}.sqlite", encoder.dim, work)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +121,7 @@ def write_features(
 
 def memo_digest(recipe: Recipe) -> str:
     """Hex SHA-256 that names the memo: of what changes a feature; how many views are kept does not."""
-    key = dataclasses.asdict(recipe) | {"transform_version": TRANSFORM_VERSION}
+    key = dataclasses.asdict(recipe) | {"transform_version": TRANSFORM_VERSION, "memo_version": MEMO_VERSION}
     captions = ("captions", "caption_weights", "caption_sha256", "caption_dim")
     for name in ("weights", "file_sha256", "views", *captions):
         del key[name]
@@ -215,15 +216,21 @@ def _export(
 ) -> None:
     n, views, dim = len(pictures), recipe.views, recipe.dim
     with atomic_folder(out) as folder:
-        plain = np.lib.format.open_memmap(folder / "plain.npy", "w+", np.float16, (n, dim))
-        augmented = np.lib.format.open_memmap(folder / "views.npy", "w+", np.float16, (n, views, dim))
-        for row, sha in enumerate(pictures.sha256):
-            features = memo.get(sha, views)  # (1 + views, dim)
-            plain[row], augmented[row] = features[0], features[1:]
-        plain.flush()
-        augmented.flush()
+        # Ordinary writes, which fail on a full disk. Memory-mapped ones kill the process there, without a word.
+        with (folder / "plain.npy").open("wb") as plain, (folder / "views.npy").open("wb") as augmented:
+            _write_header(plain, (n, dim))
+            _write_header(augmented, (n, views, dim))
+            for sha in pictures.sha256:
+                features = memo.get(sha, views)  # (1 + views, dim)
+                plain.write(features[0].tobytes())
+                augmented.write(features[1:].tobytes())
         if sentences is not None:
             np.save(folder / "captions.npy", sentences)
         ids = pa.table({"id": pa.array(pictures.ids, pa.string())})
         pq.write_table(ids, folder / "ids.parquet", compression="zstd")
         write_json(folder / "features.json", dataclasses.asdict(recipe))
+
+
+def _write_header(stream: BinaryIO, shape: tuple[int, ...]) -> None:
+    """The head of a .npy file of float16 in C order, with these dimensions."""
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f2", "fortran_order": False, "shape": shape})

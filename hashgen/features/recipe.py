@@ -1,8 +1,15 @@
 """What decides a feature besides the picture and the caption."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+import json
+from typing import Annotated, Any, ClassVar, Literal
+
+import pydantic
+from pydantic import Field
+
+from hashgen.params.fields import Captions, ImageSize, Name, Positive, Seed, Views
+
+_Dim = Annotated[int, Field(ge=1, le=2**20)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,23 +21,25 @@ class Recipe:
     of its vectors.
     """
 
-    backbone: str
-    weights: str
-    weights_sha256: str
-    file_sha256: str | None
-    dim: int
-    views: int
-    image_size: int
-    precision: str
-    seed: int
-    encoder_version: int
+    __pydantic_config__: ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(extra="forbid", strict=True)
+
+    backbone: Name
+    weights: Name
+    weights_sha256: Name
+    file_sha256: Name | None
+    dim: _Dim
+    views: Views
+    image_size: ImageSize
+    precision: Literal["float32", "bfloat16", "float16"]
+    seed: Seed
+    encoder_version: Positive
     # With defaults, as features and models from before there were caption encoders have none.
-    captions: str = "tfidf"
-    caption_weights: str | None = None
-    caption_sha256: str | None = None
-    caption_dim: int = 0
+    captions: Captions = "tfidf"
+    caption_weights: Name | None = None
+    caption_sha256: Name | None = None
+    caption_dim: _Dim | None = None
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "Recipe":
-        """The recipe that `dataclasses.asdict` turned into JSON. Raises TypeError for anything else."""
-        return cls(**document)
+    def from_json(cls, document: Any) -> "Recipe":
+        """The recipe that `dataclasses.asdict` turned into JSON. Raises ValueError for anything else."""
+        return pydantic.TypeAdapter(cls).validate_json(json.dumps(document))

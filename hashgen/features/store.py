@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from hashgen.base.errors import HashgenError
+from hashgen.base.faults import system_fault
 from hashgen.base.files import read_json, require
 from hashgen.corpus.manifest import SplitName, read_manifest
 from hashgen.features.posts import Features, Labelled, Posts
@@ -39,28 +40,36 @@ class FeatureStore(Features):
         plain, views, ids = (require(folder / name, "featurize") for name in names)
         try:
             recipe = Recipe.from_json(document)
-            sentences = None
-            if recipe.caption_sha256 is not None:
-                sentences = np.load(require(folder / "captions.npy", "featurize"), mmap_mode="r")
             store = cls(
                 np.load(plain, mmap_mode="r"),
                 np.load(views, mmap_mode="r"),
                 pq.read_table(ids).column("id").to_pylist(),
                 recipe,
-                sentences,
+                None if recipe.caption_sha256 is None else np.load(folder / "captions.npy", mmap_mode="r"),
             )
-        except (ValueError, TypeError, OSError, EOFError, KeyError) as error:
-            raise HashgenError(
-                f"{folder}: cannot be read ({error}); run the stage featurize again", stage="featurize"
+        except Exception as error:  # the parsers of damaged files raise nearly anything
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise system_fault(error) or HashgenError(
+                f"{folder}: cannot be read ({reason}); run the stage featurize again", stage="featurize"
             ) from error
-        shape = (len(store.ids), recipe.caption_dim)
-        if not len(store.plain) == len(store.views) == len(store.ids) or (
-            sentences is not None and sentences.shape != shape
-        ):
+        store._check(folder)
+        return store
+
+    def _check(self, folder: Path) -> None:
+        if not len(self.plain) == len(self.views) == len(self.ids):
             raise HashgenError(
                 f"{folder}: its files have different lengths; run the stage featurize again", stage="featurize"
             )
-        return store
+        n, recipe = len(self.ids), self.recipe
+        arrays = [(self.plain, (n, recipe.dim)), (self.views, (n, recipe.views, recipe.dim))]
+        if self.sentences is not None:
+            arrays.append((self.sentences, (n, recipe.caption_dim or 0)))
+        # "<f2" are float16 with the lower byte first, as any processor of today has them.
+        if any(array.shape != shape or array.dtype.str != "<f2" for array, shape in arrays):
+            raise HashgenError(
+                f"{folder}: its arrays are not those that features.json describes; run the stage featurize again",
+                stage="featurize",
+            )
 
     def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """Rows (len(ids),) of posts by id. Raises HashgenError that names posts without features."""

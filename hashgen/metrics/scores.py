@@ -80,7 +80,7 @@ def _check(predictions: Sequence[Hashtags], rankings: Sequence[Hashtags], target
         raise ValueError(f"post {[bool(hashtags) for hashtags in targets].index(False)} has no target")
 
 
-def _corpus_bleus(counts: Floats, order: int) -> Floats:
+def corpus_bleus(counts: Floats, order: int) -> Floats:
     """`corpus_bleu` of many resamples at once: counts (resamples, 10) to (resamples,)."""
     lengths, true = counts[:, 0], counts[:, 1]
     matches, totals = counts[:, 2 : 2 + order], counts[:, 6 : 6 + order]
@@ -100,5 +100,5 @@ def _intervals(figures: Mapping[str, Floats], counts: Ints, resamples: int, seed
         drawn = np.bincount(rng.integers(posts, size=posts), minlength=posts)
         sums[row] = drawn @ values
     samples = {name: sums[:, column] / posts for column, name in enumerate(names)}
-    samples |= {f"bleu{order}": _corpus_bleus(sums[:, len(names) :], order) for order in ORDERS}
+    samples |= {f"bleu{order}": corpus_bleus(sums[:, len(names) :], order) for order in ORDERS}
     return {name: np.percentile(samples[name], [2.5, 97.5]).tolist() for name in _WITH_INTERVAL}

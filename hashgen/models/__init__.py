@@ -8,6 +8,7 @@ import abc
 import copy
 import dataclasses
 import importlib
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -38,7 +39,11 @@ class Decoding:
     length_penalty: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.search not in ("greedy", "beam") or not self.beam >= 1 or not self.length_penalty >= 0:
+        if (
+            self.search not in ("greedy", "beam")
+            or not 1 <= self.beam <= 100
+            or not 0 <= self.length_penalty < math.inf
+        ):
             raise ValueError(f"no such decoding: {self}")
 
 
@@ -71,6 +76,9 @@ class Model(abc.ABC):
 
     decoding: Decoding | None = None
     """How `write` searches; None for a model that does not write hashtag by hashtag."""
+
+    gives_probabilities = False
+    """Whether the scores of a ranking are probabilities that the post has the hashtag, 0..1."""
 
     @classmethod
     @abc.abstractmethod
@@ -109,8 +117,9 @@ class Model(abc.ABC):
     @classmethod
     @abc.abstractmethod
     def load(cls, folder: Path, about: "About", device: "torch.device") -> Self:
-        """Read what `save` wrote. Raises HashgenError when a file is missing, KeyError, TypeError, ValueError or
-        RuntimeError when one does not fit.
+        """Read what `save` wrote. Raises HashgenError when a file is missing, any Exception when one does not fit.
+
+        Allocates no more than the files are large, whatever numbers they hold.
         """
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 from hashgen.base.files import read_json, write_json
 from hashgen.features.posts import Blind, Posts
 from hashgen.models import Data, Model, Place, Ranking
-from hashgen.models.habits import Habits
+from hashgen.models.habits import Habits, texts_by_post
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,7 @@ class Popularity(Model):
     @classmethod
     def load(cls, folder: Path, about: "About", device: "torch.device") -> Self:
         """Read what `save` wrote."""
-        return cls(read_json(folder / "posts.json", "train")["hashtags"])
+        return cls(texts_by_post(read_json(folder / "posts.json", "train")["hashtags"]))
 
 
 MODEL = Popularity

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Self
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from hashgen.base.files import read_json, require, write_json
@@ -125,14 +124,14 @@ class SequenceModel(Model):
     @classmethod
     def load(cls, folder: Path, about: About, device: torch.device) -> Self:
         """Read what `save` wrote, in evaluation mode."""
-        vocabularies = Vocabularies.load(folder)
-        weights = require(folder / "model.safetensors", "train")
-        try:
-            state = load_file(weights)
+        vocabularies = Vocabularies.load(folder, "train")
+        state = load_file(require(folder / "model.safetensors", "train"))
+        # Without memory for its weights, however large model.json makes it: those of the file take their place.
+        with torch.device("meta"):
             network = cls.build(sizes_of(vocabularies, about.recipe.dim), about.section)
-            network.load_state_dict(state)
-        except SafetensorError as error:
-            raise ValueError(str(error)) from error
+        if any(state[name].dtype != tensor.dtype for name, tensor in network.state_dict().items()):
+            raise ValueError("model.safetensors has another type of numbers than the network")
+        network.load_state_dict(state, assign=True)
         model = cls(network.to(device).eval(), vocabularies, about.section)
         model.decoding = Decoding(**read_json(folder / "decoding.json", "train"))
         return model

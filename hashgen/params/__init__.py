@@ -1,10 +1,12 @@
 """The types of params.yaml, one file per section; what a key means is explained there, beside its value."""
 
+import contextlib
 import difflib
 import functools
 import importlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -15,7 +17,7 @@ from hashgen.base.errors import HashgenError
 from hashgen.params.fields import Section
 
 # One section per stage, in the order of the pipeline. The class of `scrape` is `Scrape` in hashgen/params/scrape.py.
-SECTIONS = ("scrape", "filter", "split", "vocab", "featurize", "baselines", "train", "evaluate", "report")
+SECTIONS = ("scrape", "filter", "split", "vocab", "featurize", "baselines", "train", "suggester", "evaluate", "report")
 
 SectionT = TypeVar("SectionT", bound=Section)
 
@@ -26,7 +28,9 @@ def read_section(path: Path, kind: type[SectionT]) -> SectionT:
     The other sections are checked too, so that a typo anywhere stops the first stage. Raises HashgenError as
     `read_params`.
     """
-    section: SectionT = getattr(read_params(path), kind.__name__.lower())
+    name = kind.__name__.lower()
+    section: SectionT = getattr(read_params(path), name)
+    _note(path, _flat(section.chosen(), f"{name}."))
     return section
 
 
@@ -36,7 +40,78 @@ def read_values(path: Path, keys: Sequence[str]) -> dict[str, Any]:
     Raises HashgenError as `read_params`, AttributeError for a key that no section has.
     """
     params = read_params(path)
-    return {key: functools.reduce(getattr, key.split("."), params) for key in keys}
+    values = {key: functools.reduce(getattr, key.split("."), params) for key in keys}
+    _note(path, values)
+    return values
+
+
+# The parameters that were used inside of `watching`: pairs of a file and values by their dotted names. None outside.
+_used: ContextVar[list[tuple[Path, dict[str, Any]]] | None] = ContextVar("_used", default=None)
+
+
+@contextlib.contextmanager
+def watching() -> Iterator[None]:
+    """Fail at the end of the block, as `require_unchanged` does, if a parameter that it used has been edited."""
+    token = _used.set([])
+    try:
+        yield
+        require_unchanged()
+    finally:
+        _used.reset(token)
+
+
+def require_unchanged() -> None:
+    """Raise HashgenError if a parameter used so far has another value in its file now. Only inside `watching`.
+
+    Whoever records the parameters of a finished stage reads the file at its end. Other values do not matter, nor do
+    the blocks of models and sources that are not chosen.
+    """
+    used = _used.get() or []
+    for path, values in used:
+        stage = next(iter(used[0][1])).partition(".")[0]  # a stage reads its own section first
+        try:
+            raw = _read_yaml(path)
+        except HashgenError as error:
+            raise HashgenError(f"{error}: edited while the stage ran; then run it again", stage=stage) from error
+        now = {key: _lookup(raw, key) for key in values}
+        changes = [
+            f"{key} changed from {json.dumps(_plain(value))} to {json.dumps(now[key])}"
+            for key, value in values.items()
+            if now[key] != _plain(value)
+        ]
+        if changes:
+            more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
+            what = ", ".join(changes[:3]) + more
+            raise HashgenError(f"{path}: {what} while the stage ran; run it again", stage=stage)
+
+
+def _lookup(raw: object, key: str) -> Any:
+    """What a file has under a dotted name; None if it has nothing there, as where a key may be left out."""
+    for part in key.split("."):
+        raw = raw.get(part) if isinstance(raw, dict) else None
+    return _plain(raw)
+
+
+def _plain(value: object) -> Any:
+    """A value as JSON knows it, so that a tuple equals the list that it was read from."""
+    try:
+        return json.loads(json.dumps(value, default=str))
+    except (TypeError, ValueError, RecursionError):
+        return "not a plain value"
+
+
+def _note(path: Path, values: dict[str, Any]) -> None:
+    used = _used.get()
+    if used is not None:
+        used.append((path, values))
+
+
+def _flat(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Values of nested blocks by their dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def read_params(path: Path) -> Any:

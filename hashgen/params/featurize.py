@@ -1,22 +1,21 @@
 """Parameters of the stage featurize."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 import pydantic
-from pydantic import Field
 
-from hashgen.params.fields import Name, Section, Seed
+from hashgen.params.fields import Captions, ImageSize, Name, Section, Seed, Views
 
 
 class Featurize(Section):
     backbone: Name
     weights: Name
     allow_random: bool
-    image_size: Annotated[int, Field(ge=32, le=1024)] | None
-    views: Annotated[int, Field(ge=0, le=100)]
+    image_size: ImageSize | None
+    views: Views
     precision: Literal["float32", "bfloat16", "float16"]
     seed: Seed
-    captions: Literal["tfidf", "model2vec", "sentence-transformers"]
+    captions: Captions
     caption_weights: Name | None
 
     @pydantic.model_validator(mode="after")

@@ -1,6 +1,6 @@
 """Parameters of the stage scrape: which source, and a block for each."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import pydantic
 from pydantic import Field
@@ -71,3 +71,8 @@ class Scrape(Section):
     table: Table
     instaloader: Instaloader
     instagram: Instagram
+
+    def chosen(self) -> dict[str, Any]:
+        """All but the blocks of sources that are not chosen."""
+        blocks = set(get_args(type(self).model_fields["source"].annotation))
+        return self.model_dump(mode="json", exclude=blocks - {self.source})

@@ -18,10 +18,40 @@ class Lstm(Section):
 
 class Neighbours(Section):
     posts: Positive
+    power: PositiveFloat
+    copy_bonus: NonNegativeFloat
+
+
+class Classifier(Section):
+    hidden: Annotated[int, Field(ge=1, le=16384)]
+    input_dropout: Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
+    epochs: Positive
+    batch_size: Positive
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat
+
+
+class Ranker(Section):
+    candidates: Positive
+    ridge: PositiveFloat
+    picture_posts: Positive
+    caption_posts: Positive
+    power: PositiveFloat
+    trees: Positive
+    leaves: Annotated[int, Field(ge=2)]
+    least: Positive
+    learning_rate: PositiveFloat
+    l2: NonNegativeFloat
+    folds: Annotated[int, Field(ge=2)]
+    classifier: Classifier
+
+
+ModelName = Literal["lstm", "classifier", "neighbours", "ranker"]
 
 
 class Train(Section):
-    model: Literal["lstm", "neighbours"]
+    model: ModelName
     inputs: Literal["both", "image", "caption"]
     epochs: Positive
     patience: Positive | None
@@ -33,12 +63,14 @@ class Train(Section):
     weight_decay: NonNegativeFloat
     teacher_forcing: Share
     clip_norm: PositiveFloat | None
-    caption_length: Positive
-    hashtag_length: Positive
+    caption_length: Annotated[int, Field(ge=1, le=10_000)]
+    hashtag_length: Annotated[int, Field(ge=1, le=1000)]
     seed: Seed
     # A block for each model. Only the chosen one is saved with a model, hence None for the others there.
     lstm: Lstm | None
+    classifier: Classifier | None
     neighbours: Neighbours | None
+    ranker: Ranker | None
 
     @pydantic.model_validator(mode="after")
     def _rates_in_order(self) -> Self:
@@ -52,13 +84,17 @@ class Train(Section):
             raise ValueError(f"the block {self.model} must not be empty while train.model is {self.model}")
         return self
 
+    def of(self, model: ModelName) -> "Train":
+        """The section with another model. Raises pydantic.ValidationError if that has no block."""
+        return Train(**dict(self) | {"model": model})
+
     def chosen(self) -> dict[str, Any]:
         """What decides a training, as JSON knows it: all but the blocks of models that are not chosen."""
         return self.model_dump(mode="json", exclude=self._blocks() - {self.model})
 
     @classmethod
     def of_chosen(cls, values: dict[str, Any]) -> "Train":
-        """The section that `chosen` gave, with None for the other blocks. Raises pydantic.ValidationError."""
+        """The section that `chosen` gave, with None for the other blocks. Raises TypeError or ValueError for others."""
         # The JSON mode of pydantic takes a list for a tuple and stays strict about everything else.
         return cls.model_validate_json(json.dumps(dict.fromkeys(cls._blocks()) | values))
 

@@ -1,16 +1,21 @@
 """Reading pictures with Pillow, safely for any bytes."""
 
+import contextlib
 import dataclasses
 import io
+import logging
+import os
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from hashgen.pictures.perceptual_hash import HASH_SIDE, perceptual_hash
+from hashgen.pictures.png import without_bulk
 
 # Named one by one because Pillow also opens formats that run other programs (EPS).
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP")
@@ -29,6 +34,9 @@ _ORIENTATIONS = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = (5, 6, 7, 8)
+_STDERR = threading.Lock()
+# Some faults Pillow logs as well as raises, and what nothing handles Python prints.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,7 +110,7 @@ def decode_picture(data: bytes, max_pixels: int, reduction: int = 1) -> Image.Im
         return _decode(data, max_pixels, reduction)
 
 
-@contextmanager
+@contextlib.contextmanager
 def guarded(data: bytes) -> Iterator[None]:
     """Turn whatever Pillow raises on damaged bytes into BadPicture, and silence its warnings."""
     if not data:
@@ -124,7 +132,7 @@ def open_picture(data: bytes, max_pixels: int) -> Image.Image:
     """A picture whose header was read and nothing more, at most `max_pixels` large; within `guarded`."""
     Image.init()
     try:
-        image = Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN])
+        image = Image.open(io.BytesIO(without_bulk(data)), formats=[name for name in FORMATS if name in Image.OPEN])
     except Image.DecompressionBombError:
         raise
     except Exception as error:
@@ -142,11 +150,28 @@ def _decode(data: bytes, max_pixels: int, reduction: int) -> Image.Image:
     image = open_picture(data, max_pixels)
     if reduction > 1:
         image.draft(image.mode, (max(1, image.width // reduction), max(1, image.height // reduction)))
-    image.load()
+    with _without_stderr() if image.format == "TIFF" else contextlib.nullcontext():
+        image.load()
     # After loading: Pillow turns TIFF files by itself and then forgets their orientation.
     turn = _ORIENTATIONS.get(_orientation(image))
     picture = _to_rgb(image)
     return picture if turn is None else picture.transpose(turn)
+
+
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Silence libtiff, which prints what it finds wrong to stderr; Pillow has no switch for that, only the descriptor.
+
+    One thread at a time. What other threads print meanwhile is lost.
+    """
+    with _STDERR, Path(os.devnull).open("wb") as nowhere:
+        kept = os.dup(2)
+        try:
+            os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-from hashgen.pictures.decode import Header, decode_picture, read_header
+from hashgen.pictures.decode import BadPicture, Header, decode_picture, read_header
+from hashgen.pictures.png import SIGNATURE, chunks, without_bulk
 
 # JPEG quality of a picture that must be re-encoded because it was turned, has another format, or was resized.
 TURNED_QUALITY = 95
@@ -15,10 +16,10 @@ RESIZED_QUALITY = 88
 # The next marker of a JPEG; stuffed zeros and restarts belong to the pixels (ITU T.81, B.1.1).
 _MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])", re.DOTALL)
 _END, _SCAN, _TEMPORARY, _COMMENT = 0xD9, 0xDA, 0x01, 0xFE
+_FIRST = 0xC0  # of the markers in use; those below it are reserved
 _APPLICATION = range(0xE0, 0xF0)
 
 # What a decoder needs, and frames of an animation; every other chunk may hold anything.
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNKS = frozenset(
     (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP", b"pHYs")
 ) | frozenset((b"acTL", b"fcTL", b"fdAT"))
@@ -30,10 +31,10 @@ def strip_metadata(data: bytes, max_pixels: int, max_side: int | None = None) ->
     """The same picture without metadata; its ICC profile stays, for colours need it.
 
     A JPEG, PNG or WebP that stands upright keeps its compressed data byte for byte: only segments around it are left
-    out, so it decodes to the same pixels. Encoded again, as JPEG in RGB on white, are pictures that EXIF or XMP turns
-    (they are turned then), other kinds of file (both at quality TURNED_QUALITY), and, where `max_side` is given, those
-    with a side of more pixels: resized by Lanczos to that length, at RESIZED_QUALITY. Other files of `data` behind
-    the picture (MPO, motion photos) go too.
+    out, so it decodes to the same pixels. A damaged one of which that is not true becomes a PNG of its pixels. Encoded
+    again, as JPEG in RGB on white, are pictures that EXIF or XMP turns (they are turned then), other kinds of file
+    (both at quality TURNED_QUALITY), and, where `max_side` is given, those with a side of more pixels: resized by
+    Lanczos to that length, at RESIZED_QUALITY. Other files of `data` behind the picture (MPO, motion photos) go too.
 
     The picture should have been checked: a damaged one may stay damaged. Raises BadPicture as `decode_picture`.
     """
@@ -41,11 +42,13 @@ def strip_metadata(data: bytes, max_pixels: int, max_side: int | None = None) ->
     large = max_side is not None and max(header.width, header.height) > max_side
     if not header.turned and not large:
         if header.format in ("JPEG", "MPO"):
-            return b"".join(_bare_jpeg(data))
+            bare, is_certain = _bare_jpeg(data)
+            return bare if is_certain else _with_pixels_of(data, bare, header, max_pixels)
         if header.format == "PNG":
             return b"".join(_bare_png(data))
         if header.format == "WEBP":
-            return _bare_webp(data)
+            bare = _bare_webp(data)
+            return bare if bare == data else _with_pixels_of(data, bare, header, max_pixels)
     picture = decode_picture(data, max_pixels)
     if large and max_side is not None:
         scale = max_side / max(picture.size)
@@ -63,26 +66,50 @@ def _rgb_profile(header: Header) -> bytes | None:
     return header.profile if header.profile is not None and header.profile[16:20] == b"RGB " else None
 
 
-def _bare_jpeg(data: bytes) -> Iterator[bytes]:
-    """The pieces of a JPEG that decoding and colours need, up to its end mark or to where it breaks off."""
-    yield data[:2]
-    position, in_scan = 2, False
+def _with_pixels_of(data: bytes, bare: bytes, header: Header, max_pixels: int) -> bytes:
+    """`bare` if it decodes to the pixels of `data`, else a PNG of those."""
+    picture = decode_picture(data, max_pixels)
+    try:
+        if decode_picture(bare, max_pixels).tobytes() == picture.tobytes():
+            return bare
+    except BadPicture:
+        pass
+    picture.info.clear()
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", icc_profile=_rgb_profile(header))
+    return stream.getvalue()
+
+
+def _bare_jpeg(data: bytes) -> tuple[bytes, bool]:
+    """What decoding and colours need of a JPEG, up to its end mark or to where it breaks off.
+
+    Also whether it certainly decodes to the same pixels: not if anything went from between its scans, where damage
+    can make a segment of what a decoder reads as pixels, or skips in another way.
+    """
+    kept = [data[:2]]
+    position, in_scan, has_scan, is_certain = 2, False, False, True
     while found := _MARKER.search(data, position):
         if in_scan:
-            yield data[position : found.start()]
+            kept.append(data[position : found.start()])
+        elif found.start() > position:
+            is_certain = not has_scan
         marker, position, in_scan = found[1][0], found.end(), False
         if marker == _END:
-            yield b"\xff\xd9"
-            return
-        if marker == _TEMPORARY:
-            continue
-        length = int.from_bytes(data[position : position + 2], "big")
-        payload = _bare_payload(marker, data[position + 2 : position + length])
+            return b"".join((*kept, b"\xff\xd9")), is_certain
+        payload = None
+        if marker != _TEMPORARY:
+            length = int.from_bytes(data[position : position + 2], "big")
+            payload = _bare_payload(marker, data[position + 2 : position + length])
+            position += max(length, 2)
+        if payload is None or marker < _FIRST or position > len(data):
+            is_certain = not has_scan
         if payload is not None:
-            yield bytes([0xFF, marker]) + (len(payload) + 2).to_bytes(2, "big") + payload
-        position, in_scan = position + max(length, 2), marker == _SCAN
+            kept.append(bytes([0xFF, marker]) + (len(payload) + 2).to_bytes(2, "big") + payload)
+        in_scan = marker == _SCAN
+        has_scan = has_scan or in_scan
     if in_scan:
-        yield data[position:]
+        kept.append(data[position:])
+    return b"".join(kept), is_certain
 
 
 def _bare_payload(marker: int, payload: bytes) -> bytes | None:
@@ -98,14 +125,11 @@ def _bare_payload(marker: int, payload: bytes) -> bytes | None:
 
 def _bare_png(data: bytes) -> Iterator[bytes]:
     """The chunks of a PNG that decoding and colours need, up to its end."""
-    yield _PNG_SIGNATURE
-    position, kind = len(_PNG_SIGNATURE), b""
-    while position < len(data) and kind != b"IEND":
-        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
-        kind = data[position + 4 : position + 8]
+    yield SIGNATURE
+    data = without_bulk(data)  # of profiles too large to be read
+    for kind, start, end in chunks(data):
         if kind in _PNG_CHUNKS:
-            yield data[position:end]
-        position = end
+            yield data[start:end]
 
 
 def _bare_webp(data: bytes) -> bytes:

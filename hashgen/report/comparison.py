@@ -1,41 +1,69 @@
-"""Two or more runs side by side: their scores with intervals, and the parameters in which they differ."""
+"""Two or more runs side by side: scores, paired differences, the spread over seeds, and the parameters that differ."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import pandas as pd
+from statistics import fmean
 
 from hashgen.base.errors import HashgenError
-from hashgen.report.figures import curves_of_runs, score_figure
+from hashgen.report.contrasts import FIGURES, RESAMPLES, Contrast, contrast
+from hashgen.report.figures import Point, curves_of_runs, points_figure, score_figure
 from hashgen.report.layout import render
-from hashgen.report.score_tables import COLUMNS, Score, read_figure
+from hashgen.report.score_tables import COLUMNS, Score, best_baseline, read_figure
+from hashgen.report.settings import Run, Setting, differing_params, settings_of, spreads
 
 SPLITS = {"val": "validation", "test": "test"}
 _DRAWN = ("f1", "bleu4")
 _CURVES = {"val_f1": "F1, validation", "val_loss": "Loss, validation, nats per token"}
-_WRITTEN = {None: "null", True: "true", False: "false"}
 # Sections that decide which posts are scored.
 _POSTS = ("scrape.", "filter.", "split.")
+# The score that stands for a run where there is room for one.
+_MAIN = "f1_at_5"
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
-    """One run: name, metrics of the stage evaluate, parameters by section or dotted name, losses and scores per epoch.
-
-    posts: a hash of the manifests; runs with the same hash are scored on the same posts.
+class Comparison:
+    """Runs side by side, worked out: the settings in order, and by split each one against the first (None: itself, or
+    where no post can be compared).
     """
 
-    name: str
-    evaluate: Mapping[str, Any]
-    params: Mapping[str, Any]
-    posts: str
-    history: pd.DataFrame
+    runs: Sequence[Run]
+    settings: Sequence[Setting]
+    contrasts: Mapping[str, Sequence[Contrast | None]]
 
 
-def render_comparison(runs: Sequence[Run]) -> str:
-    """The page as HTML, in the style of the report. Raises HashgenError when a run's metrics lack a score."""
+def compare(runs: Sequence[Run]) -> Comparison:
+    """Group runs that only seeds set apart, and hold every setting against the first.
+
+    Runs that are all of one setting are held against each other, one by one: how far mere seeds lie apart. Raises
+    HashgenError when a run's metrics lack a score.
+    """
+    for run in runs:
+        _check(run)
+    settings = settings_of(runs)
+    if len(settings) == 1:
+        settings = [Setting((run,)) for run in runs]
+    first, *others = settings
+    contrasts = {split: [None, *(contrast(other, first, split) for other in others)] for split in SPLITS}
+    return Comparison(runs, settings, contrasts)
+
+
+def _check(run: Run) -> None:
+    for split in SPLITS:
+        try:
+            scores = run.evaluate[split]["both"]
+            if any(scores[key] is None for key in (*_DRAWN, *COLUMNS)) or "posts" not in scores:
+                raise KeyError("both")
+        except (KeyError, TypeError, AttributeError) as error:
+            raise HashgenError(
+                f"{run.name}: its scores are from another version of hashgen; run it again, or leave it out"
+            ) from error
+
+
+def render_comparison(found: Comparison) -> str:
+    """The page as HTML, in the style of the report."""
+    runs = found.runs
     rows = {split: [_row(run, split) for run in runs] for split in SPLITS}
+    baselines = {split: best_baseline(runs[0].baselines.get(split, {}), _MAIN) for split in SPLITS}
     differing = differing_params(runs)
     learnt = {run.name: run.history for run in runs if not run.history.empty}
     return render(
@@ -44,46 +72,77 @@ def render_comparison(runs: Sequence[Run]) -> str:
         splits=SPLITS,
         columns=COLUMNS,
         rows=rows,
-        figures={split: [score_figure(rows[split], key, split) for key in _DRAWN] for split in SPLITS},
+        baselines=baselines,
+        figures={
+            split: [score_figure([*rows[split], *_present(baselines[split])], key, split) for key in _DRAWN]
+            for split in SPLITS
+        },
         curves=[curves_of_runs(learnt, column, title) for column, title in _CURVES.items()] if learnt else [],
         params=differing,
         other_posts=len({run.posts for run in runs}) > 1,
         deciding=[name for name in differing if name.startswith(_POSTS)],
         posts={split: [run.evaluate[split]["both"]["posts"] for run in runs] for split in SPLITS},
+        paired=FIGURES,
+        resamples=RESAMPLES,
+        settings=found.settings,
+        contrasts={split: [one for one in found.contrasts[split] if one is not None] for split in SPLITS},
+        unpaired=[run.name for run in runs if run.predictions is None],
+        spreads=[one for setting in settings_of(runs) for one in spreads(setting, list(SPLITS), list(COLUMNS))],
+        costs=_costs(found.settings),
     )
 
 
+def _present(row: Score | None) -> list[Score]:
+    return [] if row is None else [row]
+
+
 def _row(run: Run, split: str) -> Score:
-    try:
-        scores = run.evaluate[split]["both"]
-        figures = {key: read_figure(scores, key) for key in COLUMNS}
-        if any(figures[key] is None for key in _DRAWN) or "posts" not in scores:
-            raise KeyError("both")
-    except (KeyError, TypeError, AttributeError) as error:
-        raise HashgenError(
-            f"{run.name}: its scores are from another version of hashgen; run it again, or leave it out"
-        ) from error
-    return Score(run.name, "model", figures)
+    scores = run.evaluate[split]["both"]
+    return Score(run.name, "model", {key: read_figure(scores, key) for key in COLUMNS})
 
 
-def differing_params(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """The parameters that differ between runs, by dotted name, in order: one value per run, as written in YAML.
+def _costs(settings: Sequence[Setting]) -> list[str]:
+    """Figures of the score by training posts and by seconds of training, where settings differ in it."""
+    posts = {setting: _mean([run.trained_on for run in setting.runs]) for setting in settings}
+    seconds = {setting: _mean([run.seconds for run in setting.runs]) for setting in settings}
+    figures = []
+    for name, axis, costs in (("posts", "training posts", posts), ("seconds", "seconds of training", seconds)):
+        if len({cost for cost in costs.values() if cost is not None}) > 1:
+            points = [
+                Point(number, setting.name, cost, _scores(setting))
+                for number, (setting, cost) in enumerate(costs.items(), start=1)
+                if cost is not None
+            ]
+            figures.append(points_figure(points, name, axis, f"{COLUMNS[_MAIN]} by {axis}"))
+    return figures
 
-    A parameter that a run does not have is `–`. Those of the report are left out: they change no score.
-    """
-    flat = [_flatten(run.params) for run in runs]
-    names = dict.fromkeys(name for params in flat for name in params if not name.startswith("report."))
-    values = {name: [params.get(name, "–") for params in flat] for name in names}
-    return {name: found for name, found in values.items() if len(set(found)) > 1}
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
 
 
-def _flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for name, value in params.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = (
-                _WRITTEN.get(value, str(value)) if value is None or isinstance(value, bool) else str(value)
-            )
-    return flat
+def _scores(setting: Setting) -> dict[str, float]:
+    """The main score by the label of the split, mean over runs."""
+    return {label: fmean(run.evaluate[split]["both"][_MAIN] for run in setting.runs) for split, label in SPLITS.items()}
+
+
+def comparison_lines(found: Comparison) -> list[str]:
+    """The main score of each setting, and by how much it differs from the first, as lines of text."""
+    width = max(len(setting.name) for setting in found.settings)
+    heads = [f"{label} {COLUMNS[_MAIN]}, against the first".ljust(29) for label in SPLITS.values()]
+    lines = ["  ".join([" " * width, *heads]).rstrip()]
+    for number, setting in enumerate(found.settings):
+        parts = [setting.name.ljust(width)]
+        for head, split, score in zip(heads, SPLITS, _scores(setting).values(), strict=True):
+            parts.append(f"{score:.3f}{_against(found.contrasts[split][number])}".ljust(len(head)))
+        lines.append("  ".join(parts).rstrip())
+    return lines
+
+
+def _against(one: Contrast | None) -> str:
+    if one is None:
+        return ""
+    shown = one.paired[_MAIN]
+    interval = "" if shown.difference_ci95 is None else " [{:+.3f}, {:+.3f}]".format(*shown.difference_ci95)
+    return f"  {shown.difference:+.3f}{interval}"

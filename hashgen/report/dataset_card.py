@@ -6,6 +6,7 @@ from typing import Any
 from hashgen.corpus.manifest import SPLITS
 from hashgen.report.findings import Findings
 from hashgen.report.layout import lacking, render
+from hashgen.report.markdown import Markdown
 from hashgen.report.post_tables import cuts, funnel, hashtag_counts, leak_rows, source_notes
 from hashgen.report.provenance import licence_head, licences, period, size_category, yaml_head
 
@@ -21,7 +22,7 @@ def render_dataset_card(found: Findings) -> str:
         raise lacking(error) from error
     return render(
         "dataset_card.md",
-        head=yaml_head(_head(found, stated)),
+        head=Markdown(yaml_head(_head(found, stated))),
         found=found,
         licences=stated,
         sources=sorted(Counter(posts["source"].dropna()).items()) if "source" in posts else [],

@@ -1,5 +1,6 @@
 """Charts as SVG with matplotlib: text stays text, colours follow the page, the same data give the same bytes."""
 
+import dataclasses
 import html
 import io
 import re
@@ -76,6 +77,55 @@ def curves_of_runs(histories: Mapping[str, pd.DataFrame], column: str, title: st
     axes.grid(axis="y", alpha=0.25)
     last = "; ".join(f"{name} {history[column].iloc[-1]:.3f}" for name, history in histories.items())
     return to_svg(figure, f"runs-{column}", f"{title}, by epoch; last values: {last}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """What something cost (above 0) and its scores by series. number: by which the page names it."""
+
+    number: int
+    name: str
+    cost: float
+    scores: Mapping[str, float]
+
+
+def points_figure(points: Sequence[Point], kind: str, axis: str, title: str) -> str:
+    """Scores by what they cost, on a log scale, a marker for each series. The page says what each number is.
+
+    kind: makes ids unique on a page.
+    """
+    figure = Figure(figsize=(4.6, 3.1))
+    axes = figure.subplots()
+    for number, series in enumerate(points[0].scores):
+        marker, colour = ("o", "s")[number % 2], _COLOURS[number % len(_COLOURS)]
+        axes.plot(
+            [one.cost for one in points], [one.scores[series] for one in points], marker, color=colour, label=series
+        )
+    for one in points:
+        highest = max(one.scores.values())
+        axes.annotate(
+            str(one.number),
+            (one.cost, highest),
+            (0, 5),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+            color=_INK,
+        )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.margins(0.12, 0.15)
+    axes.set_xlabel(axis)
+    _title(axes, title)
+    axes.legend(frameon=False, fontsize=9)
+    axes.grid(alpha=0.25)
+    words = "; ".join(
+        f"{one.name}, {one.cost:,.4g}: " + ", ".join(f"{series} {value:.3f}" for series, value in one.scores.items())
+        for one in points
+    )
+    return to_svg(figure, f"cost-{kind}", f"{title}: {words}.")
 
 
 def score_figure(rows: Sequence[Score], key: str, split: str) -> str:

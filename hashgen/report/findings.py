@@ -28,7 +28,8 @@ class Findings:
     other's captions. rejects: dropped posts. history: losses and scores by epoch. thumbnails: JPEG bytes by post id,
     empty where pictures are left out. seeds: by dotted name of the parameter. languages: of the captions kept.
     seconds: wall time by stage, those that were timed. hashes: SHA-256 by what it is of.
-    keeps_posts: whether the model folder holds captions of training posts.
+    keeps_posts: whether the model folder holds captions of training posts. trained: how the model of the stage train
+    was made, whether or not it is the one that suggests.
     """
 
     section: Report
@@ -45,6 +46,7 @@ class Findings:
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     hashes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     keeps_posts: bool = False
+    trained: About | None = None
 
     @property
     def is_sample(self) -> bool:
@@ -72,6 +74,7 @@ def read_findings(
     metrics: Mapping[str, Path],
     *,
     model: Path,
+    trained: Path,
     manifest: Path,
     predictions: Path,
     grid: Path,
@@ -79,7 +82,7 @@ def read_findings(
     history: Path,
 ) -> Findings:
     """Read one run; `metrics` are JSON files by stage. Raises HashgenError for whatever is missing or broken."""
-    about = About.read(model)
+    about, learnt = About.read(model), About.read(trained)
     return Findings(
         section=section,
         metrics={stage: read_json(path, stage) for stage, path in metrics.items()},
@@ -88,7 +91,8 @@ def read_findings(
         predictions=read_frame(predictions, "evaluate", PREDICTIONS_SCHEMA),
         grid=read_frame(grid, "evaluate", GRID_SCHEMA),
         rejects=read_frame(rejects, "filter", REJECTS_SCHEMA),
-        history=read_history(history, about.epoch),
+        history=read_history(history, learnt.epoch),
+        trained=learnt,
         keeps_posts=(model / "posts.json").exists(),
     )
 

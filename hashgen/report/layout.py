@@ -3,25 +3,27 @@
 import jinja2
 
 from hashgen.base.errors import HashgenError
+from hashgen.report.markdown import cell, code, escape
 
 # Parts that templates share: the frame of a page, and the section on privacy of both cards.
 _SHARED = {"layout": "layout.html", "deletion": "deletion.md"}
 
 
 def render(name: str, **context: object) -> str:
-    """Fill the template `name` with `context`; HTML is escaped, Markdown is not.
+    """Fill the template `name` with `context`; text is escaped as HTML or as Markdown, unless it is `Markdown`.
 
     Raises HashgenError when a value that the template shows is missing from the metrics.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hashgen.report"),
         autoescape=name.endswith(".html"),
+        finalize=escape if name.endswith(".md") else None,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"figure": _figure, "count": _count, "percent": _percent, "field": _field}
+    environment.filters |= {"figure": _figure, "count": _count, "percent": _percent, "code": code, "cell": cell}
     shared = {part: environment.get_template(file) for part, file in _SHARED.items()}
     try:
         return environment.get_template(name).render(**shared, **context)
@@ -47,8 +49,3 @@ def _percent(value: float) -> str:
     """A share as a percentage with one decimal where it is not whole."""
     text = f"{100 * value:.1f}"
     return f"{text.removesuffix('.0')}\N{NO-BREAK SPACE}%"
-
-
-def _field(text: str) -> str:
-    """Text from outside as one field of a Markdown table."""
-    return " ".join(text.split()).replace("|", "\\|")

@@ -4,13 +4,14 @@ from typing import Any
 
 from hashgen.report.findings import Findings
 from hashgen.report.layout import lacking, render
+from hashgen.report.markdown import Markdown
 from hashgen.report.page import versions
 from hashgen.report.post_tables import extremes, hashtag_table
 from hashgen.report.provenance import licence_head, licences, yaml_head
 from hashgen.report.score_tables import COLUMNS, headlines, score_rows
 
 # Types of metrics as Hugging Face names them.
-_TYPES = {"f1": "f1", "bleu4": "bleu", "p_at_1": "precision", "r_at_5": "recall", "f1_at_5": "f1"}
+_TYPES = {"f1_at_5": "f1", "p_at_1": "precision", "p_at_5": "precision", "f1": "f1", "bleu4": "bleu"}
 _MEANS = {"bleu4": "corpus, sacrebleu with tokenize none"}
 
 
@@ -24,7 +25,7 @@ def render_model_card(found: Findings) -> str:
         raise lacking(error) from error
     return render(
         "model_card.md",
-        head=yaml_head(head),
+        head=Markdown(yaml_head(head)),
         found=found,
         columns=COLUMNS,
         rows=rows,

@@ -23,9 +23,13 @@ from hashgen.report.post_tables import (
 )
 from hashgen.report.score_tables import (
     COLUMNS,
+    MODELS,
+    against_rows,
     facet_rows,
     headlines,
+    learnt_by_epochs,
     overfits,
+    paper_scores,
     restarts,
     score_rows,
     table_1,
@@ -87,11 +91,16 @@ def _scores(found: Findings) -> dict[str, Any]:
         "headlines": headlines(evaluate, baselines),
         "unhelped": unhelped(evaluate["test"], found.about.section.inputs),
         "rows": rows,
-        "score_figures": [score_figure(rows, key, "test") for key in ("f1", "bleu4")],
+        "against": against_rows(evaluate),
+        "model_name": MODELS.get(evaluate.get("model", ""), "model"),
+        "models": MODELS,
+        "paper": paper_scores(evaluate),
+        "learnt": learnt_by_epochs(evaluate),
+        "score_figures": [score_figure(rows, key, "test") for key in ("f1_at_5", "bleu4")],
         "facets": facet_rows(evaluate, baselines),
         "curves": curves(found.history),
         "overfits": overfits(found.history),
-        "restarts": restarts(found.about.section, len(found.history)),
+        "restarts": restarts((found.trained or found.about).section, len(found.history)),
         "table_1": table_1(found.history),
     }
 

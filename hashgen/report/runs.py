@@ -1,44 +1,71 @@
 """Runs of the pipeline, as git and DVC keep them: metrics, losses and parameters of a commit or an experiment."""
 
+import dataclasses
 import json
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import atomic_file
-from hashgen.report.comparison import Run, render_comparison
+from hashgen.corpus.tables import MANIFEST_SCHEMA, PREDICTIONS_SCHEMA, read_frame
+from hashgen.report.comparison import SPLITS, compare, comparison_lines, render_comparison
 from hashgen.report.findings import parse_history
+from hashgen.report.settings import Run
 
 HERE = (".", "workspace")
+# What else a run may have. A run without it is shown without what would come of it.
+_BASELINES, _SPLIT = Path("metrics/baselines.json"), Path("metrics/split.json")
+_MANIFEST, _PREDICTIONS = "data/manifest", "data/predictions.parquet"
+_NEEDED = ("id", "split", "hashtags", "both", "ranked")
+_CODE = ("hashgen/", "stages/")
+# How long stages took: when they last ran in this folder, and in each experiment, by its first commit and its name.
+_SECONDS, _SECONDS_OF_EXPERIMENTS = Path(".dvc/tmp/stage-seconds.json"), Path(".dvc/tmp/experiment-seconds")
 
 
-def write_comparison(runs: Sequence[str], evaluate: Path, history: Path, lock: Path, out: Path) -> None:
-    """Write the page that shows two or more runs side by side.
+def write_comparison(runs: Sequence[str], evaluate: Path, history: Path, lock: Path, out: Path) -> list[str]:
+    """Write the page that shows two or more runs side by side; return the scores in short as lines of text.
 
     runs: git revisions or names of experiments, `.` for what is in the current folder. evaluate, history, lock: where
     each run has its metrics, its losses and DVC's record. Raises HashgenError for what cannot be compared.
     """
     if len(runs) < 2:
         raise HashgenError(f"{' '.join(runs)}: only one run; give two or more, for example: . HEAD")
-    found = [_read(name, evaluate, history, lock) for name in runs]
+    cache = _cache()
+    found = [_read(name, evaluate, history, lock, cache) for name in runs]
     if len({one.name for one in found}) < len(found):
         raise HashgenError(f"{' '.join(runs)}: the same run twice; give each run once")
-    page = render_comparison(found)
+    compared = compare(found)
+    page = render_comparison(compared)
     with atomic_file(out) as partial:
         partial.write_text(page, encoding="utf-8")
+    return comparison_lines(compared)
 
 
-def _read(name: str, evaluate: Path, history: Path, lock: Path) -> Run:
+def _read(name: str, evaluate: Path, history: Path, lock: Path, cache: Path | None) -> Run:
     commit = None if name in HERE else _resolve(name)
     scores = _parse(name, evaluate, _text(name, commit, evaluate))
     learnt = parse_history(_text(name, commit, history), f"{name}: its {history}", scores.get("best_epoch"))
     ran = _parse(name, lock, _text(name, commit, lock))
-    return Run(_label(name, commit), scores, *_settings(f"{name}: its {lock}", ran), learnt)
+    record = _record(f"{name}: its {lock}", ran)
+    return Run(
+        _label(name, commit),
+        scores,
+        record.params,
+        record.made[_MANIFEST],
+        learnt,
+        record.code,
+        _optional(commit, _BASELINES),
+        _optional(commit, _SPLIT).get("sizes", {}).get("train"),
+        _training_seconds(commit, ran, lock),
+        None if cache is None else _predictions(cache, record.made),
+    )
 
 
 def _label(name: str, commit: str | None) -> str:
@@ -47,11 +74,20 @@ def _label(name: str, commit: str | None) -> str:
     return commit[:7] if commit.startswith(name) else f"{name} ({commit[:7]})"
 
 
-def _settings(where: str, ran: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """What made the scores, as DVC noted it: parameters by section or dotted name, and a hash of the split's posts.
+@dataclasses.dataclass(frozen=True)
+class _Record:
+    """What made the scores: parameters by section or dotted name, hashes of outputs by path, and one of the code."""
 
-    params.yaml may have been edited since. where: names the note in errors. Raises HashgenError for a run that was
-    broken off: DVC notes each stage as it ends, so that its parameters would be newer than its scores.
+    params: dict[str, Any]
+    made: dict[str, str]
+    code: str
+
+
+def _record(where: str, ran: dict[str, Any]) -> _Record:
+    """The run as DVC noted it, since params.yaml may have been edited later.
+
+    where: names the note in errors. Raises HashgenError for a run that was broken off: DVC notes each stage as it
+    ends, so that its parameters would be newer than its scores.
     """
     try:
         stages = ran["stages"]
@@ -59,12 +95,78 @@ def _settings(where: str, ran: dict[str, Any]) -> tuple[dict[str, Any], str]:
         made = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
         read = {dep["path"]: dep["md5"] for dep in stages["evaluate"]["deps"]}
         is_whole = all(read[path] == made[path] for path in read.keys() & made.keys())
-        found = {key: value for values in params for key, value in values.items()}, made["data/manifest"]
+        scoring = [stage for name, stage in stages.items() if name != "report"]
+        deps = {f"{dep['path']} {dep['md5']}" for stage in scoring for dep in stage.get("deps", [])}
+        code = "\n".join(sorted(dep for dep in deps if dep.startswith(_CODE)))
+        found = _Record({key: value for values in params for key, value in values.items()}, made, code)
+        if _MANIFEST not in made:
+            raise KeyError(_MANIFEST)
     except (KeyError, TypeError, AttributeError) as error:
         raise HashgenError(f"{where} does not record a complete run; run it again, or leave it out") from error
     if not is_whole:
         raise HashgenError(f"{where} records a run that did not finish; run it again: dvc repro")
     return found
+
+
+def _cache() -> Path | None:
+    """The folder in which DVC keeps outputs; None outside of its repositories."""
+    found = _output(sys.executable, "-m", "dvc", "cache", "dir") if Path(".dvc").is_dir() else None
+    return None if found is None else Path(found.strip(), "files", "md5")
+
+
+def _predictions(cache: Path, made: dict[str, str]) -> pd.DataFrame | None:
+    """What the run wrote for each post, and the post's group; None where the cache no longer has it."""
+    try:
+        groups: dict[str, str] = {}
+        for file in json.loads(_cached(cache, made[_MANIFEST]).read_text(encoding="utf-8")):
+            if file["relpath"] in [f"{split}.parquet" for split in SPLITS]:
+                posts = read_frame(_cached(cache, file["md5"]), "split", MANIFEST_SCHEMA, ["id", "group"])
+                groups |= dict(zip(posts["id"], posts["group"], strict=True))
+        found = read_frame(_cached(cache, made[_PREDICTIONS]), "evaluate", PREDICTIONS_SCHEMA, _NEEDED)
+    except (HashgenError, OSError, ValueError, KeyError, TypeError):
+        return None
+    return found.assign(group=[groups.get(post, post) for post in found["id"]])
+
+
+def _cached(cache: Path, md5: str) -> Path:
+    return cache / md5[:2] / md5[2:]
+
+
+def _optional(commit: str | None, path: Path) -> dict[str, Any]:
+    """A JSON file of the run; empty where it has none that can be read."""
+    try:
+        found = json.loads(_text("", commit, path))
+    except (HashgenError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _training_seconds(commit: str | None, ran: dict[str, Any], lock: Path) -> float | None:
+    """How long the stage train took in the run, as far as it was timed here.
+
+    An experiment that did not have to train has the model, and the time, of the run in this folder.
+    """
+    places = [_SECONDS_OF_EXPERIMENTS / f"{name}.json" for name in _experiments_at(commit)]
+    try:
+        here = _parse(".", lock, _text(".", None, lock))
+    except HashgenError:
+        here = {}
+    if ran["stages"].get("train") == here.get("stages", {}).get("train"):
+        places.append(_SECONDS)
+    for place in places:
+        seconds = _optional(None, place).get("train")
+        if isinstance(seconds, int | float) and seconds > 0:
+            return seconds
+    return None
+
+
+def _experiments_at(commit: str | None) -> list[str]:
+    """The experiments that are this commit, as `<their first commit>/<name>`."""
+    if commit is None:
+        return []
+    refs = _git("for-each-ref", f"--points-at={commit}", "--format=%(refname)", "refs/exps") or ""
+    parts = [ref.split("/", 4) for ref in refs.split()]  # refs, exps, two letters, the rest of the commit, name
+    return [f"{part[2]}{part[3]}/{part[4]}" for part in parts if len(part) == 5]
 
 
 def _resolve(name: str) -> str:
@@ -109,7 +211,11 @@ def _parse(name: str, path: Path, text: str) -> dict[str, Any]:
 def _git(*arguments: str) -> str | None:
     """What git prints; None if it fails."""
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, encoding="utf-8")
+        return _output("git", *arguments)
     except FileNotFoundError as error:
         raise HashgenError("git: not found; install it to compare commits") from error
+
+
+def _output(*command: str) -> str | None:
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
     return done.stdout if done.returncode == 0 else None

@@ -8,11 +8,13 @@ import pandas as pd
 
 from hashgen.params.train import Train
 
-COLUMNS = {"f1": "F1", "bleu4": "BLEU-4", "p_at_1": "P@1", "r_at_5": "R@5", "f1_at_5": "F1@5"}
+# Instagram allows five hashtags a post, Threads one: the figures at 5 and 1 come first.
+COLUMNS = {"f1_at_5": "F1@5", "p_at_1": "P@1", "p_at_5": "P@5", "f1": "F1", "bleu4": "BLEU-4"}
 HEADLINE = {
-    "f1": "all hashtags written against all true ones, counts both missed and extra hashtags",
-    "p_at_1": "how often the hashtag that the model is surest of is true",
     "f1_at_5": "F1 of the five hashtags that the model is surest of",
+    "p_at_1": "how often the hashtag that the model is surest of is true",
+    "p_at_5": "how many of the five are true",
+    "f1": "all hashtags written against all true ones, counts both missed and extra hashtags",
     "bleu4": "sequences of up to four hashtags in the right order; low on real posts",
 }
 NAMES = {
@@ -23,6 +25,9 @@ NAMES = {
     "knn_image": "nearest pictures",
     "knn_caption": "nearest captions",
     "knn_both": "nearest posts (picture and caption)",
+    "knn_tuned": "nearest posts, tuned",
+    "knn_copy": "nearest posts, tuned, and hashtags copied from the caption",
+    "vlm": "vision-language model, asked and not trained",
     "seeds": "hashtags the post was found under (oracle)",
 }
 FACETS = {
@@ -37,6 +42,17 @@ _CEILINGS = {
 }
 # An oracle: someone who writes a post has no such list.
 _ORACLE = "seeds"
+
+# The models, and what the report calls them.
+MODELS = {
+    "lstm": "LSTM (the paper's)",
+    "attention": "LSTM with attention",
+    "transformer": "transformer",
+    "classifier": "classifier",
+    "neighbours": "neighbours",
+    "ranker": "ranker",
+    "ensemble": "ensemble",
+}
 
 Kind = Literal["model", "blind", "baseline", "ceiling"]
 Standing = Literal["above", "even", "below"]
@@ -69,9 +85,13 @@ def read_figure(scores: Mapping[str, Any], key: str) -> Figure | None:
 
 
 def score_rows(evaluate: Mapping[str, Any], baselines: Mapping[str, Any], split: str) -> list[Score]:
-    """Rows of the score table of one split: the model, itself blind, the baselines, the ceilings where known."""
+    """Rows of the score table of one split: the models, the first blind, the baselines, the ceilings where known.
+
+    The first model is the one that makes the suggestions; the others have their names.
+    """
     scores = evaluate[split]
     rows = [_row("both", "model", scores["both"])]
+    rows += [_row(name, "model", other[split]["both"]) for name, other in evaluate.get("others", {}).items()]
     rows += [_row(name, "blind", scores[name]) for name in ("no_image", "no_caption")]
     rows += [_row(name, "baseline", block) for name, block in baselines[split].items()]
     for knows, block in (scores.get("ceiling") or {}).items():
@@ -80,8 +100,17 @@ def score_rows(evaluate: Mapping[str, Any], baselines: Mapping[str, Any], split:
     return rows
 
 
+def best_baseline(baselines: Mapping[str, Any], key: str) -> Score | None:
+    """The row of the baseline with the highest score `key`, the oracle apart; None without baselines."""
+    known = {name: block for name, block in baselines.items() if name != _ORACLE and block.get(key) is not None}
+    if not known:
+        return None
+    name = max(known, key=lambda name: known[name][key])
+    return _row(name, "baseline", known[name])
+
+
 def _row(name: str, kind: Kind, block: Mapping[str, Any]) -> Score:
-    return Score(NAMES.get(name, name), kind, {key: read_figure(block, key) for key in COLUMNS})
+    return Score((NAMES | MODELS).get(name, name), kind, {key: read_figure(block, key) for key in COLUMNS})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,4 +229,47 @@ def table_1(history: pd.DataFrame) -> list[dict[str, Any]]:
         values = history[column]
         ours = (float(values.max()), float(values.min()), float(values.mean()))
         rows.append({"name": name, "paper": PAPER_TABLE_1[key], "ours": ours})
+    return rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Against:
+    """F1@5 of the chosen model held against another method's, post by post, with 95 % intervals.
+
+    difference, ratio: model minus, and over, the other. clear: whether the interval of the difference excludes 0.
+    """
+
+    name: str
+    difference: Figure
+    ratio: Figure | None
+    clear: bool
+
+
+def paper_scores(evaluate: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The test scores by the paper's own protocol: of the model that can be fed true hashtags, if there is one."""
+    found = [evaluate["test"]["paper_protocol"]]
+    found += [other["test"]["paper_protocol"] for other in evaluate.get("others", {}).values()]
+    return next((one for one in found if "model" in one), found[0])
+
+
+def learnt_by_epochs(evaluate: Mapping[str, Any]) -> tuple[str, int] | None:
+    """The name of the model that was trained in epochs, and the epoch that was kept; None without one."""
+    candidates = {evaluate.get("model", "model"): evaluate, **evaluate.get("others", {})}
+    return next(((name, one["best_epoch"]) for name, one in candidates.items() if one.get("best_epoch")), None)
+
+
+def against_rows(evaluate: Mapping[str, Any]) -> list[Against]:
+    """The chosen model against every other method on the test posts; none for a run that did not compare them."""
+    rows = []
+    for name, figures in evaluate["test"].get("against", {}).items():
+        found = figures["f1_at_5"]
+        interval, ratio = found["difference_ci95"], found["ratio"]
+        rows.append(
+            Against(
+                (NAMES | MODELS).get(name, name),
+                Figure(found["difference"], None if interval is None else (interval[0], interval[1])),
+                None if ratio is None else Figure(ratio, found["ratio_ci95"] and tuple(found["ratio_ci95"])),
+                interval is not None and (interval[0] > 0 or interval[1] < 0),
+            )
+        )
     return rows

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import read_json
 from hashgen.base.progress import is_quiet
-from hashgen.report.score_tables import NAMES, Score, headlines, score_rows
+from hashgen.report.score_tables import MODELS, NAMES, Score, headlines, score_rows
 
 WIDTH = 80
 NEXT = (
@@ -17,7 +17,8 @@ NEXT = (
     "dvc exp run -S train.lstm.hidden=256",
     "hashgen compare . HEAD",
 )
-_COLUMNS = {"f1": "F1", "bleu4": "BLEU-4"}
+_COLUMNS = {"f1_at_5": "F1@5", "p_at_1": "P@1", "bleu4": "BLEU-4"}
+_WIDTHS = {"f1_at_5": 22, "p_at_1": 22, "bleu4": 0}
 _LINES, _PLAIN = "┌─┐│└┘", "+-+|++"
 
 
@@ -41,25 +42,26 @@ def print_summary(evaluate: Path, baselines: Path, report: Path) -> None:
 def summarise(evaluate: Mapping[str, Any], baselines: Mapping[str, Any], report: Path) -> list[str]:
     """The lines of the box, without its frame, at most `WIDTH` - 4 long unless the path of the report is longer.
 
-    Scores are those of the test posts, with 95 % intervals; beside them the ceiling or, where none is known (on real
-    posts), the baseline that is best by F1. Raises KeyError if a figure is missing.
+    Scores are those of the test posts, with 95 % intervals; beside them the ceiling where it is known, and the baseline
+    that is best by F1@5. Raises KeyError if a figure is missing.
     """
     rows = {score.name: score for score in score_rows(evaluate, baselines, "test")}
-    best = next(line.baseline_name for line in headlines(evaluate, baselines) if line.key == "f1")
-    table = {"model": rows[NAMES["both"]]}
+    main = headlines(evaluate, baselines)[0]
+    table = {MODELS.get(evaluate.get("model", ""), "model"): rows[NAMES["both"]]}
+    table |= {MODELS.get(name, name): rows[MODELS.get(name, name)] for name in evaluate.get("others", {})}
     if "ceiling" in rows:
         table["ceiling"] = rows["ceiling"]
-    elif best is not None:
-        table["best baseline"] = rows[best]
+    if main.baseline_name is not None:
+        table["best baseline"] = rows[main.baseline_name]
     table |= {"without picture": rows[NAMES["no_image"]], "without caption": rows[NAMES["no_caption"]]}
     drawn = " of the built-in sample" if "ceiling" in rows else ""
-    note = [f"best baseline: {best}"] if "best baseline" in table else []
     return [
         f"Scores on {evaluate['test']['both']['posts']:,} test posts{drawn}; used for no choice",
         "",
-        f"{'':16}{_COLUMNS['f1']:24}{_COLUMNS['bleu4']}",
+        f"{'':20}" + "".join(f"{label:{_WIDTHS[key]}}" for key, label in _COLUMNS.items()),
         *(_line(name, score) for name, score in table.items()),
-        *note,
+        *([f"best baseline: {main.baseline_name}"] if main.baseline_name else []),
+        *_WORSE.get(main.standing or "", []),
         "",
         f"report: {report}",
         "what to try next (first: source .venv/bin/activate):",
@@ -67,15 +69,22 @@ def summarise(evaluate: Mapping[str, Any], baselines: Mapping[str, Any], report:
     ]
 
 
+# What must be said where suggestions are recommended.
+_WORSE = {
+    "below": ["the model is WORSE than the best baseline: its suggestions are not to be trusted"],
+    "even": ["the model is not clearly better than the best baseline"],
+}
+
+
 def _line(name: str, score: Score) -> str:
     cells = []
-    for key in _COLUMNS:
+    for key, width in _WIDTHS.items():
         figure = score.figures[key]
         text = "-" if figure is None else f"{figure.value:.3f}"
-        if figure is not None and figure.interval is not None:
+        if figure is not None and figure.interval is not None and width:
             text += " [{:.3f}, {:.3f}]".format(*figure.interval)
-        cells.append(text)
-    return f"{name:16}{cells[0]:24}{cells[1]}".rstrip()
+        cells.append(f"{text:{width}}")
+    return f"{name:20}{''.join(cells)}".rstrip()
 
 
 def draw_box(lines: Sequence[str], frame: str) -> list[str]:

@@ -8,13 +8,18 @@ import pandas as pd
 
 from hashgen.features.posts import Blind, Labelled
 from hashgen.features.store import FeatureStore, label
+from hashgen.metrics.calibration import reliability
 from hashgen.metrics.facets import diversity, facets
+from hashgen.metrics.paired import paired
+from hashgen.metrics.ranked import ranked_figures
 from hashgen.metrics.scores import scores
 from hashgen.models import Decoding, Model
 from hashgen.models.habits import Habits
 
 # Hashtags of a ranking that are kept; the deepest figure at k looks at as many.
 RANKED = 10
+# How many hashtags of a post are suggested, as many as Instagram allows: their probabilities must hold.
+SUREST = 5
 SEARCHES: tuple[Literal["greedy", "beam"], ...] = ("greedy", "beam")
 
 Written = list[list[str]]
@@ -53,17 +58,23 @@ class Scored:
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """What a model says of the posts of one split: hashtags as written, and its ranking; one list a post in each."""
+    """What a model says of the posts of one split: hashtags as written, and its ranking; one list a post in each.
+
+    chances: the probabilities of the ranked ones; None for a model that gives none.
+    """
 
     written: Written
     ranked: Written
+    chances: list[list[float]] | None = None
 
 
 def predict(model: Model, scored: Scored, blind: Blind | None = None) -> Predictions:
     """Write and rank hashtags for every post, blind to the picture or the caption if asked."""
     posts = scored.labelled.posts
     rankings = model.rank(posts, scored.depth, blind)
-    return Predictions(model.write(posts, blind), [[hashtag for hashtag, _ in ranking] for ranking in rankings])
+    ranked = [[hashtag for hashtag, _ in ranking] for ranking in rankings]
+    chances = [[score for _, score in ranking] for ranking in rankings] if model.gives_probabilities else None
+    return Predictions(model.write(posts, blind), ranked, chances)
 
 
 def predict_all(model: Model, scored: Scored, decoding: Decoding) -> dict[str, Predictions]:
@@ -107,22 +118,52 @@ def score(
 def score_all(predictions: Mapping[str, Predictions], scored: Scored, bootstrap: Bootstrap) -> dict[str, Any]:
     """`score` of each way but the searches, whose BLEU-4 and F1 alone are kept."""
     result = {name: score(one.written, one.ranked, scored, bootstrap) for name, one in predictions.items()}
+    if reliable := calibration(predictions["both"], scored):
+        result["both"]["calibration"] = reliable
     for search in set(SEARCHES) & result.keys():
         result[search] = {key: result[search][key] for key in ("bleu4", "f1")}
     return result
 
 
-def shorten(result: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The few figures by which runs are compared, of all metrics by split: `result` has `val` and `test`.
+def calibration(predictions: Predictions, scored: Scored) -> dict[str, Any] | None:
+    """Whether the probabilities of the `SUREST` hashtags of each post hold (see `reliability`); None without any."""
+    if predictions.chances is None:
+        return None
+    chances = [chance for row in predictions.chances for chance in row[:SUREST]]
+    pairs = zip(predictions.ranked, map(set, scored.labelled.hashtags), strict=True)
+    right = [hashtag in true for ranking, true in pairs for hashtag in ranking[:SUREST]]
+    return dataclasses.asdict(reliability(chances, right))
 
-    On top those of the test posts (`f1_low` to `f1_high` is the 95 % interval); nested F1 and BLEU-4 of the validation
-    posts, of the model blind to picture or caption, and of the ceiling where it is known.
+
+# Figures by which one method is held against another, post by post.
+COMPARED = ("f1_at_5", "p_at_1", "p_at_5")
+
+
+def compare(one: Written, other: Written, scored: Scored, bootstrap: Bootstrap) -> dict[str, Any]:
+    """Two rankings of the same posts by a paired bootstrap of their groups, by figure (see `Paired`)."""
+    targets = scored.labelled.hashtags
+    groups = scored.labelled.groups or list(map(str, range(len(targets))))
+    figures, others = ranked_figures(one, targets), ranked_figures(other, targets)
+    return {
+        key: dataclasses.asdict(paired(figures[key], others[key], groups, bootstrap.resamples, bootstrap.seed))
+        for key in COMPARED
+    }
+
+
+HEADLINE = ("f1_at_5", "p_at_1", "p_at_5", "f1", "bleu4")
+
+
+def shorten(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The few figures by which runs are compared, of all metrics by split: `result` has `val`, `test` and `others`.
+
+    On top those of the test posts (`f1_at_5_low` to `f1_at_5_high` is the 95 % interval); nested the same of the
+    validation posts, of the model blind to picture or caption, of the ceiling where it is known, and of other models.
     """
     test = result["test"]
-    low, high = test["both"]["f1_ci95"]
-    short = {"f1": test["both"]["f1"], "f1_low": low, "f1_high": high}
-    short |= {key: test["both"][key] for key in ("bleu4", "p_at_1", "f1_at_5")}
-    others = {"val": result["val"]["both"]} | {name: test[name] for name in ("no_image", "no_caption")}
+    low, high = test["both"]["f1_at_5_ci95"]
+    blocks = {"val": result["val"]["both"]} | {name: test[name] for name in ("no_image", "no_caption")}
     if test["ceiling"]:
-        others["ceiling"] = test["ceiling"]["both"]
-    return short | {name: {key: block[key] for key in ("f1", "bleu4")} for name, block in others.items()}
+        blocks["ceiling"] = test["ceiling"]["both"]
+    blocks |= {name: other["test"]["both"] for name, other in result["others"].items()}
+    short = {key: test["both"][key] for key in HEADLINE} | {"f1_at_5_low": low, "f1_at_5_high": high}
+    return short | {name: {key: block[key] for key in HEADLINE if key in block} for name, block in blocks.items()}

@@ -3,11 +3,11 @@
 | exit code | what happened |
 |---|---|
 | 1 | bad parameters; no post of any hashtag |
-| 3 | must wait: a refusal (also 401 and 429 for pictures, or 403 for three in a row), or the daily limit is reached |
-| 4 | the login is missing or has expired |
+| 3 | must wait: a refusal (also 401 and 429 for a picture, 403 in a row of failures), or the daily limit is reached |
+| 4 | the login is missing or has expired; a picture leads to the login page |
 | 5 | the account needs attention |
-| 6 | the answers are not understood |
-| 7 | the network is down, or the servers have an error |
+| 6 | the answers are not understood, also several pictures, or posts' own pages, in a row |
+| 7 | the network is down, or the servers have an error, also those of pictures |
 | 8 | the disk is full |
 | 130, 143 | stopped by SIGINT or SIGTERM |
 
@@ -15,12 +15,9 @@ Until the wait after a refusal is over, all runs end with the exit code of that 
 """
 
 import enum
-import errno
-import sqlite3
 from datetime import UTC, datetime
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_SQLITE_FULL = 13
+from hashgen.base.faults import DISK_FULL, is_disk_full
 
 
 class ExitCode(enum.IntEnum):
@@ -32,7 +29,7 @@ class ExitCode(enum.IntEnum):
     ATTENTION = 5
     ANSWER = 6
     NETWORK = 7
-    DISK = 8
+    DISK = DISK_FULL
 
 
 class Stop(Exception):
@@ -64,11 +61,10 @@ class Refusal(Stop):
 
 
 def disk_full(error: BaseException) -> Stop | None:
-    """The stop that `error` means if it says that a disk is full; None for any other error."""
-    full = isinstance(error, OSError) and error.errno in _FULL
-    if isinstance(error, sqlite3.OperationalError):
-        full = getattr(error, "sqlite_errorcode", 0) & 0xFF == _SQLITE_FULL or "disk is full" in str(error)
-    return Stop("the disk is full", ExitCode.DISK, "free some space") if full else None
+    """The stop that `error`, or what it was raised from, means if it says that a disk is full; None for any other."""
+    if error.__cause__ is not None and (stop := disk_full(error.__cause__)):
+        return stop
+    return Stop("the disk is full", ExitCode.DISK, "free some space") if is_disk_full(error) else None
 
 
 def clock_text(at: float) -> str:

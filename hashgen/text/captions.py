@@ -56,8 +56,9 @@ _ADDRESS = re.compile(
 # Most captions hold no address, and this is quick to see.
 _MAY_HOLD_ADDRESS = re.compile(r"[\w-]\.[\w-]|://")
 
-_TAG = r"#++(?=[\p{Nd}\p{M}_]*+\p{L})(?!\p{M})[\p{L}\p{M}\p{Nd}_]++"
-_NUMBER_TAG = r"#++[\p{Nd}_]++(?![\p{L}\p{M}])"
+_SIGN = r"(?<!#)#++"
+_TAG = rf"{_SIGN}(?=[\p{{Nd}}\p{{M}}_]*+\p{{L}})(?!\p{{M}})[\p{{L}}\p{{M}}\p{{Nd}}_]++"
+_NUMBER_TAG = rf"{_SIGN}[\p{{Nd}}_]++(?![\p{{L}}\p{{M}}])"
 _HASHTAG = regex.compile(_TAG)
 _GLUED_TAG = regex.compile(r"(?<=\w)#++(?=[\p{Nd}\p{M}_]*+\p{L})(?!\p{M})")
 _WHOLE_HASHTAG = regex.compile(r"(?=.*\p{L})(?!\p{M})[\p{L}\p{M}\p{Nd}_]++")
@@ -219,7 +220,7 @@ def _cut(text: str) -> str:
 def _without_hashtags(text: str) -> str:
     runs = list(_RUN.finditer(text))
     end = len(text)
-    while runs and _REST.fullmatch(text, runs[-1].end(), end) and not _ends_sentence(text[:end], runs[-1]):
+    while runs and _REST.fullmatch(text, runs[-1].end(), end) and not _ends_sentence(text, runs[-1], end):
         end = runs.pop().start()
     # What closes the sentence may stand after the block: "Lovely #sea !!!".
     closing = text[end:].rstrip()
@@ -239,11 +240,15 @@ def _without_hashtags(text: str) -> str:
     return words
 
 
-def _ends_sentence(text: str, run: regex.Match[str]) -> bool:
-    """Whether a run is a single hashtag and a sentence's last word: "I love my #dog!"."""
-    before = text[: run.start()].rstrip(" ")[-1:]
-    is_closed = text[run.end() : run.end() + 1] in (".", "!", "?") and (before.isalnum() or before == ",")
-    return is_closed and len(_HASHTAG.findall(run.group())) == 1
+def _ends_sentence(text: str, run: regex.Match[str], end: int) -> bool:
+    """Whether a run is a single hashtag and the last word of a sentence of `text[:end]`: "I love my #dog!"."""
+    if run.end() == end or text[run.end()] not in ".!?":
+        return False
+    place = run.start()
+    while place and text[place - 1] == " ":
+        place -= 1
+    before = text[place - 1] if place else ""
+    return (before.isalnum() or before == ",") and len(_HASHTAG.findall(run.group())) == 1
 
 
 # Hashtags and caption of a text are requested one after the other.

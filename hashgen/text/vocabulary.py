@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from hashgen.base.errors import HashgenError
-from hashgen.base.files import require
+from hashgen.base.faults import system_fault
+from hashgen.base.files import read_json, require
 from hashgen.text.words import make_tokenizer, segment
 
 PAD, BEGIN, END, UNKNOWN = "<pad>", "<begin>", "<end>", "<unknown>"
@@ -21,6 +21,10 @@ PAD_ID, BEGIN_ID, END_ID, UNKNOWN_ID = range(4)
 
 # Standard deviation of the values in GloVe's 6B vectors; random vectors use it too, so that the two can be mixed.
 VECTOR_STD = 0.4
+
+# Bytes of a line of a GloVe file: what is longer is no line of text, and would not fit in memory either.
+_LONGEST_WORD = 10_000
+_LONGEST_NUMBER = 100
 
 Vectors = npt.NDArray[np.float32]
 
@@ -70,21 +74,28 @@ class Vocabulary:
         path.write_text(json.dumps(document, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, path: Path) -> "Vocabulary":
-        """Read what `save` wrote. Raises HashgenError when the file is missing or broken."""
-        require(path, "vocab")
+    def load(cls, path: Path, made_by: str = "vocab") -> "Vocabulary":
+        """Read what `save` wrote. Raises HashgenError when the file is missing or broken.
+
+        made_by: the stage that wrote it.
+        """
+        document = read_json(path, made_by)
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
             vocabulary = cls(tuple(document["tokens"]), tuple(document["counts"]))
+            vocabulary._check()
         except (ValueError, KeyError, TypeError) as error:
             raise HashgenError(
-                f"{path}: not a vocabulary ({error}); run the stage vocab again", stage="vocab"
+                f"{path}: not a vocabulary ({error}); run the stage {made_by} again", stage=made_by
             ) from error
-        if vocabulary.tokens[: len(SPECIALS)] != SPECIALS:
-            raise HashgenError(
-                f"{path}: does not start with {', '.join(SPECIALS)}; run the stage vocab again", stage="vocab"
-            )
         return vocabulary
+
+    def _check(self) -> None:
+        if self.tokens[: len(SPECIALS)] != SPECIALS:
+            raise ValueError(f"does not start with {', '.join(SPECIALS)}")
+        if not all(isinstance(token, str) for token in self.tokens) or len(self.ids) < len(self):
+            raise ValueError("its tokens are not distinct texts")
+        if len(self.counts) != len(self) or not all(isinstance(count, int) and count >= 0 for count in self.counts):
+            raise ValueError("its counts are not one number for each token")
 
 
 def build_vocabulary(posts: Iterable[Sequence[str]], min_count: int) -> Vocabulary:
@@ -113,7 +124,8 @@ class Glove:
         offsets: dict[str, int] = {}
         position = 0
         with path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
+            lines = iter(lambda: stream.readline(_LONGEST_WORD + _LONGEST_NUMBER * dimension), b"")
+            for number, line in enumerate(lines, start=1):
                 # 840B has words with blanks inside, so the numbers are counted from the right.
                 word, *numbers = line.rstrip().rsplit(b" ", dimension)
                 if len(numbers) < dimension:
@@ -140,8 +152,11 @@ class Glove:
                 stream.seek(self.offsets[word])
                 fields = stream.readline().rstrip().rsplit(b" ", self.dimension)[1:]
                 try:
-                    found[word] = np.array(fields, dtype=np.float32)
-                except ValueError as error:
+                    with np.errstate(over="raise"):
+                        found[word] = np.array(fields, dtype=np.float32)
+                    if found[word].shape != (self.dimension,) or not np.isfinite(found[word]).all():
+                        raise ValueError("not finite")
+                except (ValueError, FloatingPointError) as error:
                     raise HashgenError(
                         f"vocab.glove: {self.path}: the vector of {word!r} is not numeric; download the file again"
                     ) from error
@@ -213,20 +228,26 @@ class Vocabularies:
         save_file({"words": self.word_vectors, "hashtags": self.hashtag_vectors}, folder / "vectors.safetensors")
 
     @classmethod
-    def load(cls, folder: Path) -> "Vocabularies":
-        """Read what `save` wrote. Raises HashgenError when a file is missing or they do not fit together."""
-        words, hashtags = Vocabulary.load(folder / "words.json"), Vocabulary.load(folder / "hashtags.json")
-        path = require(folder / "vectors.safetensors", "vocab")
+    def load(cls, folder: Path, made_by: str = "vocab") -> "Vocabularies":
+        """Read what `save` wrote. Raises HashgenError when a file is missing or they do not fit together.
+
+        made_by: the stage that wrote the folder: vocab, or train for that of a model.
+        """
+        words, hashtags = (Vocabulary.load(folder / f"{name}.json", made_by) for name in ("words", "hashtags"))
+        path = require(folder / "vectors.safetensors", made_by)
+        again = f"run the stage {made_by} again"
         try:
             vectors = load_file(path)
             found = vectors["words"], vectors["hashtags"]
-        except (SafetensorError, OSError, KeyError) as error:
-            raise HashgenError(f"{path}: cannot be read ({error}); run the stage vocab again", stage="vocab") from error
-        if [len(part) for part in found] != [len(words), len(hashtags)]:
-            raise HashgenError(
-                f"{path}: does not match words.json and hashtags.json beside it; run the stage vocab again",
-                stage="vocab",
-            )
+        except Exception as error:  # the parser of a damaged file raises nearly anything
+            raise system_fault(error, path) or HashgenError(
+                f"{path}: cannot be read ({error}); {again}", stage=made_by
+            ) from error
+        dimension = found[0].shape[-1] if found[0].ndim == 2 else 0
+        if [part.shape for part in found] != [(len(words), dimension), (len(hashtags), dimension)]:
+            raise HashgenError(f"{path}: does not match words.json and hashtags.json beside it; {again}", stage=made_by)
+        if not all(part.dtype == np.float32 and np.isfinite(part).all() for part in found):
+            raise HashgenError(f"{path}: has values that are not numbers (float32); {again}", stage=made_by)
         return cls(words, hashtags, *found)
 
 

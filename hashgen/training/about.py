@@ -8,6 +8,7 @@ import pydantic
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import read_json, write_json
 from hashgen.features.recipe import Recipe
+from hashgen.params.fields import Positive, Share
 from hashgen.params.train import Train
 
 
@@ -26,12 +27,13 @@ class About:
 
     @classmethod
     def read(cls, folder: Path) -> "About":
-        """Read `model.json` of a folder. Raises HashgenError when it is missing or of another version."""
+        """Read `model.json` of a folder. Raises HashgenError when it is missing, damaged or of another version."""
         document = read_json(folder / "model.json", "train")
         try:
             section = Train.of_chosen(document["train"])
-            return cls(section, Recipe.from_json(document["features"]), document["epoch"], document["val_f1"])
-        except (KeyError, TypeError, pydantic.ValidationError) as error:
+            result = _RESULT.validate_python((document["epoch"], document["val_f1"]), strict=True)
+            return cls(section, Recipe.from_json(document["features"]), *result)
+        except (KeyError, TypeError, ValueError) as error:
             raise unfit(folder, error) from error
 
     def write(self, folder: Path) -> None:
@@ -40,9 +42,17 @@ class About:
         write_json(folder / "model.json", document | {"epoch": self.epoch, "val_f1": self.val_f1}, exact=True)
 
 
+# The epoch kept and its validation F1.
+_RESULT = pydantic.TypeAdapter(tuple[Positive | None, Share | None])
+
+
 def unfit(folder: Path, error: Exception) -> HashgenError:
     """The error for a model folder that this version cannot read, and why."""
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    if isinstance(error, pydantic.ValidationError):
+        fault = error.errors()[0]
+        reason = f"{'.'.join(map(str, fault['loc'])) or 'a value'}: {fault['msg']}"
+    else:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
     return HashgenError(
         f"{folder}: made by another version of hashgen, or damaged ({reason}); run the stage train again", stage="train"
     )

@@ -1,7 +1,8 @@
 """Checkpoints: what a training needs to resume after a kill."""
 
 import dataclasses
-import pickle
+import hashlib
+import io
 import sys
 from pathlib import Path
 
@@ -30,7 +31,10 @@ class State:
 
 
 def keep(state: State, checkpoint: Path) -> None:
-    """Write a checkpoint, atomically."""
+    """Write a checkpoint, atomically: the SHA-256 of what follows (32 bytes), then torch's format.
+
+    Raises HashgenError when the disk is full; the checkpoint of the epoch before stays.
+    """
     document = {
         "model": state.network.state_dict(),
         "optimiser": state.optimiser.state_dict(),
@@ -38,22 +42,39 @@ def keep(state: State, checkpoint: Path) -> None:
         "history": [dataclasses.asdict(epoch) for epoch in state.history],
         "best": state.best,
     }
-    with atomic_file(checkpoint) as partial:
-        torch.save(document, partial)
+    # By way of memory: where torch writes a file itself, its errors do not say that the disk is full.
+    payload = io.BytesIO()
+    torch.save(document, payload)
+    data = payload.getbuffer()
+    with atomic_file(checkpoint) as partial, partial.open("wb") as stream:
+        stream.write(hashlib.sha256(data).digest())
+        stream.write(data)
 
 
 def resume(state: State, checkpoint: Path) -> State | None:
-    """The state as the checkpoint has it; None for a damaged one, which is removed."""
+    """The state as the checkpoint has it; None for a damaged one, which the next epoch's replaces.
+
+    After None, `state` is of no use any more.
+    """
     device = next(state.network.parameters()).device
+    data = memoryview(checkpoint.read_bytes())
+    digest, payload = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
     try:
-        document = torch.load(checkpoint, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        print(f"train: {checkpoint} is damaged ({type(error).__name__}); training from the start", file=sys.stderr)
-        checkpoint.unlink()
+        if hashlib.sha256(payload).digest() != digest:
+            raise ValueError("its content is not what was written")
+        document = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+        state.network.load_state_dict(document["model"])
+        state.optimiser.load_state_dict(document["optimiser"])
+        state.schedule.load_state_dict(document["schedule"])
+        state.history = [Epoch(**epoch) for epoch in document["history"]]
+        state.best = document["best"]
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # what does not come from `keep` may fail in any way
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        print(f"warning: {checkpoint} is damaged ({reason}); training from the start", file=sys.stderr)
         return None
-    state.network.load_state_dict(document["model"])
-    state.optimiser.load_state_dict(document["optimiser"])
-    state.schedule.load_state_dict(document["schedule"])
-    state.history = [Epoch(**epoch) for epoch in document["history"]]
-    state.best = document["best"]
     return state
+
+
+_DIGEST_BYTES = 32

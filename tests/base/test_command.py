@@ -112,3 +112,52 @@ def test_quiet_says_nothing_but_errors(tmp_path: Path, arguments: list[str], set
         [*command, *arguments, "--params", "none.yaml"], cwd=tmp_path, env=env, capture_output=True, text=True
     )
     assert failed.returncode == 1 and failed.stderr.startswith("error: ")
+
+
+def where(arguments: list[str], folder: Path, home: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command with the options --home and --state in a folder; it prints what they are."""
+    main = "def main(home: HomeOption, state: StateOption = None): print(home, state)"
+    script = f"from stages.command import *\n{main}\nrun(main)"
+    env = os.environ | {"PYTHONPATH": str(ROOT)} | ({} if home is None else {"HASHGEN_HOME": home})
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments], cwd=folder, env=env, capture_output=True, text=True
+    )
+
+
+def untracked(folder: Path) -> list[str]:
+    """What git would add."""
+    status = subprocess.run(
+        ["git", "status", "--porcelain", "--untracked-files=all"], cwd=folder, capture_output=True, text=True
+    )
+    return [line.removeprefix("?? ") for line in status.stdout.splitlines()]
+
+
+def test_a_home_within_a_repository_is_kept_from_git(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    below = tmp_path / "below"
+    below.mkdir()
+    (below / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    done = where(["--state", "posts/kept"], below, "home")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{below / 'home'} {below / 'posts/kept'}\n", "")
+    for arguments in (["--home", "../other"], ["--home", "home"], ["--home", "linked"]):
+        assert where(arguments, below).returncode == 0
+    for home in ("below/home", "below/posts/kept", "other", "elsewhere"):
+        (tmp_path / home / "salt").write_text("secret")
+        assert (tmp_path / home / ".gitignore").read_text() == "*\n"
+    assert untracked(tmp_path) == ["below/linked"]
+
+
+def test_a_home_outside_a_repository_is_left_alone(tmp_path: Path) -> None:
+    assert where(["--home", "home"], tmp_path).returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("home", [".", "data"])
+def test_a_home_that_git_keeps_files_of_is_refused(tmp_path: Path, home: str) -> None:
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / ".gitignore").write_text("/raw\n")
+    done = where(["--home", home], tmp_path)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.endswith(": git keeps files of this folder; choose a folder of its own with --home\n")
+    assert untracked(tmp_path) == ["data/.gitignore"]

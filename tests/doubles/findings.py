@@ -17,7 +17,7 @@ TAGS = [f"t{number}" for number in range(6)]
 
 def block(value: float) -> dict[str, Any]:
     """Scores of one method; every interval goes from half the value to the value."""
-    names = ("precision", "recall", "p_at_1", "r_at_5", "f1_at_5", "f1", "bleu4")
+    names = ("precision", "recall", "p_at_1", "p_at_5", "r_at_5", "f1_at_5", "f1", "bleu4")
     return (
         {"posts": 12, "length": 5.9}
         | dict.fromkeys(names, value)

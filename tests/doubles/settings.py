@@ -2,10 +2,13 @@
 
 from hashgen.features.recipe import Recipe
 from hashgen.params import read_section
-from hashgen.params.train import Lstm, Neighbours, Train
+from hashgen.params.train import Classifier, Lstm, Neighbours, Ranker, Train
 from tests import ROOT
 
 DIMENSION = 8
+_CLASSIFIER = Classifier(
+    hidden=32, input_dropout=0.0, dropout=0.0, epochs=15, batch_size=8, learning_rate=1e-2, weight_decay=0.0
+)
 
 
 def train_section(**changes: object) -> Train:
@@ -20,7 +23,22 @@ def train_section(**changes: object) -> Train:
         "caption_length": 16,
         "hashtag_length": 6,
         "lstm": Lstm(hidden=16, layers=1, dropout=0.0, batch_norm_momentum=0.1),
-        "neighbours": Neighbours(posts=5),
+        "neighbours": Neighbours(posts=5, power=3.0, copy_bonus=0.2),
+        "classifier": _CLASSIFIER,
+        "ranker": Ranker(
+            candidates=6,
+            ridge=2.0,
+            picture_posts=10,
+            caption_posts=5,
+            power=3.0,
+            trees=20,
+            leaves=4,
+            least=5,
+            learning_rate=0.2,
+            l2=1.0,
+            folds=2,
+            classifier=_CLASSIFIER,
+        ),
     }
     section = read_section(ROOT / "params.yaml", Train)
     return Train(**(dict(section) | small | changes))

@@ -2,6 +2,8 @@ import contextlib
 import dataclasses
 import io
 import json
+import random
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -174,7 +176,7 @@ def test_a_kill_while_writing_out_leaves_no_half_output(
     _, run = world
     run()
     before = sha256_of_folder(tmp_path / "out")
-    for name in ("np.lib.format.open_memmap", "pq.write_table", "write_json"):
+    for name in ("np.lib.format.write_array_header_1_0", "pq.write_table", "write_json"):
 
         def die(*_: object, **__: object) -> None:
             raise KeyboardInterrupt
@@ -191,7 +193,7 @@ def memo_of(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("damage", ["garbage", "header", "cut", "page", "value"])
+@pytest.mark.parametrize("damage", ["garbage", "header", "cut", "page", "value", "bit", "kind", "layout"])
 def test_a_damaged_memo_is_set_aside_and_built_anew(
     world: tuple[Pictures, Run], tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
@@ -208,14 +210,85 @@ def test_a_damaged_memo_is_set_aside_and_built_anew(
         path.write_bytes(content[: len(content) // 2])
     elif damage == "page":
         path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
-    else:
+    elif damage == "bit":
         with contextlib.closing(sqlite3.connect(path)) as database, database:
-            database.execute("UPDATE features SET feature = x'00'")
+            feature = database.execute("SELECT feature FROM features WHERE view = 1").fetchone()[0]
+            flipped = bytes([feature[0] ^ 1]) + feature[1:]
+            database.execute("UPDATE features SET feature = ? WHERE feature = ?", (flipped, feature))
+    else:
+        changes = {
+            "value": "UPDATE features SET feature = x'00'",
+            "kind": "UPDATE features SET feature = 'text'",
+            "layout": "ALTER TABLE features RENAME COLUMN feature TO features",
+        }
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute(changes[damage])
     assert run().encoded == 30
     assert "renamed to" in capsys.readouterr().err
     assert path.with_suffix(".damaged").exists()
     assert sha256_of_folder(tmp_path / "out") == before
     assert run().encoded == 0
+
+
+def test_a_damaged_memo_never_gives_other_features(
+    world: tuple[Pictures, Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, run = world
+    run()
+    before, path = sha256_of_folder(tmp_path / "out"), memo_of(tmp_path)
+    content, rng = path.read_bytes(), random.Random(4)
+    for number in range(100):
+        place = rng.randrange(len(content))
+        flipped = content[:place] + bytes([content[place] ^ (1 << rng.randrange(8))]) + content[place + 1 :]
+        path.write_bytes(flipped if number % 4 else content[:place])
+        run()
+        assert sha256_of_folder(tmp_path / "out") == before
+    assert "renamed to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR])
+def test_a_memo_on_a_full_disk(
+    world: tuple[Pictures, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    _, run = world
+
+    def put(*_: object) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = code
+        raise error
+
+    usage = shutil.disk_usage(tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(HashgenError, match="the disk is full; free some") as raised:
+        patch.setattr(Memo, "put", put)
+        patch.setattr("shutil.disk_usage", lambda _: usage._replace(free=0))
+        run()
+    assert raised.value.exit_code == 8 and str(memo_of(tmp_path)) in str(raised.value)
+    assert run().encoded == 30
+
+
+def test_a_disk_that_is_full_while_features_are_written(
+    world: tuple[Pictures, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, run = world
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(HashgenError, match="out: the disk is full") as raised:
+        patch.setattr("hashgen.features.encoding._write_header", full)
+        run()
+    assert raised.value.exit_code == 8
+    assert not list(tmp_path.glob("*out*"))
+    assert run().encoded == 0
+
+
+def test_the_arrays_are_as_numpy_writes_them(world: tuple[Pictures, Run], tmp_path: Path) -> None:
+    _, run = world
+    run()
+    for name in ("plain.npy", "views.npy"):
+        path = tmp_path / "out" / name
+        np.save(tmp_path / name, np.load(path))
+        assert path.read_bytes() == (tmp_path / name).read_bytes()
 
 
 def test_a_memo_that_cannot_be_written_is_named(world: tuple[Pictures, Run], tmp_path: Path) -> None:
@@ -332,6 +405,11 @@ def test_a_damaged_store_is_named(world: tuple[Pictures, Run], tmp_path: Path) -
         with pytest.raises(HashgenError, match="featurize"):
             FeatureStore.open(tmp_path / "out")
         path.write_bytes(content)
+    plain = np.load(tmp_path / "out" / "plain.npy")
+    for other in (plain.astype(">f2"), plain.view(np.int16), plain[:, :-1], plain[:, :, None]):
+        np.save(tmp_path / "out" / "plain.npy", other)
+        with pytest.raises(HashgenError, match=r"not those that features\.json describes"):
+            FeatureStore.open(tmp_path / "out")
     np.save(tmp_path / "out" / "plain.npy", np.zeros((3, DIM), np.float16))
     with pytest.raises(HashgenError, match="different lengths"):
         FeatureStore.open(tmp_path / "out")

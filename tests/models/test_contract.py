@@ -14,16 +14,16 @@ from hashgen.features.posts import Blind, Features, Labelled, Posts
 from hashgen.models import Data, Decoding, Model, Place, model_class
 from hashgen.models.folder import Trained
 from hashgen.models.habits import Habits
-from hashgen.params.train import Lstm, Neighbours, Train
+from hashgen.params.train import Train
 from hashgen.scoring.evaluation import Scored, predict
 from hashgen.training.about import About
 from tests.doubles.settings import small_recipe, train_section
 from tests.doubles.small_world import small_data
 
 CPU = torch.device("cpu")
-# All that params may choose, and a baseline that no one would.
-MODELS = (*get_args(Train.model_fields["model"].annotation), "popularity")
-SIGHTED = tuple(name for name in MODELS if name != "popularity")
+# All that params may choose, and baselines.
+MODELS = (*get_args(Train.model_fields["model"].annotation), "plain_neighbours", "popularity")
+SIGHTED = get_args(Train.model_fields["model"].annotation)
 
 
 def learn(name: str, data: Data, folder: Path, **changes: object) -> Model:
@@ -188,8 +188,7 @@ def test_another_way_to_search_is_another_model_of_the_same_weights(model: Model
 @pytest.mark.parametrize("name", SIGHTED)
 def test_the_blocks_of_other_models_are_not_saved(name: str, tmp_path: Path) -> None:
     """A parameter of a model that is not chosen changes neither its folder nor its checkpoint's key."""
-    others = {"lstm": Lstm(hidden=9, layers=2, dropout=0.1, batch_norm_momentum=0.2), "neighbours": Neighbours(posts=9)}
-    del others[name]
+    others = dict.fromkeys(block for block in SIGHTED if block != name)
     one, other = train_section(model=name), train_section(model=name, **others)
     assert one != other and one.chosen() == other.chosen()
     About(other, small_recipe()).write(tmp_path)
@@ -204,9 +203,10 @@ def test_only_the_chosen_models_file_is_imported() -> None:
             "print(*sorted(m for m in sys.modules if m.startswith('hashgen.models.')), 'torch' in sys.modules)"
         )
         told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-        others = {f"hashgen.models.{other}" for other in MODELS if other != name}
+        needed = {name, "classifier"} if name == "ranker" else {name}
+        others = {f"hashgen.models.{other}" for other in MODELS if other not in needed}
         assert f"hashgen.models.{name}" in told and not others & set(told)
-        assert (told[-1] == "True") == (name == "lstm")
+        assert (told[-1] == "True") == (name in ("lstm", "classifier", "ranker"))
 
 
 def test_no_hashtag_of_the_scored_posts_reaches_a_prediction(model: Model, data: Data) -> None:

@@ -1,8 +1,12 @@
+import contextlib
 import io
 import itertools
+import os
+import struct
 import subprocess
 import sys
 import warnings
+import zlib
 from typing import Any
 
 import numpy as np
@@ -13,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hashgen.pictures.crops import Preparation, crops
-from hashgen.pictures.decode import BadPicture, check_picture, decode_picture
+from hashgen.pictures.decode import BadPicture, check_picture, decode_picture, read_header
 from tests.properties import examples
 
 MAX_PIXELS = 10**7
@@ -107,7 +111,7 @@ def test_a_huge_header_is_refused_before_decoding_and_without_warning(side: int)
     # A PNG of a few bytes that claims side × side pixels: to decode it would cost gigabytes.
     data = bytearray(encoded(gradient(16, 16)))
     data[16:24] = side.to_bytes(4, "big") * 2
-    data[29:33] = __import__("zlib").crc32(bytes(data[12:29])).to_bytes(4, "big")
+    data[29:33] = zlib.crc32(bytes(data[12:29])).to_bytes(4, "big")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert detail_of(bytes(data)) == "too_large"
@@ -259,6 +263,97 @@ def test_cmyk_grey_and_animated_are_read() -> None:
 def test_broken_exif_does_not_lose_the_picture() -> None:
     data = encoded(gradient(40, 30), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff garbage")
     assert size_of(data, 8, MAX_PIXELS) == (40, 30)
+
+
+def chunk(kind: bytes, payload: bytes) -> bytes:
+    return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
+
+
+MEGABYTE = 2**20
+BOMB = zlib.compress(bytes(64 * MEGABYTE))
+XMP, PACKED_XMP = b"XML:com.adobe.xmp\0\0\0\0\0", b"XML:com.adobe.xmp\0\1\0\0\0"
+LETTERS = np.random.default_rng(1).integers(32, 127, 3 * MEGABYTE, dtype=np.uint8).tobytes()
+ROOMY = {
+    "text": [chunk(b"tEXt", b"Comment\0" + LETTERS * 23)],
+    "packed text": [chunk(b"zTXt", b"Comment\0\0" + zlib.compress(LETTERS))],
+    "xmp": [chunk(b"iTXt", XMP + LETTERS)],
+    "packed xmp": [chunk(b"iTXt", PACKED_XMP + zlib.compress(LETTERS))],
+    "profile": [chunk(b"iCCP", b"icc\0\0" + zlib.compress(LETTERS))],
+    "bombs of text": [chunk(b"zTXt", b"Comment\0\0" + BOMB)] * 20,
+    "bombs of xmp": [chunk(b"iTXt", PACKED_XMP + BOMB)] * 20,
+    "bomb of a profile": [chunk(b"iCCP", b"icc\0\0" + BOMB)],
+    "bomb of EXIF": [chunk(b"zTXt", b"Raw profile type exif\0\0" + BOMB)],
+    "many packed texts": [chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(MEGABYTE - 1)))] * 80,
+    "garbage for a profile": [chunk(b"iCCP", b"icc\0\0" + LETTERS)],
+}
+
+
+@pytest.mark.parametrize("kind", ROOMY)
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_png_with_much_text_is_read(kind: str, is_late: bool) -> None:
+    plain = encoded(noise(40, 30))
+    at = len(plain) - 12 if is_late else 33
+    data = plain[:at] + b"".join(ROOMY[kind]) + plain[at:]
+    assert check_picture(data, 8, MAX_PIXELS) == check_picture(plain, 8, MAX_PIXELS)
+    assert np.array_equal(crops(data, 32, [0], 1), crops(plain, 32, [0], 1))
+
+
+def test_what_colours_and_orientation_need_is_kept_beside_much_text() -> None:
+    chance = np.random.default_rng(2)
+    palette = Image.fromarray(chance.integers(0, 4, (30, 40), dtype=np.uint8), "P")
+    palette.putpalette([*range(12)])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    profile = LETTERS[: 2 * MEGABYTE]
+    plain = encoded(palette, transparency=2, exif=exif, icc_profile=profile)
+    data = plain[:33] + b"".join(ROOMY["bombs of text"]) + plain[33:]
+    assert np.array_equal(np.asarray(decode_picture(data, MAX_PIXELS)), np.asarray(decode_picture(plain, MAX_PIXELS)))
+    assert size_of(data, 8, MAX_PIXELS) == (30, 40)
+    header = read_header(data, MAX_PIXELS)
+    assert header.turned and header.profile == profile
+
+
+@pytest.mark.parametrize("xmp", [XMP, PACKED_XMP])
+@pytest.mark.parametrize("text", [b"", LETTERS, LETTERS[:3000]])
+def test_an_orientation_in_xmp_of_any_usual_size_is_applied(xmp: bytes, text: bytes) -> None:
+    value = b'<x tiff:Orientation="6"/>' + text
+    turned = chunk(b"iTXt", xmp + (zlib.compress(value) if xmp is PACKED_XMP else value))
+    plain = encoded(noise(40, 30))
+    data = plain[:33] + turned + plain[33:]
+    assert size_of(data, 8, MAX_PIXELS) == (30, 40) and read_header(data, MAX_PIXELS).turned
+
+
+@pytest.mark.parametrize("format", ["JPEG", "WEBP", "TIFF", "GIF", "AVIF"])
+def test_other_kinds_with_much_text_are_read(format: str) -> None:
+    plain = encoded(gradient(40, 30), format)
+    if format == "GIF":
+        block = b"\xff" + LETTERS[:255]
+        data = plain[: 13 + 768] + b"\x21\xfe" + block * 12_000 + b"\0" + plain[13 + 768 :]
+    elif format == "JPEG":
+        comment = b"\xff\xfe" + struct.pack(">H", 60_002) + LETTERS[:60_000]
+        data = plain[:2] + comment * 50 + plain[2:]
+    else:
+        tags = {"tiffinfo": {270: LETTERS.decode(), 700: LETTERS}} if format == "TIFF" else {"xmp": LETTERS}
+        data = encoded(gradient(40, 30), format, icc_profile=LETTERS, **tags)
+    assert len(data) > len(plain) + 2 * MEGABYTE
+    assert check_picture(data, 8, MAX_PIXELS) == check_picture(plain, 8, MAX_PIXELS)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"])
+def test_nothing_is_printed_about_a_damaged_tiff(compression: str, capfd: pytest.CaptureFixture[str]) -> None:
+    whole = encoded(noise(60, 40), "TIFF", compression=compression)
+    chance = np.random.default_rng(1)
+    details = []
+    for _ in range(60):
+        data = bytearray(whole)
+        for at in chance.integers(8, len(data), 4):
+            data[at] = chance.integers(256)
+        with contextlib.suppress(BadPicture):
+            check_picture(bytes(data), 8, MAX_PIXELS)
+            continue
+        details.append("bad")
+    os.write(2, b"still open")
+    assert details and capfd.readouterr() == ("", "still open")
 
 
 def end_well(data: bytes) -> None:

@@ -238,6 +238,8 @@ def test_other_kinds_become_jpeg(format: str) -> None:
 
 PROGRESSIVE = encoded(noise(), "JPEG", progressive=True, restart_marker_rows=1)
 PNG = encoded(noise("RGBA"), "PNG")
+BASELINE = encoded(noise("CMYK"), "JPEG", comment=SECRET)
+LOSSLESS = encoded(noise("RGBA"), "WEBP", lossless=True)
 WEBP = encoded(noise("RGBA"), "WEBP", exif=planted_exif())
 
 
@@ -308,6 +310,29 @@ def test_any_chunks_of_a_webp_go(plants: list[tuple[bytes, bytes]], behind: byte
     assert is_bare(bare) and same_pixels(bare, WEBP)
 
 
+def test_a_profile_and_text_that_unpack_far_go_from_a_png() -> None:
+    bomb = zlib.compress(bytes(64 * 2**20))
+    plants = chunk(b"iCCP", b"icc\0\0" + bomb) + chunk(b"zTXt", b"Comment\0\0" + bomb)
+    assert strip_metadata(PNG[:33] + plants + PNG[33:], MAX_PIXELS) == PNG
+    profile = np.random.default_rng(1).bytes(3 * 2**20)
+    bare = encoded(noise(), "PNG", icc_profile=profile)
+    assert strip_metadata(bare[:33] + chunk(b"tEXt", b"a\0" + bytes(70 * 2**20)) + bare[33:], MAX_PIXELS) == bare
+    assert read_header(bare, MAX_PIXELS).profile == profile
+
+
+def test_what_damage_makes_of_a_jpegs_scan_does_not_cost_its_pixels() -> None:
+    """A marker in a scan: one that may stand nowhere, and one whose segment would leap over the end."""
+    assert PROGRESSIVE[396:398] == b"\xff\0"
+    damaged = [PROGRESSIVE[:397] + bytes([marker]) + PROGRESSIVE[398:] for marker in (0x01, 0x4C, 0xB0)]
+    whole = encoded(noise(), "JPEG")
+    start = whole.index(b"\xff\xda") + 500
+    damaged += [whole[:start] + b"\xff\xed\xff\xff" + SECRET + whole[start:]]
+    for data in damaged:
+        check_picture(data, 1, MAX_PIXELS)
+        bare = strip_metadata(data, MAX_PIXELS)
+        assert same_pixels(bare, data) and SECRET not in bare
+
+
 def cut(data: bytes, at: int, byte: int) -> bytes:
     return data[: at % len(data)]
 
@@ -317,10 +342,20 @@ def changed(data: bytes, at: int, byte: int) -> bytes:
     return data[:at] + bytes([byte]) + data[at + 1 :]
 
 
+def marked(data: bytes, at: int, byte: int) -> bytes:
+    at %= len(data)
+    return data[:at] + bytes([0xFF, byte]) + data[at:]
+
+
+def without(data: bytes, at: int, byte: int) -> bytes:
+    at %= len(data)
+    return data[:at] + data[at + byte :]
+
+
 @examples(300)
 @given(
-    st.sampled_from([PROGRESSIVE, PNG, WEBP]),
-    st.sampled_from([cut, changed]),
+    st.sampled_from([PROGRESSIVE, BASELINE, PNG, WEBP, LOSSLESS]),
+    st.sampled_from([cut, changed, marked, without]),
     st.integers(0, 10**6),
     st.integers(0, 255),
 )

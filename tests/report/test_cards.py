@@ -1,17 +1,25 @@
 """Model card and dataset card: heads that parse, nothing left to fill in, real posts of which little is known."""
 
+import dataclasses
 import re
 from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from ruamel.yaml import YAML
 
 from hashgen.base.errors import HashgenError
 from hashgen.report.dataset_card import render_dataset_card
+from hashgen.report.markdown import cell, code, escape
 from hashgen.report.model_card import render_model_card
 from hashgen.report.provenance import licence_head, licences, period, size_category
 from tests.doubles.findings import findings, metrics, posts, real_findings
+from tests.doubles.settings import small_recipe
+from tests.properties import examples
 
 CARDS = [render_model_card, render_dataset_card]
 RUNS = [findings, real_findings]
@@ -160,3 +168,113 @@ def test_metrics_of_another_version_end_in_one_line(card: Any) -> None:
     del known["split"]["sizes"]
     with pytest.raises(HashgenError, match="lack a value"):
         card(findings(metrics=known))
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '<img src=x onerror="alert(1)">',
+    "[CC BY](javascript:alert(1))",
+    "![x](data:text/html;base64,PHN2Zz4=)",
+    "[x]: javascript:alert(1)",
+    "<javascript:alert(1)>",
+    "javascript:alert(1)",
+    "a | b || c",
+    "a \\| b \\\\| c",
+    "back\\",
+    "`code` ``two`` ` one",
+    "`",
+    "```\nfence\n```",
+    "~~~ fence ~~~",
+    "line\n\n# heading\n\n---\n\n- item\n\n<div>",
+    "# heading",
+    "- item",
+    "+ item",
+    "* item",
+    "1. item",
+    "2) item",
+    "> quote",
+    "===",
+    "---",
+    "    indented",
+    "*stars* __lines__ _one_ ~~struck~~ $maths$",
+    "&lt;b&gt; &#60;i&#62; &amp;",
+    "\\<b>",
+    "{{ found }} {% if %}",
+]
+MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+
+
+def parts_of(card: str) -> list[Token]:
+    """What a parser makes of a card below its head: paragraphs, cells, code, text."""
+    tokens = MARKDOWN.parse(card.split("---\n", 2)[2])
+    return [part for token in tokens for part in (token, *(token.children or ()))]
+
+
+def structure(card: str) -> list[tuple[str, str, str]]:
+    return [(part.type, part.tag, str(part.attrs)) for part in parts_of(card) if not part.type.startswith("text")]
+
+
+def with_text(text: str) -> list[str]:
+    """Both cards of a run that has `text` wherever the world gives text."""
+    columns = {"licence": text, "source": [text, *["folder"] * 8], "hashtags": [[text]] * 9}
+    manifests = {split: posts(9, split[0], **columns) for split in ("train", "val")} | {"test": posts(12, "p")}
+    about = dataclasses.replace(real_findings().about, recipe=small_recipe(weights=f"a/{text}b"))
+    known = real_findings(manifests=manifests, about=about)
+    known.metrics["vocab"]["glove"] = {"file": text, "sha256": "ef" * 32}  # type: ignore[index]
+    return [card(known) for card in CARDS]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_from_outside_shows_as_it_is(text: str) -> None:
+    for card, plain in zip(with_text(text), with_text("word"), strict=True):
+        assert structure(card) == structure(plain)
+        shown = "".join(part.content for part in parts_of(card) if part.type.startswith("text"))
+        assert " ".join(text.split()) in shown
+
+
+@examples(200)
+@given(st.text(st.sampled_from("\\`*_[]<>()#+-.!|~&;:=$1a {}\n\"'/")))
+def test_any_text_is_one_piece_of_text(text: str) -> None:
+    # Where a paragraph, an item and a cell begin, and within a line.
+    for frame in ("{}", "- {} b", "x {} b", "| a |\n|---|\n| {} |"):
+        filled, plain = (MARKDOWN.parse(frame.format(value)) for value in (escape(f"{text}a"), "word"))
+        assert [token.type for token in filled] == [token.type for token in plain]
+        inline = [part for token in filled for part in token.children or () if part.type != "text"]
+        assert {part.type for part in inline} <= {"text_special"}
+        inside = [
+            part for token in MARKDOWN.parse(frame.format(cell(code(f"{text}a")))) for part in token.children or ()
+        ]
+        assert "code_inline" in {part.type for part in inside} <= {"text", "code_inline"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CC BY-SA 4.0",
+        "CC-BY",
+        "https://creativecommons.org/licenses/by/4.0/",
+        "http://x.org/~me/a_b?c=1&d=2#e",
+        '© 2020, a (b): 50\N{NO-BREAK SPACE}% + 1.5 - x\'s "y"!',
+        "#1",
+        "-5",
+        "1.5",
+        "snake_case",
+    ],
+)
+def test_ordinary_text_stays_readable(text: str) -> None:
+    assert escape(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "code_of_it"), [("a*b", "`a*b`"), ("a`b", "``a`b``"), ("`a``", "``` `a`` ```"), ("a\n b", "`a b`")]
+)
+def test_code(text: str, code_of_it: str) -> None:
+    assert code(text) == code_of_it
+
+
+@pytest.mark.parametrize("card", CARDS)
+@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("keeps_posts", [False, True])
+def test_no_items_of_a_list_run_together(card: Any, run: Any, keeps_posts: bool) -> None:
+    text = card(run(keeps_posts=keeps_posts))
+    assert "HASHGEN_HOME" in text and not re.search(r"[^\s-]- |[^\s#]#{1,6} |[.)]\d\. |\|\|", text)

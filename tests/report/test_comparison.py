@@ -11,8 +11,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from hashgen.base.errors import HashgenError
-from hashgen.report.comparison import Run, differing_params, render_comparison
+from hashgen.report.comparison import compare, render_comparison
 from hashgen.report.runs import write_comparison
+from hashgen.report.settings import Run, differing_params
 from tests.doubles.findings import metrics
 from tests.report.test_report import Outline, text_of
 
@@ -33,6 +34,10 @@ def a_run(name: str, evaluate: dict[str, Any], params: dict[str, Any], last: flo
     return Run(name, evaluate, params, str(params.get("split")), history(last))
 
 
+def page_of(runs: list[Run]) -> str:
+    return render_comparison(compare(runs))
+
+
 def test_scores_and_differing_parameters_stand_in_the_page() -> None:
     runs = [
         a_run("one", scored(0.431), {"train": {"lstm": {"hidden": 300}, "patience": None}, "split": {"seed": 1}}),
@@ -40,8 +45,8 @@ def test_scores_and_differing_parameters_stand_in_the_page() -> None:
             "<two> $x$", scored(0.287), {"train": {"lstm": {"hidden": 256}, "patience": 3}, "split": {"seed": 1}}, 0.6
         ),
     ]
-    page = render_comparison(runs)
-    assert render_comparison(runs) == page and "<two>" not in page and "<script" not in page
+    page = page_of(runs)
+    assert page_of(runs) == page and "<two>" not in page and "<script" not in page
     text = text_of(page)
     assert "0.431" in text and "0.287" in text and "train.lstm.hidden 300 256" in text and "patience null 3" in text
     assert "split.seed" not in text and "Not the same posts" not in text
@@ -52,12 +57,10 @@ def test_scores_and_differing_parameters_stand_in_the_page() -> None:
 
 
 def test_runs_on_other_posts_are_warned_of() -> None:
-    page = render_comparison(
-        [a_run("a", scored(0.1), {"split": {"seed": 1}}), a_run("b", scored(0.1), {"split": {"seed": 2}})]
-    )
+    page = page_of([a_run("a", scored(0.1), {"split": {"seed": 1}}), a_run("b", scored(0.1), {"split": {"seed": 2}})])
     assert "Not the same posts" in page and "(<code>split.seed</code>)" in page
     other = dataclasses.replace(a_run("c", scored(0.1), {}), posts="x")
-    page = render_comparison([a_run("a", scored(0.1), {}), other])
+    page = page_of([a_run("a", scored(0.1), {}), other])
     assert "the splits of these runs differ, so" in page
 
 
@@ -72,7 +75,7 @@ def test_parameters_that_a_run_lacks_and_those_of_the_report() -> None:
 @pytest.mark.parametrize("broken", [{}, {"val": {}}, {"val": {"both": {"f1": 0.5}}}, {"val": {"both": 3}}])
 def test_scores_of_another_version_name_the_run(broken: dict[str, Any]) -> None:
     with pytest.raises(HashgenError, match="old: its scores are from another version"):
-        render_comparison([a_run("new", scored(0.1), {}), a_run("old", broken, {})])
+        page_of([a_run("new", scored(0.1), {}), a_run("old", broken, {})])
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,12 +22,13 @@ from hashgen.base.errors import HashgenError
 from hashgen.features.posts import Inputs
 from hashgen.features.store import FeatureStore, label
 from hashgen.metrics.scores import scores
-from hashgen.models import neighbours
+from hashgen.models import plain_neighbours as neighbours
 from hashgen.models.habits import Habits
-from hashgen.models.neighbours import Nearest, Neighbours
+from hashgen.models.plain_neighbours import Nearest, PlainNeighbours
 from hashgen.params.baselines import Baselines
-from hashgen.scoring.baselines import baselines, score_baselines, seeds_first
-from hashgen.scoring.evaluation import Scored, predict
+from hashgen.scoring import baselines as scoring
+from hashgen.scoring.baselines import baselines, seeds_first
+from hashgen.scoring.evaluation import Bootstrap, Scored, predict
 from hashgen.text.words import tokenise
 from stages.baselines import main
 from tests.doubles.settings import small_recipe
@@ -39,13 +41,14 @@ WORDS = ("pizza", "salad", "sea", "run", "the", "slow")
 TAGS = [f"tag{number:02d}" for number in range(16)]
 
 
+NAMES = ("popularity", "knn_image", "knn_caption", "knn_both", "knn_tuned", "knn_copy")
 KNN: dict[str, Inputs] = {"knn_image": "image", "knn_caption": "caption", "knn_both": "both"}
 
 
 def nearest_posts(train: pd.DataFrame, asked: pd.DataFrame, features: FeatureStore, k: int) -> dict[str, list[Nearest]]:
     """The nearest training posts of each post, by each of the neighbours' models."""
     known, posts = label(train, features), label(asked, features).posts
-    return {name: Neighbours(known, inputs, k).nearest(posts) for name, inputs in KNN.items()}
+    return {name: PlainNeighbours(known, inputs, k).nearest(posts) for name, inputs in KNN.items()}
 
 
 def rank_all(train: pd.DataFrame, asked: pd.DataFrame, features: FeatureStore, k: int) -> dict[str, list[list[str]]]:
@@ -55,6 +58,14 @@ def rank_all(train: pd.DataFrame, asked: pd.DataFrame, features: FeatureStore, k
     if any(scored.seeds):
         ranked["seeds"] = [seeds_first(seeds, scored.habits, scored.depth) for seeds in scored.seeds]
     return ranked
+
+
+def score_baselines(
+    train: pd.DataFrame, asked: pd.DataFrame, features: FeatureStore, section: Baselines
+) -> dict[str, dict[str, Any]]:
+    models = baselines(train, features, section.neighbours)
+    bootstrap = Bootstrap(section.bootstrap, section.seed)
+    return scoring.score_baselines(models, Scored.of(asked, train, features), bootstrap)[0]
 
 
 def habits_of(train: pd.DataFrame) -> Habits:
@@ -339,7 +350,11 @@ def stage_world(folder: Path) -> dict[str, Path]:
     with (folder / "params.yaml").open("w", encoding="utf-8") as stream:
         yaml.dump(document, stream)
     paths = {name: folder / name for name in ("manifest", "features")}
-    return paths | {"metrics": folder / "metrics" / "baselines.json", "params": folder / "params.yaml"}
+    return paths | {
+        "metrics": folder / "metrics" / "baselines.json",
+        "predictions": folder / "baselines.parquet",
+        "params": folder / "params.yaml",
+    }
 
 
 def test_stage_writes_scores_of_every_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -348,11 +363,11 @@ def test_stage_writes_scores_of_every_baseline(tmp_path: Path, capsys: pytest.Ca
     got = json.loads(world["metrics"].read_text())
     assert list(got) == ["val", "test", "written_length", "bleu_signature"]
     for split in ("val", "test"):
-        assert list(got[split]) == ["popularity", "knn_image", "knn_caption", "knn_both", "seeds"]
+        assert list(got[split]) == [*NAMES, "seeds"]
         for scored in got[split].values():
             assert scored["posts"] == 6
             assert scored["p_at_1_ci95"][0] <= scored["p_at_1"] <= scored["p_at_1_ci95"][1]
-    best = max(list(got["val"])[:4], key=lambda name: got["val"][name]["f1_at_5"])
+    best = max(NAMES, key=lambda name: got["val"][name]["f1_at_5"])
     figures = got["test"][best]
     line = capsys.readouterr().out
     assert line.startswith(f"baselines: best by validation F1@5: {best}; on test P@1 {figures['p_at_1']:.3f}")
@@ -386,7 +401,7 @@ def test_stage_leaves_the_old_metrics_when_it_fails_while_writing(
     with pytest.raises(OSError, match="no space"):
         main(**world)
     assert [path.name for path in world["metrics"].parent.iterdir()] == ["baselines.json"]
-    assert world["metrics"].read_text() == "old"
+    assert world["metrics"].read_text() == "old" and not world["predictions"].exists()
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from hashgen.features.store import label
 from hashgen.models import Decoding, Ranking
 from hashgen.models.habits import Habits
 from hashgen.models.lstm import LstmModel
-from hashgen.models.neighbours import Neighbours
+from hashgen.models.plain_neighbours import PlainNeighbours
 from hashgen.models.popularity import Popularity
 from hashgen.params.baselines import Baselines
 from hashgen.params.train import Train
-from hashgen.scoring.baselines import score_baselines
+from hashgen.scoring.baselines import baselines, score_baselines
 from hashgen.scoring.ceilings import ceilings
 from hashgen.scoring.evaluation import Bootstrap, Scored, predict, predict_all, score_all, score_model
 from hashgen.scoring.filter_audit import audit_filter
@@ -118,8 +118,9 @@ def test_a_model_and_a_baseline_that_say_the_same_get_the_same_scores(tmp_path: 
     parts = [small_manifest(24, "t"), small_manifest(8, "v")]
     store = write_features(tmp_path, pd.concat(parts, ignore_index=True))
     section = Baselines(neighbours=5, bootstrap=20, seed=1)
-    as_baseline = score_baselines(parts[0], parts[1], store, section)["knn_both"]
-    model = Neighbours(label(parts[0], store), "both", 5)
+    scored, bootstrap = Scored.of(parts[1], parts[0], store), Bootstrap(section.bootstrap, section.seed)
+    as_baseline = score_baselines(baselines(parts[0], store, 5), scored, bootstrap)[0]["knn_both"]
+    model = PlainNeighbours(label(parts[0], store), "both", 5)
     scored = Scored.of(parts[1], parts[0], store)
     assert score_all(predict_all(model, scored, GREEDY), scored, Bootstrap(20, 1))["both"] == as_baseline
 

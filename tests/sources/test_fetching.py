@@ -1,6 +1,7 @@
 """One picture from a CDN that may do anything: what comes back, how often it was asked, and how long it waited."""
 
 import gzip
+import re
 import struct
 import zlib
 from email.utils import formatdate
@@ -15,6 +16,7 @@ from hashgen.pictures.decode import decode_picture, read_header
 from hashgen.sources.instagram import fetching
 from hashgen.sources.instagram.fetching import FetchFault, Refused
 from hashgen.sources.instagram.transport import read_retry_after
+from hashgen.sources.stops import Refusal
 from tests.doubles.picture_cdn import (
     EARLIER,
     EXPIRED_URL,
@@ -117,7 +119,7 @@ def html() -> Answer:
         (redirect("ftp://" + URL[8:]), "not_https"),
         (redirect("https://evil.example/"), "foreign_host"),
         (redirect("//evil.example/"), "foreign_host"),
-        (redirect("https://www.instagram.com/accounts/login/"), "foreign_host"),
+        (redirect("https://www.instagram.com/"), "foreign_host"),
         (redirect("https://[/"), "foreign_host"),
     ],
 )
@@ -126,6 +128,29 @@ def test_permanent_faults_cost_one_request(cdn: Cdn, reply: Answer, reason: str)
     assert (fault.reason, fault.permanent) == (reason, True)
     assert not isinstance(fault, Refused)
     assert (len(cdn.requests), cdn.clock.slept) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("reply", "code", "text"),
+    [
+        (redirect("https://www.instagram.com/accounts/login/?next=x"), 4, "redirected to the login page"),
+        (redirect("/accounts/login"), 4, "redirected to the login page"),
+        (redirect("https://www.facebook.com/login/"), 4, "redirected to the login page"),
+        (redirect("https://www.instagram.com/challenge/1/"), 5, "needs attention (challenge)"),
+        (redirect("https://www.instagram.com/checkpoint/"), 5, "needs attention (checkpoint)"),
+        (Answer(body=b"<html><title>Log in</title>", headers=JPEG_TYPE), 4, "a picture led to the login page"),
+    ],
+)
+def test_pages_of_a_refusal_end_at_once(cdn: Cdn, reply: Answer, code: int, text: str) -> None:
+    with pytest.raises(Refusal, match=re.escape(text)) as caught:
+        cdn.fetch(reply)
+    assert (caught.value.exit_code, len(cdn.requests), cdn.clock.slept) == (code, 1, [])
+
+
+def test_whole_pictures_of_no_use_are_served(cdn: Cdn) -> None:
+    heif = Answer(body=b"\0\0\0\x18ftypheic" + bytes(100))
+    replies = (Answer(body=encoded(noise(64, 31))), Answer(body=encoded(Image.new("RGB", (1001, 1000)))), heif)
+    assert [cdn.fault(reply).served for reply in (*replies, html(), Answer(404))] == [True, True, True, False, False]
 
 
 @pytest.mark.parametrize("status", [401, 429])

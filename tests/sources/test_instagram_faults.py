@@ -66,6 +66,8 @@ def test_a_plain_no_is_asked_for_once(bench: Bench, name: str) -> None:
     posts, source = bench.run("food")
     assert len(posts) == 12 and len(bench.instagram.listings) == 2 and bench.slept == 0
     assert source.fault is not None and source.fault.exit_code == 6
+    said = {"fail": "its status is not ok", "400 json": "400"}.get(name, name)
+    assert f"Instagram's response was not understood ({said})" in str(source.fault)
     bench.instagram.every = None
     assert len(bench.run("food")[0]) == 30
 
@@ -250,7 +252,7 @@ def tiny() -> bytes:
         ([Answer(200, b"\xff\xd8\xff half", cut_after=5)] * 3, "truncated", 15),
         ([None] * 3, "network", 15),
         ([Answer(403)], "http_403", 13),
-        ([Answer(403, b"URL signature expired")], "url_expired", 13),
+        ([Answer(403, b"URL signature expired")] * 2, "url_expired", 14),
     ],
 )
 def test_a_picture_that_cannot_be_had(bench: Bench, answers: list[Any], reason: str, fetched: int) -> None:
@@ -263,11 +265,12 @@ def test_a_picture_that_cannot_be_had(bench: Bench, answers: list[Any], reason: 
 
 
 def test_an_address_that_expired_costs_no_more(bench: Bench) -> None:
-    bench.instagram.expired = {3, 4, 5, 6}
-    bench.instagram.picture_faults = {post: [Answer(403)] for post in bench.instagram.expired}
-    posts, source = bench.run("food", per_hashtag=12)
-    assert len(posts) == 12 and source.fault is None and source.metrics()["rejected"] == {"url_expired": 4}
-    assert not bench.instagram.details and len(bench.instagram.fetched) == 16
+    bench.instagram.expired = {3, 4}
+    bench.instagram.picture_faults = {post: [Answer(403)] * 2 for post in bench.instagram.expired}
+    posts, source = bench.run("food", per_hashtag=10)
+    assert len(posts) == 10 and source.fault is None and source.metrics()["rejected"] == {"url_expired": 2}
+    # The page is asked for once more, and then each of them once: its address has expired again.
+    assert not bench.instagram.details and len(bench.instagram.fetched) == 13 and len(bench.instagram.listings) == 2
 
 
 BAD_PICTURES = {
@@ -279,7 +282,7 @@ BAD_PICTURES = {
 }
 
 
-@pytest.mark.parametrize("reason", BAD_PICTURES)
+@pytest.mark.parametrize("reason", ["http_404", "too_small"])
 def test_bad_pictures_one_after_another_are_counted_and_no_more(bench: Bench, reason: str) -> None:
     bench.instagram.picture_faults = {post: [BAD_PICTURES[reason]] * 3 for post in range(3, 8)}
     posts, source = bench.run("food", per_hashtag=12)
@@ -287,12 +290,22 @@ def test_bad_pictures_one_after_another_are_counted_and_no_more(bench: Bench, re
     assert source.metrics()["rejected"] == {reason: 5}
 
 
-def test_a_faulty_picture_that_came_clears_the_network(bench: Bench) -> None:
-    bad = {3: Answer(500), 4: Answer(404), 5: Answer(500), 6: Answer(500), 7: Answer(404), 8: Answer(500)}
+@pytest.mark.parametrize("reason", ["truncated", "empty", "not_image"])
+def test_bad_pictures_one_after_another_are_an_outage(bench: Bench, reason: str) -> None:
+    bench.instagram.picture_faults = {post: [BAD_PICTURES[reason]] * 3 for post in range(3, 8)}
+    posts, source = bench.run("food", per_hashtag=12)
+    assert [number(post) for post in posts] == [0, 1, 2] and source.fault is not None
+    assert source.fault.exit_code == (6 if reason == "not_image" else 7) and source.metrics()["rejected"] == {}
+    assert f"pictures cannot be downloaded ({reason}) at #food after 3 posts, all kept" in str(source.fault)
+
+
+def test_a_picture_that_came_clears_the_network(bench: Bench) -> None:
+    small = Answer(200, tiny())
+    bad = {3: Answer(500), 4: Answer(404), 5: small, 6: Answer(500), 7: Answer(404), 8: small, 9: Answer(404)}
     bench.instagram.picture_faults = {post: [answer] * 3 for post, answer in bad.items()}
     posts, source = bench.run("food", per_hashtag=12)
     assert len(posts) == 12 and source.fault is None
-    assert source.metrics()["rejected"] == {"http_404": 2, "http_5xx": 4}
+    assert source.metrics()["rejected"] == {"http_404": 3, "http_5xx": 2, "too_small": 2}
 
 
 @pytest.mark.parametrize("carousel", ["first", "all"])

@@ -161,6 +161,15 @@ def test_order_is_that_of_paths_and_a_post_in_two_folders_comes_twice(world: Wor
         ("#", ()),
         ("food", ()),
         ("#bad\udce9", ()),
+        ("%2300123", ()),  # place 2300123
+        ("#00123", ()),
+        ("#_", ()),
+        ("#2019_food", ("2019_food",)),
+        ("#food/%2300123", ("food",)),
+        ("#food/#2019", ("food",)),
+        ("#soup of the day", ()),
+        ("#soup#food", ()),
+        ("%23soup%20food", ()),
     ],
 )
 def test_seed_hashtags(world: World, tmp_path: Path, place: str, seed: tuple[str, ...]) -> None:
@@ -169,6 +178,18 @@ def test_seed_hashtags(world: World, tmp_path: Path, place: str, seed: tuple[str
     folder.rename(tmp_path / "dump" / place)
     for root in (tmp_path / "dump", tmp_path / "dump" / place.partition("/")[0]):
         assert [post.seed_hashtags for post in read(root)[0]] == [seed]
+
+
+def test_json_of_other_programs(world: World, tmp_path: Path) -> None:
+    (tmp_path / "1_1.jpg").write_bytes(b"x")
+    (tmp_path / "1_1.jpg.json").write_text('{"shortcode": "CODE", "category": "instagram"}')
+    reason = "needs JSON as instaloader 4 writes it; not written by instaloader but, it seems, by gallery-dl"
+    with pytest.raises(HashgenError, match=rf"can be read \(1_1\.jpg\.json: {reason}\); download it again"):
+        list(source(tmp_path).posts())
+    world.download(tmp_path, world.post("CODE"))
+    opened = source(tmp_path)
+    assert [post.id for post in opened.posts()] == ["CODE"]
+    assert opened.counts.broken_names == [f"1_1.jpg.json: {reason}"]
 
 
 def test_what_is_no_post_is_passed_over(world: World, tmp_path: Path) -> None:

@@ -1,15 +1,20 @@
 """Which pictures are a post's: what instaloader itself leaves of posts of one second, patterns, sizes, texts."""
 
+import io
 import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from tests.doubles.instaloader_world import BASE, SECOND, Node, World, picture, read
+from hashgen.pictures.decode import decode_picture
+from tests.doubles.instaloader_world import BASE, SECOND, Node, World, picture, read, source
 from tests.properties import examples
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning")
@@ -179,6 +184,137 @@ def test_files_that_the_json_does_not_explain(world: World, tmp_path: Path, spoi
     spoil(folder)
     posts, counts = read(tmp_path)
     assert posts[0].image is None and counts == {"shared_names": 1}
+
+
+def blots(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
+    colours = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(colours).resize(size)
+
+
+def saved(image: Image.Image, format: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, format, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("pattern", ["{date_utc}_UTC", "{shortcode}", "{filename}"])
+@pytest.mark.parametrize("kind", ["image", "two"])
+def test_a_picture_that_was_saved_as_webp_and_as_jpg(world: World, tmp_path: Path, pattern: str, kind: str) -> None:
+    node = make(world, kind, CODES[0], 320, "x #a")
+    for address in world.pictures:
+        size = Image.open(io.BytesIO(world.pictures[address])).size
+        world.pictures[address] = saved(blots(1, size), "JPEG")
+    folder = world.download(tmp_path, node, filename_pattern=pattern)
+    jpg = min(folder.glob("*.jpg"))
+    whole = decode_picture(jpg.read_bytes(), 10**6)
+    for image, format, suffix in (
+        (whole, "WEBP", ".webp"),
+        (whole.resize((640, 640)), "WEBP", ".webp"),
+        (whole, "JPEG", ".webp"),
+        (whole, "PNG", ".PNG"),
+    ):
+        extra = jpg.with_suffix(suffix)
+        extra.write_bytes(saved(image, format, **({} if format == "PNG" else {"quality": 60})))
+        posts, counts = read(tmp_path, "all")
+        images = [post.image for post in posts]
+        assert jpg.read_bytes() in images or suffix == ".PNG"
+        assert None not in images and counts == {}
+        extra.unlink()
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".jpeg", ".JPG"])
+def test_two_pictures_that_show_something_else(world: World, tmp_path: Path, suffix: str) -> None:
+    node = world.post("CODE", (320, 240))
+    world.pictures[node["display_url"]] = saved(blots(1), "JPEG")
+    folder = world.download(tmp_path, node)
+    whole = saved(blots(1), "WEBP")
+    for data in (
+        saved(blots(2), "WEBP"),
+        saved(blots(1, (240, 240)), "WEBP"),
+        saved(blots(1).convert("L"), "WEBP"),
+        saved(Image.new("RGB", (320, 240)), "WEBP"),
+        whole[: len(whole) // 2],
+        b"",
+    ):
+        (folder / f"{BASE}{suffix}").write_bytes(data)
+        posts, counts = read(tmp_path)
+        assert [post.image for post in posts] == [None] and counts == {"shared_names": 1}
+
+
+def test_plain_pictures_are_alike_in_one_colour_only(world: World, tmp_path: Path) -> None:
+    folder = world.download(tmp_path, world.post("CODE"))
+    [jpg] = folder.glob("*.jpg")
+    for colour, is_alike in ((decode_picture(jpg.read_bytes(), 10**6).getpixel((5, 5)), True), ("red", False)):
+        jpg.with_suffix(".webp").write_bytes(saved(Image.new("RGB", (80, 60), colour), "WEBP", lossless=True))
+        assert (read(tmp_path)[0][0].image is not None) == is_alike
+
+
+def download_without_list(
+    world: World, folder: Path, sizes: list[tuple[int, int]], videos: tuple[int, ...] = ()
+) -> Path:
+    """Download a carousel and take the list of its media from the JSON."""
+    target = world.download(folder, world.carousel("CODE", sizes, videos), compress_json=False)
+    path = target / f"{BASE}.json"
+    document = json.loads(path.read_text())
+    del document["node"]["edge_sidecar_to_children"]
+    path.write_text(json.dumps(document))
+    return target
+
+
+def test_a_carousel_without_a_list_has_the_pictures_beside_it(world: World, tmp_path: Path) -> None:
+    folder = download_without_list(world, tmp_path, [(80, 60), (60, 80), (70, 70)])
+    pictures = [(folder / f"{BASE}_{n}.jpg").read_bytes() for n in (1, 2, 3)]
+    posts, counts = read(tmp_path, "all")
+    assert [(post.media_index, post.n_media, post.image) for post in posts] == [
+        (place, 3, image) for place, image in enumerate(pictures)
+    ]
+    assert counts == {} and [post.image for post in read(tmp_path)[0]] == pictures[:1]
+    (folder / f"{BASE}_2.jpg").unlink()
+    posts, counts = read(tmp_path, "all")
+    assert [post.image for post in posts] == [pictures[0], None, pictures[2]] and counts == {"rows_without_file": 1}
+
+
+def test_a_video_in_a_carousel_without_a_list(world: World, tmp_path: Path) -> None:
+    folder = download_without_list(world, tmp_path, [(80, 60), (60, 80)], videos=(1,))
+    assert [post.image is None for post in read(tmp_path, "all", "thumbnail")[0]] == [False, False]
+    (folder / f"{BASE}_2.jpg").unlink()
+    posts, counts = read(tmp_path, "all")
+    assert [(post.kind, post.n_media) for post in posts] == [("image", 2)] and counts == {}
+    assert [post.image is None for post in read(tmp_path, "all", "thumbnail")[0]] == [False, True]
+
+
+def spoil_first(folder: Path) -> None:
+    (folder / f"{BASE}_1.jpg").write_bytes(picture("other", (50, 90)))
+
+
+def spoil_single(folder: Path) -> None:
+    (folder / f"{BASE}.jpg").write_bytes(picture("other", (80, 60)))
+
+
+def spoil_double(folder: Path) -> None:
+    (folder / f"{BASE}_2.webp").write_bytes(picture("other", (80, 60)))
+
+
+@pytest.mark.parametrize("spoil", [spoil_first, spoil_single, spoil_double, spoil_text])
+def test_a_carousel_without_a_list_whose_files_may_be_anothers(
+    world: World, tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    spoil(download_without_list(world, tmp_path, [(80, 60), (60, 80)]))
+    posts, counts = read(tmp_path)
+    assert [post.image for post in posts] == [None]
+    assert counts == {"unmatched_pictures" if spoil is spoil_first else "shared_names": 1}
+
+
+def test_a_carousel_without_a_list_and_pictures_is_broken(world: World, tmp_path: Path) -> None:
+    folder = download_without_list(world, tmp_path, [(80, 60), (60, 80)])
+    world.download(tmp_path, world.post("OTHER", taken_at_timestamp=SECOND + 1))
+    for path in folder.glob(f"{BASE}_*.jpg"):
+        path.unlink()
+    opened = source(tmp_path)
+    assert [post.id for post in opened.posts()] == ["OTHER"]
+    assert opened.counts.broken_names == [
+        f"#food/{BASE}.json: it does not list the pictures of its carousel, and none are beside it; download it again"
+    ]
 
 
 @pytest.mark.parametrize(

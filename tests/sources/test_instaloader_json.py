@@ -1,5 +1,6 @@
 """JSON files of instaloader: damage in every form, what is missing and may not be asked for, and arbitrary content."""
 
+import contextlib
 import json
 import lzma
 import socket
@@ -52,7 +53,13 @@ def broken(path: Path) -> str:
         (b"7", "lacks data that every post has"),
         (b"null", "lacks data that every post has"),
         (b'{"graphql": {"shortcode_media": {}}}', "not written by instaloader"),
-        (b'{"shortcode": "CODE"}', "lacks data that only Instagram has"),  # instaloader 3
+        (b'{"shortcode": "CODE"}', "not written by instaloader"),
+        (b'{"shortcode": "CODE", "__typename": "GraphImage"}', "lacks data that every post has"),  # instaloader 3
+        (b'{"shortcode": "CODE", "__typename": ["GraphImage"]}', "not written by instaloader"),
+        (b'{"shortcode": "CODE", "category": "instagram", "post_id": "1"}', "it seems, by gallery-dl"),
+        (b'{"post_shortcode": "CODE", "category": "instagram", "typename": "GraphImage"}', "it seems, by gallery-dl"),
+        (b'{"id": "CODE", "extractor": "Instagram", "_type": "video"}', "it seems, by yt-dlp"),
+        (b"{}", "needs JSON as instaloader 4 writes it"),
     ],
 )
 def test_files_that_are_no_json_of_a_post(tmp_path: Path, data: bytes, reason: str) -> None:
@@ -70,7 +77,8 @@ def test_files_that_are_no_json_of_a_post(tmp_path: Path, data: bytes, reason: s
         ({"shortcode": ""}, "no shortcode"),
         ({"__typename": ...}, "lacks data that only Instagram has"),
         ({"__typename": "GraphStoryImage"}, "unknown type"),
-        ({"__typename": "GraphSidecar"}, "lacks data that only Instagram has"),
+        ({"__typename": "GraphSidecar"}, "does not list the pictures of its carousel"),
+        ({"__typename": "GraphSidecar", "edge_sidecar_to_children": {}}, "does not list the pictures"),
         ({"__typename": "GraphSidecar", "edge_sidecar_to_children": {"edges": []}}, "empty carousel"),
         ({"__typename": "GraphSidecar", "edge_sidecar_to_children": {"edges": [{}]}}, "lacks data that every post has"),
         ({"__typename": ["x"]}, "unknown type"),
@@ -83,6 +91,18 @@ def test_files_that_are_no_json_of_a_post(tmp_path: Path, data: bytes, reason: s
 def test_posts_that_lack_something(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
     (tmp_path / "a.json").write_text(json.dumps(structure(**changes)))
     assert reason in broken(tmp_path / "a.json")
+
+
+def test_instaloader_3_wrote_the_node_alone(tmp_path: Path) -> None:
+    whole = structure(taken_at_timestamp=..., date=1546336800)
+    (tmp_path / "whole.json").write_text(json.dumps(whole))
+    record = read_record(tmp_path / "whole.json", RowCounts())
+    assert record is not None and record.shortcode == "CODE" and record.date is not None
+    named_anew = whole["node"] | {"__typename": "XDTGraphImage"}
+    named_of_old = {"code" if key == "shortcode" else key: value for key, value in whole["node"].items()}
+    for value in (whole["node"], {"node": whole["node"]}, named_anew, named_of_old):
+        (tmp_path / "alone.json").write_text(json.dumps(value))
+        assert read_record(tmp_path / "alone.json", RowCounts()) == record
 
 
 def test_damaged_xz(tmp_path: Path) -> None:
@@ -151,3 +171,16 @@ def test_any_json_gives_a_record_or_a_broken_row(
     except BrokenRow:
         return
     assert record is not None and record.media
+
+
+@examples(200)
+@given(values)
+def test_any_json_at_all_gives_a_record_none_or_a_broken_row(
+    tmp_path_factory: pytest.TempPathFactory, value: Any
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.json"
+    for document in (value, {"node": value}, {"instaloader": value, "node": value}):
+        path.write_text(json.dumps(document))
+        with contextlib.suppress(BrokenRow):
+            record = read_record(path, RowCounts(), [False, True])
+            assert record is None or record.media

@@ -1,10 +1,12 @@
 """The stage scrape with the source instagram: shards, exit codes, signals, and what stays out of every file."""
 
 import contextlib
+import errno
 import functools
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -155,11 +157,19 @@ def test_a_run_without_posts_tells_why(tmp_path: Path, double: TlsDouble, instag
     found = json.loads((tmp_path / "metrics/scrape.json").read_text())
     assert found["posts"] == 0 and found["hashtags"]["nosuchtag"]["status"] == "not_found"
     instagram.hashtags["few"] = [1, 2, 3, 4]
-    instagram.picture_faults = {post: [Answer(404)] for post in (1, 2, 3, 4)}
+    instagram.kinds = dict.fromkeys((1, 2, 3, 4), "video")
     done = run(tmp_path, double, hashtags=["few"])
-    assert done.returncode == 1 and "rejected: http_404 4" in done.stderr, done.stderr
+    assert done.returncode == 1 and "rejected: video 4" in done.stderr, done.stderr
     found = json.loads((tmp_path / "metrics/scrape.json").read_text())
-    assert found["rejected"] == {"http_404": 4} and found["hashtags"]["few"]["got"] == 0
+    assert found["rejected"] == {"video": 4} and found["hashtags"]["few"]["got"] == 0
+    assert not (tmp_path / "data/raw").exists()
+    # Pictures that are all missing are an outage.
+    instagram.hashtags["gone"] = [5, 6, 7, 8]
+    instagram.picture_faults = {post: [Answer(404)] for post in (5, 6, 7, 8)}
+    done = run(tmp_path, double, hashtags=["gone"])
+    assert done.returncode == 6 and "pictures cannot be downloaded (http_404)" in done.stderr, done.stderr
+    found = json.loads((tmp_path / "metrics/scrape.json").read_text())
+    assert found["rejected"] == {} and found["hashtags"]["gone"] == {"wanted": 30, "got": 0, "status": "waiting"}
     assert not (tmp_path / "data/raw").exists()
 
 
@@ -226,6 +236,96 @@ def test_a_second_run_waits_for_the_first(tmp_path: Path, double: TlsDouble) -> 
         assert not double.requests
     stage.communicate(timeout=60)
     assert stage.returncode == 0
+
+
+FULL = {"space": errno.ENOSPC, "quota": errno.EDQUOT}
+# What is called first for each of the things that a run creates, and what its path ends with.
+CREATING = {
+    "the home folder": ("os.mkdir", "home"),
+    "the lock of the salt": ("os.open", "salt.lock"),
+    "the folder of the state": ("os.mkdir", "scrape"),
+    "the lock of the state": ("os.open", "instagram.lock"),
+    "the state": ("os.open", "instagram.sqlite"),
+    "the log": ("os.open", "instagram.log"),
+    "the folder of posts": ("os.mkdir", ".partial"),
+}
+
+
+@pytest.mark.parametrize("kind", FULL)
+@pytest.mark.parametrize("thing", CREATING)
+def test_a_disk_that_is_full_from_the_start(
+    tmp_path: Path, double: TlsDouble, instagram: Instagram, monkeypatch: pytest.MonkeyPatch, thing: str, kind: str
+) -> None:
+    call, end = CREATING[thing]
+    original = getattr(os, call.removeprefix("os."))
+
+    def full(path: Any, *more: Any, **options: Any) -> Any:
+        if str(path).endswith(end):
+            raise OSError(FULL[kind], os.strerror(FULL[kind]), str(path))
+        return original(path, *more, **options)
+
+    instagram.faults = {0: Answer(502)}  # something to log
+    monkeypatch.setattr(call, full)
+    with pytest.raises(HashgenError, match=r"the disk is full.*; free some space, then run again") as caught:
+        main(**options(tmp_path, hashtags=["food"], per_hashtag=3))
+    assert caught.value.exit_code == 8 and str(caught.value).isprintable()
+    monkeypatch.undo()
+    for name, value in double.environment.items():
+        monkeypatch.setenv(name, value)
+    main(**options(tmp_path, hashtags=["food"], per_hashtag=3))
+    assert len(pd.read_parquet(tmp_path / "data/raw")) == 3
+
+
+@pytest.mark.parametrize("when", ["opening", "want"])
+def test_a_disk_that_is_full_for_the_state(
+    tmp_path: Path, double: TlsDouble, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    class Full(Quick):
+        def _open(self, path: Path) -> None:
+            if when == "opening":
+                raise sqlite3.OperationalError("database or disk is full")
+            super()._open(path)
+
+        def want(self, hashtags: Any) -> None:
+            self._db.execute(f"PRAGMA max_page_count = {self._value('PRAGMA page_count')}")
+            self._db.execute("INSERT INTO marks VALUES ('', ?, '')", ("x" * 10**6,))
+
+    monkeypatch.setattr("hashgen.sources.instagram.source.InstagramState", Full)
+    with pytest.raises(HashgenError, match=r"instagram\.sqlite: the disk is full; free some space, then run") as caught:
+        main(**options(tmp_path))
+    assert caught.value.exit_code == 8
+
+
+def test_a_quota_that_is_used_up_within_sqlite(tmp_path: Path, double: TlsDouble) -> None:
+    """SQLite calls that an input/output error while writing."""
+    paths = options(tmp_path)
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))"
+    start = f"sys.argv = ['scrape', *{command(paths)[3:]!r}]; runpy.run_module('stages.scrape', {{}}, '__main__')"
+    code = f"import sys, runpy; {limited}; {start}"
+    environment = os.environ | double.environment | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 8, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ") and "the disk is full; free some space, then run again to continue" in line
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EROFS])
+@pytest.mark.parametrize("thing", list(CREATING)[:5])
+def test_a_folder_that_cannot_be_written_to(
+    tmp_path: Path, double: TlsDouble, monkeypatch: pytest.MonkeyPatch, thing: str, error: int
+) -> None:
+    call, end = CREATING[thing]
+    original = getattr(os, call.removeprefix("os."))
+
+    def closed(path: Any, *more: Any, **options: Any) -> Any:
+        if str(path).endswith(end):
+            raise OSError(error, os.strerror(error), str(path))
+        return original(path, *more, **options)
+
+    monkeypatch.setattr(call, closed)
+    with pytest.raises(HashgenError, match=rf"home.*{os.strerror(error)}.*; choose a") as caught:
+        main(**options(tmp_path))
+    assert caught.value.exit_code == 1 and str(caught.value).isprintable() and not double.requests
 
 
 def test_a_full_disk_while_exporting(tmp_path: Path, double: TlsDouble, monkeypatch: pytest.MonkeyPatch) -> None:

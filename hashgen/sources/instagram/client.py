@@ -295,7 +295,7 @@ class _Context(instaloader.InstaloaderContext):
         if self._wants_json and is_login_page(status, body):
             raise login_refusal("it sent the login page", logged_in=logged_in)
         if says_no(status, body):
-            raise _not_understood(str(status))
+            raise _not_understood("its status is not ok" if status == 200 else str(status))
 
     def refusal_of(self, error: Exception) -> Refusal:
         """The refusal for an error that a later instaloader may raise by itself, in our words."""

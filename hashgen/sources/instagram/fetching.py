@@ -13,6 +13,7 @@ import urllib3
 
 from hashgen.pictures.decode import BadPicture, check_picture
 from hashgen.pictures.stripping import strip_metadata
+from hashgen.sources.instagram.answers import is_login_page, login_refusal, read_redirect
 from hashgen.sources.instagram.transport import (
     CONNECT_TIMEOUT,
     LONGEST_WAIT,
@@ -58,6 +59,10 @@ _ADDRESS = re.compile(
     r"https://(?:[a-z0-9_-]{1,63}\.)+(?:cdninstagram\.com|fbcdn\.net)(?::443)?(?=[/?#]|\Z)", re.ASCII | re.IGNORECASE
 )
 _EXPIRY = re.compile(r"[?&]oe=([0-9a-f]{1,12})(?=[&#]|\Z)", re.ASCII | re.IGNORECASE)
+# Sound kinds of picture that are not decoded here: HEIF, JPEG XL, JPEG 2000.
+_FOREIGN_PICTURE = re.compile(
+    rb"....ftyp(hei[cfmsx]|hev[cmsx]|mif1|msf1)|\xff\x0a|\0\0\0\x0c(JXL |jP  )\r\n\x87\n", re.DOTALL
+)
 # What the CDN answers with 403 if the address is at fault, and not the client.
 _SPENT = re.compile(rb"URL signature (expired|mismatch)|Bad URL (timestamp|hash)", re.IGNORECASE)
 _DETAILS = {"not_an_image": "not_image"}
@@ -68,14 +73,16 @@ class FetchFault(Exception):
     """No picture. reason: one of REASONS, which is all that the message says: addresses are signed.
 
     permanent: the same address will fail again. Otherwise (except for `tls`) tries or time ran out, and it may work
-    later. retry_after: seconds that the server asked to wait, None if it did not say.
+    later. retry_after: seconds that the server asked to wait, None if it did not say. served: a whole picture came, but
+    not a usable one, so the servers do serve us.
     """
 
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+    def __init__(self, reason: str, retry_after: float | None = None, *, served: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.permanent = reason in PERMANENT
         self.retry_after = retry_after
+        self.served = served
 
 
 class Refused(FetchFault):
@@ -96,7 +103,8 @@ class PictureFetcher:
 
     Proxies and CA bundles come from `session` and its environment as in requests, TLS is always verified; of the
     session's headers only User-Agent is sent, of its cookies none. min_side, max_pixels: as `check_picture`; max_side:
-    as `strip_metadata`. sleep, monotonic, now (epoch seconds) and chance (0..1) are the clock and the die.
+    as `strip_metadata`. logged_in: whether listings are read with a login, for the words of a refusal. sleep,
+    monotonic, now (epoch seconds) and chance (0..1) are the clock and the die.
     """
 
     def __init__(
@@ -107,6 +115,7 @@ class PictureFetcher:
         max_side: int | None,
         min_side: int,
         max_pixels: int,
+        logged_in: bool = False,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
@@ -115,6 +124,7 @@ class PictureFetcher:
         self._session = session
         self._gap = 60 / per_minute
         self._max_side, self._min_side, self._max_pixels = max_side, min_side, max_pixels
+        self._logged_in = logged_in
         self._sleep, self._monotonic, self._now, self._chance = sleep, monotonic, now, chance
         self._next_start = monotonic() + self._gap
         self._ends = 0.0
@@ -125,6 +135,7 @@ class PictureFetcher:
 
         Passing faults get up to three tries in DEADLINE seconds, with growing waits that are at least what the server
         asks for; all others get one. Raises FetchFault; if it is Refused, nothing more should be requested for now.
+        Raises Refusal where a login page comes, or a redirect leads to one or to another page of a refusal.
         """
         self._ends = self._monotonic() + DEADLINE
         for wait in WAITS:
@@ -146,7 +157,11 @@ class PictureFetcher:
             bare = strip_metadata(body, self._max_pixels, self._max_side)
             check_picture(bare, 1, self._max_pixels)
         except BadPicture as error:
-            raise FetchFault(_DETAILS.get(str(error), str(error))) from None
+            reason = _DETAILS.get(str(error), str(error))
+            if reason == "not_image" and is_login_page(200, body[:_PIECE].decode(errors="replace")):
+                raise login_refusal("a picture led to the login page", logged_in=self._logged_in) from None
+            is_foreign = reason == "not_image" and _FOREIGN_PICTURE.match(body) is not None
+            raise FetchFault(reason, served=is_foreign or reason in ("too_small", "too_large")) from None
         return bare
 
     def _transfer(self, url: str) -> bytes:
@@ -160,7 +175,7 @@ class PictureFetcher:
                     if response.status_code not in _REDIRECTS or target is None:
                         self._check_status(response, url)
                         return _body(response)
-                url = _redirected(url, target)
+                url = self._redirected(url, target)
         raise FetchFault("redirects")
 
     def _pace(self) -> None:
@@ -180,6 +195,17 @@ class PictureFetcher:
         request = requests.Request("GET", url, headers=headers).prepare()
         settings = self._session.merge_environment_settings(url, {}, True, True, None)
         return self._adapter.send(request, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), **settings)
+
+    def _redirected(self, url: str, target: str) -> str:
+        try:
+            address = urljoin(url, target)
+            refusal = read_redirect(url, target, logged_in=self._logged_in)
+        except ValueError:
+            raise FetchFault("foreign_host") from None
+        if refusal is not None:
+            raise refusal
+        _check_address(address)
+        return address
 
     def _check_status(self, response: requests.Response, url: str) -> None:
         status, now = response.status_code, self._now()
@@ -203,15 +229,6 @@ def _check_address(url: str) -> None:
         raise FetchFault("not_https")
     if not _ADDRESS.match(url):
         raise FetchFault("foreign_host")
-
-
-def _redirected(url: str, target: str) -> str:
-    try:
-        address = urljoin(url, target)
-    except ValueError:
-        raise FetchFault("foreign_host") from None
-    _check_address(address)
-    return address
 
 
 def _is_expired(url: str, now: float) -> bool:

@@ -25,7 +25,7 @@ from hashgen.sources.instagram.collector import Collector
 from hashgen.sources.instagram.fetching import PictureFetcher
 from hashgen.sources.instagram.login import Login, read_login
 from hashgen.sources.instagram.politeness import Limits, Politeness, Signals
-from hashgen.sources.instagram.state import DATABASE, InstagramState
+from hashgen.sources.instagram.state import DATABASE, InstagramState, errors_of
 from hashgen.sources.stops import ExitCode, Refusal, Stop, disk_full
 from hashgen.text.captions import hashtags_of
 
@@ -108,11 +108,15 @@ class InstagramSource(Source):
         """Collect what is missing, then yield all posts of the wanted hashtags in order of arrival.
 
         Only one process at a time uses the state; others wait. Raises HashgenError before any request if permission is
-        not stated, and for an unusable session file.
+        not stated, and for an unusable session file; also for a damaged state.
         """
         path = self._folder / DATABASE
         signals = Signals()
-        with locked(path, "scrape"), contextlib.closing(InstagramState(path, self._policy())) as state:
+        with (
+            locked(path, "scrape"),
+            errors_of(path),
+            contextlib.closing(InstagramState(path, self._policy())) as state,
+        ):
             state.want(self._hashtags)
             with signals.noted():
                 self._collect(state, signals)
@@ -180,12 +184,15 @@ class InstagramSource(Source):
                 max_side=settings.max_side,
                 min_side=_MIN_SIDE,
                 max_pixels=_MAX_PIXELS,
+                logged_in=login is not None,
                 sleep=politeness.wait,
             )
             open_things.callback(fetcher.close)
-            collector = Collector(state, client, fetcher, politeness, settings, self._salt, watcher)
+            salt, refresh = self._salt, self._refresh
+            collector = Collector(state, client, fetcher, politeness, settings, salt, watcher, refresh)
             for self._hashtag in hashtags:
-                collector.collect(self._hashtag, self._refresh)
+                collector.collect(self._hashtag)
+            collector.finish()
 
     def _statuses(self, state: InstagramState, refused: str | None) -> dict[str, dict[str, Any]]:
         return {hashtag: self._status(state, hashtag, hashtag == refused) for hashtag in self._hashtags}

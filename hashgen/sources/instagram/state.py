@@ -6,18 +6,24 @@ content of a post, so that runs with other numbers, pauses or hashtags build on 
 row without content, so that no policy collects it again.
 """
 
+import contextlib
 import dataclasses
 import sqlite3
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from hashgen.base.errors import HashgenError
 from hashgen.corpus.posts import Post
+from hashgen.sources.stops import ExitCode, disk_full
 
 DATABASE = "instagram.sqlite"
 DELETED, DELETED_UNKEPT = "deleted", "deleted_unkept"  # reasons of posts deleted by hand: kept before, or not
+# Reasons that are true of the post itself. Posts rejected for any other may be had at another time.
+_LASTING = (DELETED, DELETED_UNKEPT, "video", "too_small", "too_large")
+RETRIED = "retried"  # the mark of a rejected post that was asked for again, in vain
 _IS_DELETED = f"reason IN ('{DELETED}', '{DELETED_UNKEPT}')"
 _VERSION = 2
 _SCHEMA = f"""
@@ -66,6 +72,12 @@ CREATE TABLE IF NOT EXISTS broken_nodes (
     number INTEGER NOT NULL,
     PRIMARY KEY (policy, hashtag, cursor)
 );
+CREATE TABLE IF NOT EXISTS marks (
+    policy TEXT NOT NULL,
+    id TEXT NOT NULL,
+    mark TEXT NOT NULL,     -- see InstagramState.mark
+    PRIMARY KEY (policy, id, mark)
+);
 CREATE TABLE IF NOT EXISTS requests (at REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS requests_by_time ON requests (at);
 CREATE TABLE IF NOT EXISTS refusals (
@@ -78,7 +90,48 @@ CREATE TABLE IF NOT EXISTS refusals (
 );
 CREATE TEMP TABLE wanted (hashtag TEXT PRIMARY KEY);
 """
+_END_OF_TIME = 1e11  # epoch seconds
+_OUT_OF_REACH = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_BUSY", "SQLITE_PERM", "SQLITE_IOERR")
+_STATUSES = ("open", "ended_early", "repeating", "not_found")
 _FROM_VERSION_1 = "ALTER TABLE refusals ADD COLUMN exit_code INTEGER NOT NULL DEFAULT 3;"
+
+
+class Damaged(Exception):
+    """The database can be read, but not all that is in it was written by this program."""
+
+
+@contextlib.contextmanager
+def errors_of(path: Path) -> Iterator[None]:
+    """Turn what a damaged, unreadable or unwritable database raises, and a full disk, into HashgenError."""
+    try:
+        yield
+    # The last is what sqlite3 raises where it cannot even decode SQLite's message.
+    except (sqlite3.Error, Damaged, UnicodeDecodeError) as error:
+        if full := disk_full(error):
+            raise HashgenError(f"{path}: {full.what}; {full.advice()}", full.exit_code) from error
+        if _is_out_of_reach(error):
+            raise HashgenError(f"{path}: cannot be opened ({error}); choose another folder with --state") from error
+        remedy = "nothing was deleted; restore it from a copy, or choose another folder with --state"
+        raise HashgenError(f"{path}: damaged ({in_words(error)}); {remedy}") from error
+
+
+def in_words(error: Exception) -> str:
+    """What an error of SQLite says, in one line: in a damaged file it may quote any bytes."""
+    if isinstance(error, UnicodeDecodeError):
+        return "not text"
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(error).split()))
+
+
+def _is_out_of_reach(error: Exception) -> bool:
+    """Whether the file could not be opened or written to, whatever is in it."""
+    return isinstance(error.__cause__, OSError) or getattr(error, "sqlite_errorname", "").startswith(_OUT_OF_REACH)
+
+
+def _moment(date: float) -> datetime:
+    try:
+        return datetime.fromtimestamp(date, tz=UTC)
+    except (ValueError, OverflowError, OSError):
+        raise Damaged("an impossible date") from None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -113,27 +166,35 @@ class Picture:
 class InstagramState:
     """The database of one state folder, seen under one policy. Each method is one transaction.
 
-    Raises HashgenError when the file cannot be opened or is not such a database.
+    Raises HashgenError when the file cannot be opened or is not such a database. Methods raise sqlite3.Error or
+    Damaged: use them within `errors_of`.
     """
 
     def __init__(self, path: Path, policy: str) -> None:
         self._policy = policy
-        try:
-            path.touch(mode=0o600)  # readable by its owner only
+        with errors_of(path):
+            try:
+                path.touch(mode=0o600)  # readable by its owner only
+            except OSError as error:
+                raise sqlite3.OperationalError(str(error)) from error
             self._db = sqlite3.connect(path, timeout=60)
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, 1, _VERSION):
-                raise HashgenError(f"{path}: created by another version of hashgen; choose another folder with --state")
-            self._db.execute("PRAGMA temp_store = MEMORY")
-            if version == 1:
-                self._db.executescript(f"BEGIN; {_FROM_VERSION_1} PRAGMA user_version = {_VERSION}; COMMIT;")
-            self._db.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
-        except (OSError, sqlite3.OperationalError) as error:
-            raise HashgenError(f"{path}: cannot be opened ({error}); choose another folder with --state") from error
-        except sqlite3.DatabaseError as error:
-            raise HashgenError(
-                f"{path}: damaged ({error}); restore it, or choose another folder with --state"
-            ) from error
+            try:
+                self._open(path)
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _open(self, path: Path) -> None:
+        # Whoever writes to a damaged file may lose what is left of it.
+        if (found := self._value("PRAGMA quick_check(1)")) != "ok":
+            raise Damaged(found)
+        version = self._value("PRAGMA user_version")
+        if version not in (0, 1, _VERSION):
+            raise HashgenError(f"{path}: created by another version of hashgen; choose another folder with --state")
+        self._db.execute("PRAGMA temp_store = MEMORY")
+        if version == 1:
+            self._db.executescript(f"BEGIN; {_FROM_VERSION_1} PRAGMA user_version = {_VERSION}; COMMIT;")
+        self._db.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
 
     def close(self) -> None:
         """Close the database; nothing can be read or written after."""
@@ -143,13 +204,21 @@ class InstagramState:
         row = self._db.execute(query, values).fetchone()
         return None if row is None else row[0]
 
+    def _rows(self, kinds: tuple[type | UnionType, ...], query: str, *values: Any) -> Iterator[Any]:
+        """The rows of a query. kinds: of the columns. SQLite gives what a damaged file holds, of any kind."""
+        for row in self._db.execute(query, values):
+            if not all(map(isinstance, row, kinds)):
+                raise Damaged("a value of a wrong kind")
+            yield row
+
     def listing(self, hashtag: str) -> Listing:
         """How far the listing of a hashtag was read."""
-        row = self._db.execute(
-            "SELECT status, cursor, refresh_from, refresh_cursor FROM listings WHERE policy = ? AND hashtag = ?",
-            (self._policy, hashtag),
-        ).fetchone()
-        return Listing() if row is None else Listing(*row)
+        query = "SELECT status, cursor, refresh_from, refresh_cursor FROM listings WHERE policy = ? AND hashtag = ?"
+        kinds = (str, str | None, int | None, str | None)
+        found = next((Listing(*row) for row in self._rows(kinds, query, self._policy, hashtag)), Listing())
+        if found.status not in _STATUSES:
+            raise Damaged("an unknown status of a listing")
+        return found
 
     def set_listing(self, hashtag: str, listing: Listing) -> None:
         """Remember how far the listing of a hashtag was read."""
@@ -179,7 +248,39 @@ class InstagramState:
     def sighted_before(self, hashtag: str, number: int) -> set[str]:
         """The posts seen under a hashtag up to sighting `number`."""
         query = "SELECT id FROM sightings WHERE policy = ? AND hashtag = ? AND number <= ?"
-        return {row[0] for row in self._db.execute(query, (self._policy, hashtag, number))}
+        return {post for (post,) in self._rows((str,), query, self._policy, hashtag, number)}
+
+    def retriable(self) -> set[str]:
+        """The posts that were rejected for what may be different another time."""
+        query = (
+            f"SELECT id FROM posts WHERE policy = ? AND reason NOT IN {_LASTING}"
+            f" AND id NOT IN (SELECT id FROM posts WHERE {_IS_DELETED})"
+        )
+        return {post for (post,) in self._rows((str,), query, self._policy)}
+
+    def mark(self, posts: Iterable[str], mark: str) -> None:
+        """Remember something of posts: RETRIED, or in which row of failures they were set aside (see `outages`)."""
+        with self._db:
+            rows = ((self._policy, post, mark) for post in posts)
+            self._db.executemany("INSERT OR IGNORE INTO marks VALUES (?, ?, ?)", rows)
+
+    def marked(self) -> list[tuple[str, str]]:
+        """The marked posts, each with its mark."""
+        query = "SELECT id, mark FROM marks WHERE policy = ?"
+        return [(post, mark) for post, mark in self._rows((str, str), query, self._policy)]
+
+    def latest_hashtag(self) -> str | None:
+        """The hashtag under which a kept post was seen last; None if no post is kept."""
+        query = (
+            "SELECT hashtag FROM sightings JOIN posts USING (policy, id) WHERE policy = ? AND reason IS NULL"
+            " ORDER BY number DESC LIMIT 1"
+        )
+        return next((hashtag for (hashtag,) in self._rows((str,), query, self._policy)), None)
+
+    def is_kept(self, post: str) -> bool:
+        """Whether a post is kept."""
+        query = "SELECT 1 FROM posts WHERE policy = ? AND id = ? AND reason IS NULL"
+        return bool(self._value(query, self._policy, post))
 
     def kept(self, hashtag: str) -> int:
         """Number of distinct kept posts seen under a hashtag."""
@@ -206,7 +307,7 @@ class InstagramState:
     def pictures(self, post: str) -> dict[int, str | None]:
         """The stored pictures of an undecided post: media_index to None, or to the reason why there are no bytes."""
         query = "SELECT media_index, reason FROM pictures WHERE policy = ? AND id = ?"
-        return dict(self._db.execute(query, (self._policy, post)).fetchall())
+        return dict(self._rows((int, str | None), query, self._policy, post))
 
     def add_picture(self, post: str, picture: Picture) -> None:
         """Keep one picture of several of a post; it counts once the post is decided."""
@@ -215,10 +316,10 @@ class InstagramState:
 
     def _add_picture(self, post: str, picture: Picture) -> None:
         fields = (picture.media_index, picture.n_media, picture.kind, picture.reason, picture.data)
-        self._db.execute("INSERT INTO pictures VALUES (?, ?, ?, ?, ?, ?, ?)", (self._policy, post, *fields))
+        self._db.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, ?, ?, ?)", (self._policy, post, *fields))
 
     def decide(self, hashtag: str, post: Post, picture: Picture | None, reason: str | None) -> None:
-        """Keep a post, or reject it for `reason`, with its last picture and its sighting.
+        """Keep a post, or reject it for `reason`, with its last picture and its sighting; this replaces a rejection.
 
         post: of which id, caption, author and date are taken.
         """
@@ -227,7 +328,7 @@ class InstagramState:
             if picture is not None:
                 self._add_picture(post.id, picture)
             self._db.execute(
-                "INSERT INTO posts (policy, id, reason, caption, author, date) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO posts (policy, id, reason, caption, author, date) VALUES (?, ?, ?, ?, ?, ?)",
                 (self._policy, post.id, reason, post.caption, post.author, date),
             )
             self._sight(hashtag, post.id)
@@ -240,31 +341,42 @@ class InstagramState:
 
     def posts(self, keep_author: bool) -> Iterator[Post]:
         """The kept posts of the wanted hashtags in order of arrival, those of one carousel one after another."""
-        rows = self._db.execute(
+        rows = self._rows(
+            (str, str | None, str | None, float | None),
             "SELECT id, caption, author, date FROM posts WHERE policy = ? AND reason IS NULL"
             f" AND {_IS_WANTED} ORDER BY arrival",
-            (self._policy,),
+            self._policy,
         )
+        given = set()
         for post, caption, author, date in rows:
+            if post in given:
+                raise Damaged("a post that is there twice")
+            given.add(post)
             shared = {
                 "id": post,
                 "source": "instagram",
                 "caption": caption,
                 "seed_hashtags": self._seeds(post),
                 "author": author if keep_author else None,
-                "date": None if date is None else datetime.fromtimestamp(date, tz=UTC),
+                "date": None if date is None else _moment(date),
             }
-            pictures = self._db.execute(
+            pictures = self._rows(
+                (int, int, str, bytes),
                 "SELECT media_index, n_media, kind, bytes FROM pictures"
                 " WHERE policy = ? AND id = ? AND reason IS NULL ORDER BY media_index",
-                (self._policy, post),
+                self._policy,
+                post,
             )
+            last = -1
             for media_index, n_media, kind, data in pictures:
+                if not last < media_index < n_media < 2**31 or kind not in ("image", "video"):
+                    raise Damaged("an impossible picture")
+                last = media_index
                 yield Post(**shared, media_index=media_index, n_media=n_media, kind=kind, image=data)
 
     def _seeds(self, post: str) -> list[str]:
         query = "SELECT hashtag FROM sightings JOIN wanted USING (hashtag) WHERE policy = ? AND id = ? ORDER BY number"
-        return [row[0] for row in self._db.execute(query, (self._policy, post))]
+        return [hashtag for (hashtag,) in self._rows((str,), query, self._policy, post)]
 
     def total(self) -> int:
         """How many posts of the wanted hashtags are kept."""
@@ -277,7 +389,10 @@ class InstagramState:
             "SELECT reason, count(*) FROM posts WHERE policy = ? AND reason IS NOT NULL"
             f" AND {_IS_WANTED} GROUP BY reason ORDER BY reason"
         )
-        return dict(self._db.execute(query, (self._policy,)).fetchall())
+        found = dict(self._rows((str, int), query, self._policy))
+        if not all(reason.isidentifier() for reason in found):
+            raise Damaged("an impossible reason")
+        return found
 
     def set_broken_nodes(self, hashtag: str, cursor: str | None, number: int) -> None:
         """Remember how many nodes of a page contain no post. cursor: of the page, None for the first."""
@@ -298,12 +413,12 @@ class InstagramState:
 
     def request_times(self, since: float) -> list[float]:
         """Epoch seconds of the requests after `since`, ascending."""
-        return [row[0] for row in self._db.execute("SELECT at FROM requests WHERE at > ? ORDER BY at", (since,))]
+        return [at for (at,) in self._rows((float,), "SELECT at FROM requests WHERE at > ? ORDER BY at", since)]
 
     def last_request(self) -> float | None:
         """Epoch seconds of the latest request."""
-        value = self._value("SELECT max(at) FROM requests")
-        return None if value is None else float(value)
+        times = [at for (at,) in self._rows((float,), "SELECT at FROM requests ORDER BY at DESC LIMIT 1")]
+        return times[0] if times else None
 
     def add_refusal(self, at: float, until: float, what: str, exit_code: int) -> None:
         """Remember a refusal at epoch seconds `at`, and the time before which no request may be made."""
@@ -314,7 +429,12 @@ class InstagramState:
     def refusals(self) -> list[tuple[float, float, str, int]]:
         """(at, until, what, exit code) of the refusals since the last post was collected, ascending."""
         query = "SELECT at, until, what, exit_code FROM refusals WHERE over = 0 ORDER BY number"
-        return self._db.execute(query).fetchall()
+        found = [(at, until, what, code) for at, until, what, code in self._rows((float, float, str, int), query)]
+        if not all(0 <= at < _END_OF_TIME and 0 <= until < _END_OF_TIME for at, until, _, _ in found):
+            raise Damaged("a refusal at an impossible time")
+        if not all(what.isprintable() and code in list(ExitCode) for _, _, what, code in found):
+            raise Damaged("an impossible refusal")
+        return found
 
     def end_refusals(self) -> None:
         """Remember that a post was collected."""

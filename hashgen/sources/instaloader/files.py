@@ -12,18 +12,26 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from hashgen.pictures.decode import FORMATS
+from hashgen.pictures.decode import FORMATS, BadPicture, Checked, check_picture, decode_picture
+from hashgen.pictures.near_duplicates import first_alike, read_hashes
 from hashgen.sources.instaloader.records import Medium, Record, Size
-from hashgen.sources.rows.picture_files import PICTURES, VIDEOS, read_file
+from hashgen.sources.rows.picture_files import MAX_PIXELS, PICTURES, VIDEOS, read_file, read_picture
 from hashgen.sources.rows.text_files import MAX_LINE
+from hashgen.text.captions import normalise, normalise_hashtags
 
 # Files of a carousel are looked for up to here; Instagram allows 20 media.
 _MOST_MEDIA = 40
 # Pictures with sides of at least this many pixels are served in several sizes, with rounded sides.
 _SCALED_FROM = 640
 _ASPECT_TOLERANCE = 0.005
+# Copies of a picture, at another size or quality, differ in aspect by at most this share, at _SMALL pixels a side in
+# colour by this much on average (of 0..255), and in the hash by this many bits: see docs/filter.md.
+_COPY_ASPECT, _COPY_COLOURS, _COPY_BITS = 0.02, 4, 24
+_SMALL = 8
 # A shorter name may be part of a file name by chance.
 _TELLING_NAME = 10
 _ORIENTATION_TAG = 0x0112
@@ -49,6 +57,12 @@ class Folder:
         for number in range(_MOST_MEDIA + 1):
             for name in self.media.get(f"{base}_{number}" if number else base, ()):
                 yield number, name
+
+    def numbered(self, base: str) -> list[bool]:
+        """For each number up to the highest of the files `base_N` whether one of them is a video."""
+        files = list(self.files_of(base))
+        videos = {number for number, name in files if not is_picture(name)}
+        return [number in videos for number in range(1, max((number for number, _ in files), default=0) + 1)]
 
     def text(self, base: str) -> str | None:
         """What the `.txt` of a name holds, without the last line's end; None where there is none, or an endless one."""
@@ -81,12 +95,17 @@ def is_picture(name: str) -> bool:
 
 
 def find_seed(root: Path, folder: Path) -> str:
-    """The hashtag of the innermost folder that is named for one (#food, %23food), without its #; empty without any."""
+    """The hashtag of the innermost folder that is named for one (#food, %23food), without its #; empty if none is."""
     for part in reversed((root.absolute().name, *folder.relative_to(root).parts)):
         name = unquote(part) if part.startswith("%23") else part
-        if name.startswith("#") and name == printable(name):
+        # %2300123 is place 2300123.
+        if name.startswith("#") and name == printable(name) and _is_hashtag(name[1:]):
             return name[1:]
     return ""
+
+
+def _is_hashtag(name: str) -> bool:
+    return normalise_hashtags([name]) == [normalise(name).lower()]
 
 
 def printable(name: str) -> str:
@@ -99,7 +118,7 @@ def has_shared_names(folder: Folder, base: str, record: Record) -> bool:
 
     Names that contain the shortcode, the number or the name in the address belong to the post, but a carousel that lost
     a picture may still have its files numbered as before. Files that the JSON cannot explain are such a sign: a number
-    that is too high, a video for a picture, two pictures for one medium.
+    that is too high, a video for a picture, two pictures for one medium that do not show the same.
     """
     if _naming(record.url_names, base):
         return False
@@ -109,8 +128,11 @@ def has_shared_names(folder: Folder, base: str, record: Record) -> bool:
             return True
         if not is_picture(name) and not record.media[max(0, number - 1)].is_video:
             return True
-    numbers = [number for number, name in folder.files_of(base) if is_picture(name)]
-    if len(numbers) > len(set(numbers)):
+    pictures: dict[int, list[str]] = {}
+    for number, name in folder.files_of(base):
+        if is_picture(name):
+            pictures.setdefault(number, []).append(name)
+    if not all(_show_the_same(folder, names) for names in pictures.values()):
         return True
     names = [record.shortcode, record.number or ""]
     return not _naming(names, base) and (_has_neighbours(folder, base) or _has_other_text(folder, base, record))
@@ -139,9 +161,10 @@ def _has_other_text(folder: Folder, base: str, record: Record) -> bool:
 
 
 def find_files(folder: Folder, base: str, record: Record) -> dict[int, str]:
-    """The names of the pictures of a post's media, by place; none of a medium that has two.
+    """The names of the pictures of a post's media, by place; the first of several that show the same.
 
-    With `{filename}` in the pattern each medium is named by its own address, else by its number.
+    instaloader can get a picture as .webp one day and as .jpg another. With `{filename}` in the pattern each medium is
+    named by its own address, else by its number.
     """
     cover = _naming(record.url_names, base)
     found = {}
@@ -150,9 +173,38 @@ def find_files(folder: Folder, base: str, record: Record) -> dict[int, str]:
         if cover and record.is_carousel:
             bases = [base.replace(cover, name) for name in medium.url_names]
         names = [name for stem in bases for name in folder.media.get(stem, ()) if is_picture(name)]
-        if len(names) == 1:
+        if names and _show_the_same(folder, names):
             found[place] = names[0]
     return found
+
+
+def _show_the_same(folder: Folder, names: Sequence[str]) -> bool:
+    """Whether pictures, if there are several, are copies of one: alike in shape, colours and perceptual hash."""
+    if len(names) == 1:
+        return True
+    try:
+        first, *others = [_look(folder.path / name) for name in names]
+    except BadPicture:
+        return False
+    return all(_is_copy(first, other) for other in others)
+
+
+def _look(path: Path) -> tuple[Checked, npt.NDArray[np.float64]]:
+    """A picture's size and hash, and its colours when small: (_SMALL, _SMALL, 3)."""
+    data = read_picture(path) or b""
+    small = decode_picture(data, MAX_PIXELS).resize((_SMALL, _SMALL), Image.Resampling.BOX)
+    return check_picture(data, 1, MAX_PIXELS), np.asarray(small, np.float64)
+
+
+def _is_copy(one: tuple[Checked, npt.NDArray[np.float64]], other: tuple[Checked, npt.NDArray[np.float64]]) -> bool:
+    (checked, colours), (other_checked, other_colours) = one, other
+    ratio = (checked.width * other_checked.height) / (checked.height * other_checked.width)
+    if abs(ratio - 1) > _COPY_ASPECT or float(np.abs(colours - other_colours).mean()) > _COPY_COLOURS:
+        return False
+    if checked.phash is None or other_checked.phash is None:
+        return checked.phash == other_checked.phash
+    hashes = read_hashes([checked.phash, other_checked.phash])[:, 0]  # of the whole pictures: (2, words)
+    return int(first_alike(hashes, _COPY_BITS)[1]) == 0
 
 
 def is_alike(path: Path, medium: Medium) -> bool:

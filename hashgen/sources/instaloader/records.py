@@ -20,6 +20,10 @@ MAX_JSON = 2**24
 _XZ_MEMORY = 2**27
 _LONGEST_SIDE = 2**20
 
+_FOREIGN = "needs JSON as instaloader 4 writes it; not written by instaloader"
+# What the JSON of other programs holds on its first level.
+_PROGRAMS = {"category": "gallery-dl", "extractor": "yt-dlp"}
+
 Size = tuple[int, int]
 
 
@@ -64,26 +68,38 @@ class _Offline:
         raise BrokenRow("it lacks data that only Instagram has")
 
 
-def read_record(path: Path, counts: RowCounts) -> Record | None:
+def read_record(path: Path, counts: RowCounts, numbered: Sequence[bool] = ()) -> Record | None:
     """The post that a `.json` or `.json.xz` holds; None for a story, a profile or anything else that is not a post.
 
-    At most MAX_JSON bytes are read and unpacked. Unreadable dates are counted in `counts`. Raises BrokenRow if the file
-    cannot be read, is damaged, was not written by instaloader, or lacks what a post must have.
+    At most MAX_JSON bytes are read and unpacked. Unreadable dates are counted in `counts`. numbered: for each numbered
+    file beside it whether it is a video; the media of a carousel whose JSON does not list them. Raises BrokenRow if the
+    file cannot be read, is damaged, was not written by instaloader, or lacks what a post must have.
     """
     value = _load(path)
     if at(value, "instaloader", "node_type") not in (None, "Post"):
         return None
-    node = at(value, "node")
+    is_whole = not isinstance(value, dict) or "instaloader" in value
+    node = at(value, "node") if is_whole else value.get("node", value)
     if isinstance(name := at(node, "__typename"), str):
         # Instagram's newer queries name their types so, and some versions of instaloader saved them as they were.
         node["__typename"] = name.removeprefix("XDT")
+    if not is_whole:
+        value = _completed(value, node)
     try:
         post = instaloader.load_structure(cast(Any, _Offline()), value)
-        return _record(cast(instaloader.Post, post), value["node"], counts)
+        return _record(cast(instaloader.Post, post), value["node"], counts, numbered)
     except instaloader.InvalidArgumentException as error:
-        raise BrokenRow("not written by instaloader") from error
+        raise BrokenRow(_FOREIGN) from error
     except (AssertionError, AttributeError, LookupError, TypeError) as error:
         raise BrokenRow("it lacks data that every post has") from error
+
+
+def _completed(value: dict[str, Any], node: Any) -> dict[str, Any]:
+    """The JSON of a post as instaloader 4 writes it, from that of instaloader 3, which is the node alone."""
+    if at(node, "__typename") in instaloader.Post.supported_graphql_types() and ("shortcode" in node or "code" in node):
+        return {"node": node, "instaloader": {"node_type": "Post"}}
+    program = next((program for key, program in _PROGRAMS.items() if key in value), None)
+    raise BrokenRow(f"{_FOREIGN} but, it seems, by {program}" if program else _FOREIGN)
 
 
 def _load(path: Path) -> Any:
@@ -110,7 +126,7 @@ def _unpack(data: bytes) -> bytes:
     return unpacked
 
 
-def _record(post: instaloader.Post, node: dict[str, Any], counts: RowCounts) -> Record:
+def _record(post: instaloader.Post, node: dict[str, Any], counts: RowCounts, numbered: Sequence[bool]) -> Record:
     if not isinstance(post.shortcode, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", post.shortcode):
         raise BrokenRow("no shortcode")
     if post.typename not in post.supported_graphql_types():
@@ -127,7 +143,7 @@ def _record(post: instaloader.Post, node: dict[str, Any], counts: RowCounts) -> 
         # Posts of 2010 have nine digits.
         date=read_date(_first(*(node.get(key) for key in ("date", "taken_at_timestamp", "taken_at"))), counts),
         is_carousel=is_carousel,
-        media=_children(post, node) if is_carousel else (_medium(bool(post.is_video), sources),),
+        media=_children(post, node, numbered) if is_carousel else (_medium(bool(post.is_video), sources),),
         url_names=_url_names(sources),
     )
 
@@ -146,7 +162,9 @@ def _caption(node: dict[str, Any]) -> str | None:
     return text
 
 
-def _children(post: instaloader.Post, node: dict[str, Any]) -> tuple[Medium, ...]:
+def _children(post: instaloader.Post, node: dict[str, Any], numbered: Sequence[bool]) -> tuple[Medium, ...]:
+    if at(node, "edge_sidecar_to_children", "edges") is None:
+        return _numbered(node, numbered)
     media = tuple(
         _medium(
             bool(is_video),
@@ -161,6 +179,13 @@ def _children(post: instaloader.Post, node: dict[str, Any]) -> tuple[Medium, ...
     if not media:
         raise BrokenRow("empty carousel")
     return media
+
+
+def _numbered(node: dict[str, Any], numbered: Sequence[bool]) -> tuple[Medium, ...]:
+    """The media of a carousel whose JSON lacks its list: those that lie beside it, of which the first is the cover."""
+    if not numbered:
+        raise BrokenRow("it does not list the pictures of its carousel, and none are beside it; download it again")
+    return tuple(_medium(is_video, [node] if place == 0 else []) for place, is_video in enumerate(numbered))
 
 
 def _medium(is_video: bool, sources: Sequence[Any]) -> Medium:

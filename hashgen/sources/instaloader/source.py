@@ -102,7 +102,7 @@ class InstaloaderSource(Source):
         is_alone = True
         for name in folder.jsons[base]:
             try:
-                record = read_record(folder.path / name, self.counts)
+                record = read_record(folder.path / name, self.counts, folder.numbered(base))
             except BrokenRow as error:
                 # Without the folder, which may be the name of an account. A second JSON may belong to the same post.
                 self._count_broken(f"#{folder.seed}/{name}" if folder.seed else name, error)
@@ -169,7 +169,8 @@ class InstaloaderSource(Source):
     def _require_posts(self) -> None:
         counts, met = self.counts, self._met
         if counts.rows and counts.rows == counts.broken_rows:
-            raise HashgenError(f"{self._path}: no file in it can be read ({'; '.join(counts.broken_names)})")
+            names = "; ".join(counts.broken_names)
+            raise HashgenError(f"{self._path}: no file in it can be read ({names}); download it again with instaloader")
         if counts.rows:
             return
         if met["other_json"]:

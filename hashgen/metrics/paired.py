@@ -1,0 +1,107 @@
+"""Two methods on the same posts: how far their scores lie apart, and how sure that is."""
+
+import dataclasses
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hashgen.metrics.scores import corpus_bleus
+from hashgen.metrics.written import Floats, Hashtags, bleu_counts, check_lengths
+
+Interval = tuple[float, float]
+# Resamples that are drawn at once, so that memory is bounded.
+_AT_ONCE = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Paired:
+    """Method a against method b on the same posts.
+
+    difference: score of a minus score of b. ratio: score of a over score of b, None where that of b is 0. `_ci95`: 95 %
+    intervals; None where there are fewer than two groups, that of the ratio also where b scores 0 in some resample.
+    p: two-sided, of no difference, 0 < p <= 1; None where there are fewer than two groups.
+    """
+
+    difference: float
+    difference_ci95: Interval | None
+    ratio: float | None
+    ratio_ci95: Interval | None
+    p: float | None
+
+
+def paired(a: npt.ArrayLike, b: npt.ArrayLike, groups: Sequence[Hashable], resamples: int, seed: int = 0) -> Paired:
+    """The means over posts of one figure of two methods, by a paired bootstrap of groups of posts.
+
+    a, b: the figure of each post (posts,). groups: what each post belongs to (posts,). Posts of a group are no
+    independent evidence, so a resample draws groups, with replacement and as many as there are, each with all of its
+    posts, and with both methods' figures (the pairs cluster bootstrap: Cameron, Gelbach & Miller 2008, after Efron &
+    Tibshirani 1993). Intervals are the 2.5 and 97.5 percentiles. p is twice the share of resamples on the far side
+    of 0, or on it, each count plus one (Davison & Hinkley 1997), so never 0. One seed draws the same groups.
+
+    Raises ValueError without posts, when lengths differ, for fewer than one resample, or a figure that is not finite.
+    """
+    one, other = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if not (one.shape == other.shape == (len(groups),) and len(groups)):
+        raise ValueError(f"one figure and one group a post is needed, found {one.shape}, {other.shape}, {len(groups)}")
+    if not (np.isfinite(one).all() and np.isfinite(other).all()):
+        raise ValueError("a figure is not finite")
+    columns = np.column_stack([one, other, np.ones(len(one))])  # (posts, 3)
+    sums = _resample(columns, groups, resamples, seed)
+    means = None if sums is None else sums[:, :2] / sums[:, 2:]
+    return _compare(float(one.mean()), float(other.mean()), means)
+
+
+def paired_bleu(
+    a: Sequence[Hashtags],
+    b: Sequence[Hashtags],
+    targets: Sequence[Hashtags],
+    groups: Sequence[Hashable],
+    resamples: int,
+    seed: int = 0,
+    order: int = 4,
+) -> Paired:
+    """`paired` for corpus BLEU up to n-grams of `order`: a and b are what the methods write for each post."""
+    check_lengths(a, b, targets, groups)
+    columns = np.hstack([bleu_counts(a, targets), bleu_counts(b, targets)]).astype(np.float64)  # (posts, 20)
+    half = columns.shape[1] // 2
+
+    def bleus(sums: Floats) -> Floats:
+        return np.column_stack([corpus_bleus(sums[:, :half], order), corpus_bleus(sums[:, half:], order)])
+
+    one, other = bleus(columns.sum(axis=0, keepdims=True))[0].tolist()
+    sums = _resample(columns, groups, resamples, seed)
+    return _compare(one, other, None if sums is None else bleus(sums))
+
+
+def _resample(columns: Floats, groups: Sequence[Hashable], resamples: int, seed: int) -> Floats | None:
+    """Sums (resamples, n) of columns (posts, n) over the posts of the drawn groups; None for fewer than two groups."""
+    if resamples < 1:
+        raise ValueError(f"at least one resample is needed, found {resamples}")
+    numbers: dict[Hashable, int] = {}
+    places = [numbers.setdefault(group, len(numbers)) for group in groups]
+    if len(numbers) < 2:
+        return None
+    totals = np.zeros((len(numbers), columns.shape[1]))
+    np.add.at(totals, places, columns)
+    rng, chances = np.random.default_rng(seed), np.full(len(numbers), 1 / len(numbers))
+    sizes = [min(_AT_ONCE, resamples - start) for start in range(0, resamples, _AT_ONCE)]
+    # How often each group is drawn: the same as to draw one group after the other.
+    return np.vstack([rng.multinomial(len(numbers), chances, size=size) @ totals for size in sizes])
+
+
+def _compare(one: float, other: float, resampled: Floats | None) -> Paired:
+    """One score against the other. resampled: both in each resample (resamples, 2)."""
+    difference, ratio = one - other, one / other if other else None
+    if resampled is None:
+        return Paired(difference, None, ratio, None, None)
+    differences = resampled[:, 0] - resampled[:, 1]
+    past = min((differences <= 0).sum(), (differences >= 0).sum())
+    p = min(1.0, 2 * (1 + float(past)) / (1 + len(differences)))
+    ratios = _interval(resampled[:, 0] / resampled[:, 1]) if resampled[:, 1].all() else None
+    return Paired(difference, _interval(differences), ratio, ratios, p)
+
+
+def _interval(values: Floats) -> Interval:
+    low, high = np.percentile(values, [2.5, 97.5]).tolist()
+    return low, high

@@ -1,0 +1,183 @@
+"""Nearest neighbours: the hashtags of the training posts that are most like a post, by picture, caption or both."""
+
+import functools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file, save_file
+
+from hashgen.base.files import read_json, require, write_json
+from hashgen.features.posts import Blind, Features, Inputs, Labelled, Posts
+from hashgen.models import Data, Model, Place, Ranking
+from hashgen.models.habits import Habits, texts_by_post
+from hashgen.text.words import tokenise
+
+if TYPE_CHECKING:
+    import torch
+
+    from hashgen.params.train import Train
+    from hashgen.training.about import About
+
+Similarities = npt.NDArray[np.float32]
+Nearest = list[tuple[int, int]]  # (training post, weight), nearest first
+
+# Similarities held at once, and picture features turned to float32 at once: the bound on memory.
+_CELLS = 2**25
+_BLOCK = 8192
+# Similarities become whole numbers of this step, so that the last bits of the arithmetic separate no equals.
+_STEP = 1e-6
+
+
+class PlainNeighbours(Model):
+    """The nearest training posts vote for their hashtags with their similarities; popular hashtags fill up.
+
+    By picture: cosine of the plain features. By caption: cosine of TF-IDF over the caption's tokens, its vocabulary
+    and weights from training captions. By both: the sum of the two after each has been standardised over the training
+    posts (mean 0, deviation 1), since cosines of pictures may differ little where those of captions differ much.
+    """
+
+    def __init__(self, train: Labelled, inputs: Inputs, neighbours: int) -> None:
+        self.train = train
+        self.inputs = inputs
+        self.neighbours = neighbours
+        self.habits = Habits(train.hashtags)
+        self._last: tuple[Posts, Blind | None, list[Nearest]] | None = None
+
+    @classmethod
+    def fit(cls, data: Data, section: "Train", place: Place) -> Self:
+        """Keep the training posts."""
+        assert section.neighbours is not None
+        return cls(data.train, section.inputs, section.neighbours.posts)
+
+    def rank(self, posts: Posts, depth: int, blind: Blind | None = None) -> list[Ranking]:
+        """Hashtags by the sum of the similarities of the neighbours that have them; popular ones follow with 0."""
+        return [vote(nearest, self.train.hashtags, self.habits, depth) for nearest in self.nearest(posts, blind)]
+
+    def write(self, posts: Posts, blind: Blind | None = None) -> list[list[str]]:
+        """The head of the ranking (see `Habits.write`)."""
+        rankings = self.rank(posts, self.habits.length, blind)
+        return [self.habits.write([hashtag for hashtag, _ in ranking]) for ranking in rankings]
+
+    def nearest(self, posts: Posts, blind: Blind | None = None) -> list[Nearest]:
+        """For each post the nearest training posts and their weights: similarities in millionths.
+
+        A training post without similarity (<= 0) is no neighbour, so a post may have fewer than `neighbours`, even
+        none; of equals the earlier row is nearer. Memory is bounded whatever the number of posts.
+        """
+        # `rank` and `write` ask for the same posts one after the other.
+        if self._last is not None and self._last[0] is posts and self._last[1] == blind:
+            return self._last[2]
+        found: list[Nearest] = []
+        for chunk in _chunks(len(posts), max(1, _CELLS // len(self.train))):
+            found += [_nearest(row, self.neighbours) for row in self._similarities(posts, chunk, blind)]
+        self._last = (posts, blind, found)
+        return found
+
+    def _similarities(self, posts: Posts, chunk: slice, blind: Blind | None) -> Similarities:
+        """Similarities (chunk, train) by what the model reads and is not blind to; 0 if that is nothing."""
+        parts = []
+        if self.inputs != "caption" and blind != "image":
+            parts.append(self._by_picture(posts, chunk))
+        if self.inputs != "image" and blind != "caption":
+            parts.append(self._by_caption(posts, chunk))
+        if len(parts) == 2:
+            return _standardised(parts[0]) + _standardised(parts[1])
+        return parts[0] if parts else np.zeros((chunk.stop - chunk.start, len(self.train)), np.float32)
+
+    def _by_picture(self, posts: Posts, chunk: slice) -> Similarities:
+        asked = _normalised(posts.features.plain[posts.rows[chunk]])
+        known, rows = self.train.posts.features.plain, self.train.posts.rows
+        similarities = np.empty((len(asked), len(rows)), np.float32)
+        for block in _chunks(len(rows), _BLOCK):
+            similarities[:, block] = asked @ _normalised(known[rows[block]]).T
+        return similarities
+
+    def _by_caption(self, posts: Posts, chunk: slice) -> Similarities:
+        if self._tfidf is None:
+            return np.zeros((chunk.stop - chunk.start, len(self.train)), np.float32)
+        vectoriser, known = self._tfidf
+        similarities: Similarities = (vectoriser.transform(posts.captions[chunk]) @ known.T).toarray()
+        return similarities
+
+    @functools.cached_property
+    def _tfidf(self) -> tuple[Any, Any] | None:
+        """Vectoriser and sparse rows (train, tokens) of length 1; None if no training caption has a token."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        if not any(map(tokenise, self.train.posts.captions)):
+            return None
+        vectoriser = TfidfVectorizer(analyzer=tokenise, dtype=np.float32)
+        return vectoriser, vectoriser.fit_transform(self.train.posts.captions)
+
+    def save(self, folder: Path) -> None:
+        """Write `features.safetensors` and `posts.json`, the training posts."""
+        plain = np.ascontiguousarray(self.train.posts.features.plain[self.train.posts.rows])
+        save_file({"plain": plain}, folder / "features.safetensors")
+        write_json(folder / "posts.json", {"captions": self.train.posts.captions, "hashtags": self.train.hashtags})
+
+    @classmethod
+    def load(cls, folder: Path, about: "About", device: "torch.device") -> Self:
+        """Read what `save` wrote."""
+        document = read_json(folder / "posts.json", "train")
+        plain = load_file(require(folder / "features.safetensors", "train"))["plain"]
+        captions, hashtags = document["captions"], texts_by_post(document["hashtags"])
+        if not all(isinstance(caption, str) for caption in captions):
+            raise ValueError("a caption is not a text")
+        if plain.dtype != np.float16 or plain.shape != (len(captions), about.recipe.dim):
+            raise ValueError("features.safetensors has other features than model.json and posts.json say")
+        if len(captions) != len(hashtags):
+            raise ValueError("captions and hashtags differ in number")
+        features = Features(plain, np.empty((len(plain), 0, plain.shape[1]), np.float16))
+        posts = Posts(features, np.arange(len(plain)), captions)
+        section = about.section
+        assert section.neighbours is not None
+        return cls(Labelled(posts, hashtags), section.inputs, section.neighbours.posts)
+
+
+MODEL = PlainNeighbours
+
+
+def vote(nearest: Nearest, hashtags: Sequence[Sequence[str]], habits: Habits, depth: int) -> Ranking:
+    """Hashtags by the sum of their weights, equals by frequency, then popular ones with 0, `depth` in all.
+
+    hashtags: those of each training post.
+    """
+    votes: Counter[str] = Counter()
+    for row, weight in nearest:
+        votes.update(dict.fromkeys(hashtags[row], weight))
+    ranking = sorted(votes, key=lambda hashtag: (-votes[hashtag], habits.popular[hashtag]))
+    return [(hashtag, votes[hashtag] * _STEP) for hashtag in habits.fill(ranking, depth)]
+
+
+def _chunks(total: int, size: int) -> Iterator[slice]:
+    for start in range(0, total, size):
+        yield slice(start, min(start + size, total))
+
+
+def _normalised(vectors: npt.NDArray[np.float16]) -> npt.NDArray[np.float32]:
+    wide = vectors.astype(np.float32)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    lengths[lengths == 0] = 1
+    wide /= lengths
+    return wide
+
+
+def _standardised(similarities: Similarities) -> Similarities:
+    """Rows (posts, train) with mean 0 and deviation 1; 0 where all are (nearly) equal."""
+    centred: Similarities = similarities - similarities.mean(axis=1, keepdims=True)
+    deviation = centred.std(axis=1, keepdims=True)
+    return np.where(deviation > _STEP, centred / np.maximum(deviation, _STEP), np.float32(0))
+
+
+def _nearest(similarities: Similarities, neighbours: int) -> Nearest:
+    """(row, weight) of the most similar of (train,), nearest first; of equals the first row."""
+    weights = np.rint(similarities / _STEP).astype(np.int64)
+    count = min(neighbours, len(weights))
+    least = max(1, int(np.partition(weights, -count)[-count]))
+    rows = np.flatnonzero(weights >= least)
+    rows = rows[np.argsort(-weights[rows], kind="stable")][:neighbours]
+    return list(zip(rows.tolist(), weights[rows].tolist(), strict=True))

@@ -1,0 +1,407 @@
+"""Candidates, then a ranker: hashtags that neighbours, ridge regression or a classifier propose, ordered by trees.
+
+Each training post is scored as if it were unknown: neighbours and ridge leave out its own group, the classifier is one
+that never saw it. From these scores the trees learn which to believe.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.numpy import load_file, save_file
+
+from hashgen.base.files import read_json, require, write_json
+from hashgen.features.posts import Blind, Labelled, Posts
+from hashgen.metrics.calibration import Calibration, best_length
+from hashgen.models import Data, Model, Place, Ranking
+from hashgen.models.habits import Habits
+from hashgen.params.train import Ranker as Settings
+from hashgen.text.words import segment, tokenise, word_costs
+from hashgen.training.perceptron import Classifier
+from hashgen.training.similarity import (
+    SUM,
+    Arrays,
+    Floats,
+    Views,
+    arrays_of,
+    blocks,
+    flags,
+    flags_of,
+    part_of,
+    take,
+    votes,
+    with_sum,
+)
+from hashgen.training.trees import Trees
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+    from hashgen.params.train import Train
+    from hashgen.training.about import About
+
+# The closed form of ridge regression takes memory with the square of the posts and time with their cube, so that of
+# more posts than this a part drawn by chance is its support; the trees learn from the same part.
+MOST_SUPPORT = 10_000
+# Posts scored at once: the bound on memory.
+_BLOCK = 256
+_LEAST_SCORE = 1e-5
+# Of each validation post, probabilities of so many hashtags are calibrated: those that are suggested.
+_CALIBRATED = 10
+_LEAST_LOG_ODDS = -12.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Ridge:
+    """Kernel ridge regression of one kernel. weights: (support, targets)."""
+
+    weights: Floats
+
+    @classmethod
+    def fit(
+        cls, kernel: Floats, targets: Floats, penalty: float, groups: Sequence[Sequence[int]]
+    ) -> tuple[Self, Floats]:
+        """Weights for a kernel (n, n), and what each group of rows gets from all others (n, targets), exactly.
+
+        targets: (n, targets), their means already taken off. Leaving a group G out of the fit changes its residuals to
+        inv(A_GG) (A y)_G with A = inv(K + penalty I): the closed form of leave-one-out, by blocks.
+        """
+        inverse = np.linalg.inv(kernel.astype(np.float64) + penalty * np.eye(len(kernel)))
+        weights = inverse @ targets
+        left_out = np.empty(targets.shape, np.float32)
+        for group in groups:
+            rows = np.array(group)
+            left_out[rows] = targets[rows] - np.linalg.solve(inverse[np.ix_(rows, rows)], weights[rows])
+        return cls(weights.astype(np.float32)), left_out
+
+
+class HashtagWords:
+    """The words that hashtags are made of, held against those of captions."""
+
+    def __init__(self, hashtags: Sequence[Sequence[str]]) -> None:
+        self._ids = {word: number for number, word in enumerate(sorted({word for one in hashtags for word in one}))}
+        self._matrix = flags([[self._ids[word] for word in set(one)] for one in hashtags], len(self._ids))
+        self._counts = np.maximum(np.diff(self._matrix.indptr), 1).astype(np.float32)
+
+    def shares(self, captions: Sequence[str]) -> Floats:
+        """Which share of each hashtag's words stands in each caption: (n, hashtags)."""
+        tokens = [[self._ids[word] for word in set(tokenise(one)) if word in self._ids] for one in captions]
+        shares: Floats = (flags(tokens, len(self._ids)) @ self._matrix.T).toarray() / self._counts
+        return shares
+
+
+class RankerModel(Model):
+    """Gradient-boosted trees over candidates; scores are probabilities, calibrated on the validation posts.
+
+    hashtags: those of two or more training posts, most frequent first. Others are never candidates; they follow by
+    frequency.
+    """
+
+    gives_probabilities = True
+
+    def __init__(
+        self,
+        settings: Settings,
+        views: Views,
+        known: "csr_array",
+        habits: Habits,
+        support: npt.NDArray[np.int64],
+        hashtag_words: list[list[str]],
+    ) -> None:
+        self.settings = settings
+        self.views = views
+        self.habits = habits
+        self.hashtags = habits.repeated()
+        self._known = known  # (train, hashtags)
+        self._support = support
+        self._hashtag_words = hashtag_words
+        self._words = HashtagWords(hashtag_words)
+        self._meanings = None if views.words is None else views.words.rows([" ".join(one) for one in hashtag_words])
+        counts = np.array([habits.counts[hashtag] for hashtag in self.hashtags], np.float32)
+        self._counts = np.log(counts)
+        self._means: Floats = (counts / known.shape[0]).astype(np.float32)
+        self.ridges: dict[str, Ridge] = {}
+        self.mean_length = float(sum(habits.counts.values()) / known.shape[0])
+        self.classifier: Classifier | None = None
+        self.trees: Trees | None = None
+        self.calibration: Calibration | None = None
+
+    @classmethod
+    def fit(cls, data: Data, section: "Train", place: Place) -> Self:
+        """Fit views, ridges, the classifier and then the trees; validation posts calibrate the probabilities."""
+        settings = section.ranker
+        assert settings is not None
+        train = data.train
+        habits = Habits(train.hashtags)
+        hashtags = habits.repeated()
+        ids = {hashtag: number for number, hashtag in enumerate(hashtags)}
+        known = flags([[ids[tag] for tag in tags if tag in ids] for tags in train.hashtags], len(hashtags))
+        costs = word_costs("large")
+        model = cls(
+            settings,
+            Views.fit(train.posts, section.inputs),
+            known,
+            habits,
+            choose_support(len(train), section.seed),
+            [segment(hashtag, costs) for hashtag in hashtags],
+        )
+        left_out = model._fit_ridges(train)
+        unseen = model._cross_fit(train, section, place.device)
+        pairs = [
+            model._pairs(scores, unseen[part], train.posts, rows)
+            for part, rows, scores in model._left_out(train, left_out)
+        ]
+        answers = [known[rows].toarray()[mask] > 0 for (mask, _), rows in zip(pairs, model._parts(), strict=True)]
+        model.trees = Trees.fit(
+            np.concatenate([features for _, features in pairs]),
+            np.concatenate(answers),
+            trees=settings.trees,
+            leaves=settings.leaves,
+            least=settings.least,
+            rate=settings.learning_rate,
+            penalty=settings.l2,
+        )
+        model.calibration = model._calibrate(data.val)
+        return model
+
+    def _calibrate(self, val: Labelled) -> Calibration | None:
+        """Make the probabilities of the surest hashtags hold on the validation posts; their order stays."""
+        rankings = self.rank(val.posts, _CALIBRATED)
+        pairs = [
+            (score, hashtag in true)
+            for ranking, true in zip(rankings, map(set, val.hashtags), strict=True)
+            for hashtag, score in ranking
+            if score > 0
+        ]
+        return Calibration.fit(*zip(*pairs, strict=True)) if pairs else None
+
+    def _fit_ridges(self, train: Labelled) -> dict[str, Floats]:
+        """Fit the ridges; returns what each post of the support gets from all others, by kernel."""
+        support = self._support
+        targets = self._known[support].toarray() - self._means  # (support, hashtags)
+        lengths = np.array([len(train.hashtags[post]) for post in support], np.float32)[:, None] - self.mean_length
+        targets = np.concatenate([targets, lengths], axis=1)
+        groups = _same(self._groups(train)[support])
+        left_out = {}
+        for name, kernel in self._kernels(train.posts, support).items():
+            self.ridges[name], left_out[name] = Ridge.fit(kernel, targets, self.settings.ridge, groups)
+        return left_out
+
+    def _kernels(self, posts: Posts, rows: npt.NDArray[np.int64]) -> dict[str, Floats]:
+        """Similarities (rows, support) of training posts, by view and together."""
+        parts: dict[str, list[Floats]] = {name: [] for name in self.views.names}
+        for block in blocks(len(rows), _BLOCK):
+            for name, found in self._similarities(take(posts, rows[block])).items():
+                parts[name].append(found[:, self._support])
+        return with_sum({name: np.concatenate(found) for name, found in parts.items()})
+
+    def _similarities(self, posts: Posts, blind: Blind | None = None) -> dict[str, Floats]:
+        return self.views.similarities(posts, slice(0, len(posts)), blind)
+
+    @staticmethod
+    def _groups(train: Labelled) -> npt.NDArray[np.int64]:
+        """The number of each post's group."""
+        names = train.groups if train.groups is not None else [str(post) for post in range(len(train))]
+        return np.unique(names, return_inverse=True)[1]
+
+    def _parts(self) -> Iterator[npt.NDArray[np.int64]]:
+        for block in blocks(len(self._support), _BLOCK):
+            yield self._support[block]
+
+    def _left_out(
+        self, train: Labelled, left_out: dict[str, Floats]
+    ) -> Iterator[tuple[slice, npt.NDArray[np.int64], dict[str, Floats]]]:
+        """Scores of the support's posts by block, each as if its own group were unknown."""
+        groups = self._groups(train)
+        for part in blocks(len(self._support), _BLOCK):
+            rows = self._support[part]
+            own = groups[rows][:, None] == groups[None, :]
+            similarities = with_sum(self._similarities(take(train.posts, rows)))
+            for found in similarities.values():
+                found[own] = -np.inf
+            ridges = {name: found[part, :-1] + self._means for name, found in left_out.items()}
+            yield part, rows, self._votes(similarities) | {f"ridge {name}": found for name, found in ridges.items()}
+
+    def _votes(self, similarities: dict[str, Floats]) -> dict[str, Floats]:
+        settings = self.settings
+        return {
+            f"votes {name}": votes(
+                found,
+                settings.picture_posts if name == "picture" else settings.caption_posts,
+                settings.power,
+                self._known,
+            )
+            for name, found in similarities.items()
+        }
+
+    def _cross_fit(self, train: Labelled, section: "Train", device: torch.device) -> Floats:
+        """Train the classifier on all posts; returns log-odds (support, hashtags) of others that never saw the post.
+
+        There are `folds` of them, each trained without one share of the groups.
+        """
+        settings = self.settings
+        fold = np.array([_fold(group, settings.folds) for group in self._groups(train).tolist()])
+        found = np.full((len(self._support), len(self.hashtags)), _LEAST_LOG_ODDS, np.float32)
+
+        def learn(posts: Labelled, number: int) -> Classifier:
+            label = f"classifier {number} of {settings.folds + 1}"
+            hashtags = Habits(posts.hashtags).repeated()
+            return Classifier.learn(posts, hashtags, settings.classifier, section.inputs, section.seed, device, label)
+
+        for number in range(settings.folds):
+            rest, asked = np.flatnonzero(fold != number), np.flatnonzero(fold[self._support] == number)
+            if len(rest) and len(asked):
+                other = learn(Labelled(take(train.posts, rest), [train.hashtags[post] for post in rest]), number + 1)
+                found[asked] = self._in_order(other, other.log_odds(take(train.posts, self._support[asked])))
+        self.classifier = learn(train, settings.folds + 1)
+        return found
+
+    def _in_order(self, classifier: Classifier, log_odds: Floats) -> Floats:
+        """Log-odds in the order of `hashtags`, the least for those that the classifier does not know."""
+        found = np.full((len(log_odds), len(self.hashtags)), _LEAST_LOG_ODDS, np.float32)
+        ids = {hashtag: number for number, hashtag in enumerate(self.hashtags)}
+        pairs = [(place, ids[hashtag]) for place, hashtag in enumerate(classifier.hashtags) if hashtag in ids]
+        if pairs:
+            there, here = map(list, zip(*pairs, strict=True))
+            found[:, here] = np.maximum(log_odds[:, there], _LEAST_LOG_ODDS)
+        return found
+
+    def _pairs(
+        self,
+        scores: dict[str, Floats],
+        log_odds: Floats,
+        posts: Posts,
+        rows: npt.NDArray[np.int64],
+        blind: Blind | None = None,
+    ) -> tuple[npt.NDArray[np.bool_], Floats]:
+        """Which hashtags are candidates (n, hashtags), and the features (pairs, features) of each, row by row."""
+        captions = [posts.captions[row] for row in rows]
+        reads = self.views.words is not None and blind != "caption"
+        shares = self._words.shares(captions) if reads else np.zeros_like(log_odds)
+        mask = shares == 1
+        for found in (*scores.values(), log_odds):
+            count = min(self.settings.candidates, found.shape[1])
+            np.put_along_axis(mask, np.argpartition(-found, count - 1, axis=1)[:, :count], True, axis=1)
+        _, columns = np.nonzero(mask)
+        features = []
+        for found in scores.values():
+            picked = found[mask]
+            features += [picked, np.log(np.maximum(picked, np.float32(_LEAST_SCORE)))]
+        features += [log_odds[mask], self._counts[columns], shares[mask]]
+        if self._meanings is not None and self.views.words is not None:
+            near = (self.views.words.rows(captions) @ self._meanings.T).toarray() if reads else np.zeros_like(log_odds)
+            features.append(near[mask])
+        return mask, np.stack(features, axis=1).astype(np.float32)
+
+    def probabilities(self, posts: Posts, blind: Blind | None = None) -> tuple[Floats, Floats]:
+        """Probability of each hashtag (n, hashtags), 0 for those that are no candidates; and expected numbers (n,)."""
+        assert self.classifier is not None and self.trees is not None
+        found = np.zeros((len(posts), len(self.hashtags)), np.float32)
+        lengths = np.empty(len(posts), np.float32)
+        for block in blocks(len(posts), _BLOCK):
+            part = take(posts, np.arange(block.start, block.stop))
+            similarities = with_sum(self._similarities(part, blind))
+            scores = self._votes(similarities)
+            ridges = {
+                name: kernel[:, self._support] @ self.ridges[name].weights for name, kernel in similarities.items()
+            }
+            scores |= {f"ridge {name}": found[:, :-1] + self._means for name, found in ridges.items()}
+            lengths[block] = self.mean_length + list(ridges.values())[-1][:, -1]
+            log_odds = self._in_order(self.classifier, self.classifier.log_odds(part, blind))
+            mask, features = self._pairs(scores, log_odds, part, np.arange(len(part)), blind)
+            chances = 1 / (1 + np.exp(-self.trees.log_odds(features)))
+            found[block][mask] = chances if self.calibration is None else self.calibration.apply(chances)
+        return found, np.maximum(lengths, 1)
+
+    def rank(self, posts: Posts, depth: int, blind: Blind | None = None) -> list[Ranking]:
+        """Candidates by their probability; all others follow by frequency, with 0."""
+        rankings = []
+        for row in self.probabilities(posts, blind)[0]:
+            order = [number for number in np.argsort(-row, kind="stable")[:depth].tolist() if row[number] > 0]
+            head = {self.hashtags[number]: float(row[number]) for number in order}
+            rankings.append([(hashtag, head.get(hashtag, 0.0)) for hashtag in self.habits.fill(list(head), depth)])
+        return rankings
+
+    def write(self, posts: Posts, blind: Blind | None = None) -> list[list[str]]:
+        """As many of the surest as promise the best F1 (see `best_length`), in the order of training posts."""
+        written = []
+        for row, length in zip(*self.probabilities(posts, blind), strict=True):
+            order = np.argsort(-row, kind="stable")
+            number = best_length(row[order], float(length), len(order))
+            hashtags = self.habits.fill([self.hashtags[place] for place in order[:number]], number)
+            written.append(sorted(hashtags, key=lambda hashtag: self.habits.places[hashtag]))
+        return written
+
+    def save(self, folder: Path) -> None:
+        """Write `ranker.safetensors`, `ranker.json` and the classifier's files."""
+        assert self.classifier is not None and self.trees is not None
+        arrays: Arrays = {f"views.{name}": array for name, array in self.views.arrays().items()}
+        arrays |= {f"ridge.{name}": ridge.weights for name, ridge in self.ridges.items()}
+        arrays |= {f"trees.{name}": array for name, array in self.trees.arrays().items()}
+        arrays |= {"support": self._support} | arrays_of(self._known)
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / "ranker.safetensors")
+        words = None if self.views.words is None else self.views.words.words
+        known = {"words": words, "hashtag_words": self._hashtag_words, "habits": self.habits.to_json()}
+        known["calibration"] = None if self.calibration is None else self.calibration.to_json()
+        write_json(folder / "ranker.json", known, exact=True)
+        self.classifier.save(folder)
+
+    @classmethod
+    def load(cls, folder: Path, about: "About", device: torch.device) -> Self:
+        """Read what `save` wrote."""
+        settings = about.section.ranker
+        assert settings is not None
+        known: dict[str, Any] = read_json(folder / "ranker.json", "train")
+        arrays: Arrays = dict(load_file(require(folder / "ranker.safetensors", "train")))
+        model = cls._of(settings, known, arrays)
+        model.classifier = Classifier.read(folder, settings.classifier, about.section.inputs, device)
+        return model
+
+    @classmethod
+    def _of(cls, settings: Settings, known: dict[str, Any], arrays: Arrays) -> Self:
+        habits = Habits.from_json(known["habits"])
+        views = Views.from_arrays(known["words"], part_of(arrays, "views."))
+        hashtags = flags_of(arrays, len(habits.repeated()))
+        if len(known["hashtag_words"]) != hashtags.shape[1]:
+            raise ValueError("hashtags and their words differ in number")
+        support = arrays["support"].astype(np.int64)
+        if not ((support >= 0) & (support < hashtags.shape[0])).all():
+            raise ValueError("a support of posts that are not there")
+        model = cls(settings, views, hashtags, habits, support, known["hashtag_words"])
+        names = [*views.names, SUM] if len(views.names) > 1 else views.names
+        for name in names:
+            model.ridges[name] = Ridge(arrays[f"ridge.{name}"].astype(np.float32))
+            if model.ridges[name].weights.shape != (len(support), hashtags.shape[1] + 1):
+                raise ValueError("weights do not fit the posts and hashtags")
+        columns = 4 * len(names) + 3 + (views.words is not None)
+        calibration = known["calibration"]
+        model.calibration = None if calibration is None else Calibration.from_json(calibration)
+        model.trees = Trees.from_arrays(part_of(arrays, "trees."), columns)
+        return model
+
+
+MODEL = RankerModel
+
+
+def choose_support(posts: int, seed: int) -> npt.NDArray[np.int64]:
+    """Rows of all posts, or of `MOST_SUPPORT` drawn by chance, in ascending order."""
+    if posts <= MOST_SUPPORT:
+        return np.arange(posts)
+    return np.sort(np.random.default_rng(seed).permutation(posts)[:MOST_SUPPORT])
+
+
+def _same(groups: npt.NDArray[np.int64]) -> list[list[int]]:
+    """The places of each group."""
+    found: dict[int, list[int]] = {}
+    for place, group in enumerate(groups.tolist()):
+        found.setdefault(group, []).append(place)
+    return list(found.values())
+
+
+def _fold(group: int, folds: int) -> int:
+    return int.from_bytes(hashlib.sha256(str(group).encode()).digest()[:4], "big") % folds

@@ -1,0 +1,212 @@
+"""A perceptron that says yes or no for each hashtag at once, from a picture and the words of its caption."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from hashgen.base.errors import HashgenError
+from hashgen.base.files import read_json, require, write_json
+from hashgen.base.progress import progress
+from hashgen.features.posts import Blind, Inputs, Labelled, Posts
+from hashgen.params.train import Classifier as Settings
+from hashgen.text.words import tokenise
+
+# Pictures are scaled to about this length: that of a caption's words, of which there are a dozen. Otherwise a thousand
+# features of a picture drown them, and the words are learnt ten times as slowly.
+_LENGTH = 4.0
+_BLOCK = 1024
+_LEAST_DEVIATION = 1e-3
+# Of the one-cycle schedule (Smith & Topin 2018): the share of steps in which the rate rises.
+_WARM_UP = 0.3
+
+Floats = npt.NDArray[np.float32]
+
+
+class Perceptron(nn.Module):
+    """Two hidden layers over a picture and the words of a caption.
+
+    Picture: each feature minus its training mean, over its deviation, scaled together to length `_LENGTH`. Caption: 1
+    for each known word that it holds. What the network is blind to is replaced by its mean over the training posts.
+    """
+
+    picture_mean: Tensor
+    picture_scale: Tensor
+    words_mean: Tensor
+
+    def __init__(self, feature: int, words: int, hashtags: int, settings: Settings) -> None:
+        super().__init__()
+        hidden = settings.hidden
+        self.layers = nn.Sequential(
+            nn.Dropout(settings.input_dropout),
+            nn.Linear(feature + words, hidden),
+            nn.ReLU(),
+            nn.Dropout(settings.dropout),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Dropout(settings.dropout),
+            nn.Linear(hidden, hashtags),
+        )
+        self.register_buffer("picture_mean", torch.zeros(feature))
+        self.register_buffer("picture_scale", torch.ones(feature))
+        self.register_buffer("words_mean", torch.zeros(words))
+
+    def forward(self, picture: Tensor, words: Tensor) -> Tensor:
+        """Logits (batch, hashtags) of pictures (batch, feature) and words (batch, words)."""
+        scaled = (picture - self.picture_mean) * self.picture_scale
+        return self.layers(torch.cat([scaled, words], dim=1))  # type: ignore[no-any-return]
+
+
+class Classifier:
+    """A `Perceptron` with its words and hashtags.
+
+    hashtags: those that it knows. words: those that it reads.
+    """
+
+    def __init__(self, network: Perceptron, words: list[str], hashtags: list[str], inputs: Inputs) -> None:
+        self.network = network
+        self.words = words
+        self.hashtags = hashtags
+        self.inputs = inputs
+        self._ids = {word: number for number, word in enumerate(words)}
+
+    @classmethod
+    def learn(
+        cls,
+        train: Labelled,
+        hashtags: Sequence[str],
+        settings: Settings,
+        inputs: Inputs,
+        seed: int,
+        device: torch.device,
+        label: str,
+    ) -> Self:
+        """Train on posts to tell these hashtags, for the epochs given; the rate falls to 0, so that none is chosen.
+
+        label: of the progress. Raises HashgenError when the loss is no number.
+        """
+        counts = Counter(word for caption in train.posts.captions for word in set(tokenise(caption)))
+        words = sorted(word for word, count in counts.items() if count > 1)
+        torch.manual_seed(seed)
+        network = Perceptron(train.posts.features.dim, len(words), len(hashtags), settings)
+        model = cls(network.to(device), words, list(hashtags), inputs)
+        model._measure(train.posts)
+        model._train(train, settings, seed, label)
+        return model
+
+    def _measure(self, posts: Posts) -> None:
+        """Set means and deviations by the training posts."""
+        plain, rows = posts.features.plain, posts.rows
+        total = np.zeros((2, plain.shape[1]))
+        for start in range(0, len(rows), _BLOCK):
+            part = plain[rows[start : start + _BLOCK]].astype(np.float64)
+            total += part.sum(axis=0), (part**2).sum(axis=0)
+        mean, square = total / len(rows)
+        deviation = np.sqrt(np.maximum(square - mean**2, 0))
+        network = self.network
+        scale = _LENGTH / math.sqrt(len(mean)) / np.maximum(deviation, _LEAST_DEVIATION)
+        network.picture_mean.copy_(torch.from_numpy(mean))
+        network.picture_scale.copy_(torch.from_numpy(scale))
+        words = np.zeros(len(self.words))
+        for start in range(0, len(posts), _BLOCK):
+            words += self._words(posts.captions[start : start + _BLOCK]).sum(axis=0)
+        network.words_mean.copy_(torch.from_numpy(words / len(posts)))
+
+    def _train(self, train: Labelled, settings: Settings, seed: int, label: str) -> None:
+        network, posts = self.network, train.posts
+        rng = np.random.default_rng(seed)
+        steps = -(-len(posts) // settings.batch_size)
+        optimiser = torch.optim.AdamW(
+            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, settings.learning_rate, total_steps=settings.epochs * steps, pct_start=_WARM_UP
+        )
+        network.train()
+        for _ in progress(range(settings.epochs), total=settings.epochs, unit="epochs", label=label):
+            order = rng.permutation(len(posts))
+            views = rng.integers(posts.features.views.shape[1] + 1, size=len(posts))
+            for start in range(0, len(order), settings.batch_size):
+                batch = order[start : start + settings.batch_size]
+                picture, words = self._inputs(posts, batch, views[batch])
+                logits = network(picture, words)
+                targets = torch.from_numpy(self._targets([train.hashtags[post] for post in batch])).to(logits.device)
+                loss = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(batch)
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+                schedule.step()
+        if not math.isfinite(float(loss.detach())):
+            raise HashgenError("train: the loss is no number; lower the learning_rate of the classifier")
+        network.eval()
+
+    def _inputs(
+        self, posts: Posts, which: npt.NDArray[np.int64], views: npt.NDArray[np.int64]
+    ) -> tuple[Tensor, Tensor]:
+        """Pictures and words of posts; view 0 is the plain picture. An input that is not learnt is its mean."""
+        device = self.network.picture_mean.device
+        rows = posts.rows[which]
+        pictures = posts.features.plain[rows].astype(np.float32)
+        for place in np.flatnonzero(views):
+            pictures[place] = posts.features.views[rows[place], views[place] - 1]
+        picture = torch.from_numpy(pictures).to(device)
+        words = torch.from_numpy(self._words([posts.captions[post] for post in which])).to(device)
+        return self._without(picture, words, None)
+
+    def _without(self, picture: Tensor, words: Tensor, blind: Blind | None) -> tuple[Tensor, Tensor]:
+        if blind == "image" or self.inputs == "caption":
+            picture = self.network.picture_mean.expand_as(picture)
+        if blind == "caption" or self.inputs == "image":
+            words = self.network.words_mean.expand_as(words)
+        return picture, words
+
+    def _words(self, captions: Sequence[str]) -> Floats:
+        """1 for each known word of each caption: (n, words)."""
+        found = np.zeros((len(captions), len(self.words)), np.float32)
+        for row, caption in enumerate(captions):
+            found[row, [self._ids[word] for word in tokenise(caption) if word in self._ids]] = 1
+        return found
+
+    def _targets(self, hashtags: Sequence[Sequence[str]]) -> Floats:
+        numbers = {hashtag: number for number, hashtag in enumerate(self.hashtags)}
+        found = np.zeros((len(hashtags), len(self.hashtags)), np.float32)
+        for row, one in enumerate(hashtags):
+            found[row, [numbers[hashtag] for hashtag in one if hashtag in numbers]] = 1
+        return found
+
+    @torch.inference_mode()
+    def log_odds(self, posts: Posts, blind: Blind | None = None) -> Floats:
+        """Log-odds (n, hashtags) that each hashtag is in each post."""
+        found = np.empty((len(posts), len(self.hashtags)), np.float32)
+        for start in range(0, len(posts), _BLOCK):
+            which = np.arange(start, min(start + _BLOCK, len(posts)))
+            picture, words = self._inputs(posts, which, np.zeros(len(which), np.int64))
+            picture, words = self._without(picture, words, blind)
+            found[which] = self.network(picture, words).cpu().numpy()
+        return found
+
+    def save(self, folder: Path) -> None:
+        """Write `classifier.safetensors` and `classifier.json`: weights, words and hashtags."""
+        state = {name: tensor.contiguous().cpu() for name, tensor in self.network.state_dict().items()}
+        save_file(state, folder / "classifier.safetensors")
+        known = {"words": self.words, "hashtags": self.hashtags}
+        write_json(folder / "classifier.json", known, exact=True)
+
+    @classmethod
+    def read(cls, folder: Path, settings: Settings, inputs: Inputs, device: torch.device) -> Self:
+        """Read what `save` wrote, in evaluation mode."""
+        known = read_json(folder / "classifier.json", "train")
+        words, hashtags = known["words"], known["hashtags"]
+        state = load_file(require(folder / "classifier.safetensors", "train"))
+        # Without memory for its weights, however large the settings make it: those of the file take their place.
+        with torch.device("meta"):
+            network = Perceptron(len(state["picture_mean"]), len(words), len(hashtags), settings)
+        network.load_state_dict(state, assign=True)
+        return cls(network.to(device).eval(), words, hashtags, inputs)
