@@ -120,7 +120,7 @@ def _transformer(folder: Path, device: torch.device) -> CaptionEncoder:
     if not folder.is_dir():
         raise ValueError("no such folder")
     library = optional("sentence_transformers", "featurize.captions: sentence-transformers")
-    # Reading takes a second; a bar for it would stand between the stage's own lines.
+    # A bar for reading, which takes a second, would stand between the stage's own lines.
     optional("transformers.utils.logging", "featurize.captions: sentence-transformers").disable_progress_bar()
     model = library.SentenceTransformer(str(folder), device=str(device), local_files_only=True)
     model.eval().requires_grad_(False)
