@@ -48,12 +48,12 @@ class Suggester:
         named = weights if weights is not None else recipe.weights
         encoder = load_encoder(recipe, named if named in NAMED_WEIGHTS else Path(named).expanduser(), place)
         _check(folder, named, encoder.digest, recipe.weights_sha256)
-        if recipe.caption_sha256 is None:
-            return cls(trained, encoder, standing=Standing.read(folder))
-        named = caption_weights if caption_weights is not None else recipe.caption_weights or ""
-        there = Path(named).expanduser()
-        captions = load_caption_encoder(recipe.captions, there if there.is_dir() else str(named), place)
-        _check(folder, named, captions.digest, recipe.caption_sha256)
+        captions = None
+        if recipe.caption_sha256 is not None:
+            named = caption_weights if caption_weights is not None else recipe.caption_weights or ""
+            there = Path(named).expanduser()
+            captions = load_caption_encoder(recipe.captions, there if there.is_dir() else str(named), place)
+            _check(folder, named, captions.digest, recipe.caption_sha256)
         return cls(trained, encoder, captions, Standing.read(folder))
 
     @property

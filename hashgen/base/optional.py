@@ -23,7 +23,7 @@ def optional(module: str, key: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         package = _PACKAGES[module.partition(".")[0]]
-        raise HashgenError(f'{key}: needs a package that is not here; python -m pip install "{package}"') from error
+        raise HashgenError(f'{key}: needs a package that is not here: pip install "{package}"') from error
 
 
 def cached_model(name: str, key: str, file: str | None = None) -> Path:

@@ -333,5 +333,5 @@ def recipe_of(section: Featurize, encoder: Encoder, captions: CaptionEncoder | N
         captions=section.captions,
         caption_weights=section.caption_weights if captions else None,
         caption_sha256=captions.digest if captions else None,
-        caption_dim=captions.dim if captions else 0,
+        caption_dim=captions.dim if captions else None,
     )

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from hashgen.base.errors import HashgenError
+from hashgen.base.faults import system_fault
 from hashgen.base.optional import cached_model, optional
 from hashgen.features.network import digest_of_tensors
 
@@ -56,9 +56,11 @@ def load_caption_encoder(kind: str, weights: str | Path, device: torch.device) -
     folder = weights if isinstance(weights, Path) else cached_model(weights, _KEY)
     try:
         return _static(folder) if kind == "model2vec" else _transformer(folder, device)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+    except HashgenError:
+        raise
+    except Exception as error:  # the parsers of damaged files raise nearly anything
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise HashgenError(
+        raise system_fault(error) or HashgenError(
             f"{_KEY}: {folder} cannot be read as a model of {kind} ({reason}); name the folder of one, with all its "
             "files, or set featurize.captions to its kind"
         ) from error
@@ -99,10 +101,7 @@ def _static(folder: Path) -> CaptionEncoder:
 
 def _tokenizer(text: str, longest: int | None) -> tuple[Tokenizer, int | None]:
     """The tokenizer in tokenizer.json, and the number of its token for all that it does not know."""
-    try:
-        tokenizer = Tokenizer.from_str(text)
-    except Exception as error:  # tokenizers raises nothing narrower
-        raise ValueError(f"tokenizer.json: {error}") from error
+    tokenizer = Tokenizer.from_str(text)
     tokenizer.no_padding()
     if longest is None:
         tokenizer.no_truncation()
@@ -121,7 +120,7 @@ def _transformer(folder: Path, device: torch.device) -> CaptionEncoder:
     if not folder.is_dir():
         raise ValueError("no such folder")
     library = optional("sentence_transformers", "featurize.captions: sentence-transformers")
-    # Reading takes a second; a bar for it would stand between the stage's own lines.
+    # A bar for reading, which takes a second, would stand between the stage's own lines.
     optional("transformers.utils.logging", "featurize.captions: sentence-transformers").disable_progress_bar()
     model = library.SentenceTransformer(str(folder), device=str(device), local_files_only=True)
     model.eval().requires_grad_(False)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +21,13 @@ from hashgen.base.progress import progress
 from hashgen.base.workers import map_in_order
 from hashgen.corpus.posts import read_picture_bytes
 from hashgen.corpus.tables import POSTS_SCHEMA, read_table
-from hashgen.features.captions import CaptionEncoder
 from hashgen.features.memo import MEMO_VERSION, Key, Memo, with_memo
 from hashgen.features.recipe import Recipe
 from hashgen.pictures.crops import TORCHVISION, TRANSFORM_VERSION, Preparation, crops
 from hashgen.pictures.decode import BadPicture
+
+if TYPE_CHECKING:
+    from hashgen.features.captions import CaptionEncoder
 
 Pixels = npt.NDArray[np.uint8]
 Encode = Callable[[Pixels], npt.NDArray[np.float16]]
@@ -60,7 +62,7 @@ def read_pictures(posts: Path) -> Pictures:
     return Pictures(ids, shards, rows, sha256, frozenset(table.column("source").unique().to_pylist()))
 
 
-def encode_captions(posts: Path, encoder: CaptionEncoder, home: Path) -> npt.NDArray[np.float16]:
+def encode_captions(posts: Path, encoder: "CaptionEncoder", home: Path) -> npt.NDArray[np.float16]:
     """Vectors (n, dim) of the captions in posts.parquet, in its order; only those are encoded that the memo lacks.
 
     A kill loses the captions in hand. Raises HashgenError when the file is broken, or the memo cannot be written.
@@ -76,7 +78,7 @@ def encode_captions(posts: Path, encoder: CaptionEncoder, home: Path) -> npt.NDA
             memo.put([(key, 0) for key in batch], encoder([text[key] for key in batch]))
         return np.concatenate([memo.get(key, 0) for key in keys])
 
-    return with_memo(home / "features" / f"captions-{encoder.digest[:16]}.sqlite", encoder.dim, work)
+    return with_memo(home / "features" / f"captions-{encoder.digest[:16]}-{MEMO_VERSION}.sqlite", encoder.dim, work)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,9 +227,7 @@ def _export(
                 plain.write(features[0].tobytes())
                 augmented.write(features[1:].tobytes())
         if sentences is not None:
-            with (folder / "captions.npy").open("wb") as stream:
-                _write_header(stream, sentences.shape)
-                stream.write(sentences.tobytes())
+            np.save(folder / "captions.npy", sentences)
         ids = pa.table({"id": pa.array(pictures.ids, pa.string())})
         pq.write_table(ids, folder / "ids.parquet", compression="zstd")
         write_json(folder / "features.json", dataclasses.asdict(recipe))

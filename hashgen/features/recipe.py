@@ -7,7 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import pydantic
 from pydantic import Field
 
-from hashgen.params.fields import ImageSize, Name, Positive, Seed, Views
+from hashgen.params.fields import Captions, ImageSize, Name, Positive, Seed, Views
+
+_Dim = Annotated[int, Field(ge=1, le=2**20)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,17 +27,17 @@ class Recipe:
     weights: Name
     weights_sha256: Name
     file_sha256: Name | None
-    dim: Annotated[int, Field(ge=1, le=2**20)]
+    dim: _Dim
     views: Views
     image_size: ImageSize
     precision: Literal["float32", "bfloat16", "float16"]
     seed: Seed
     encoder_version: Positive
     # With defaults, as features and models from before there were caption encoders have none.
-    captions: Literal["tfidf", "model2vec", "sentence-transformers"] = "tfidf"
+    captions: Captions = "tfidf"
     caption_weights: Name | None = None
     caption_sha256: Name | None = None
-    caption_dim: Annotated[int, Field(ge=0, le=2**20)] = 0
+    caption_dim: _Dim | None = None
 
     @classmethod
     def from_json(cls, document: Any) -> "Recipe":

@@ -40,18 +40,13 @@ class FeatureStore(Features):
         plain, views, ids = (require(folder / name, "featurize") for name in names)
         try:
             recipe = Recipe.from_json(document)
-            sentences = None
-            if recipe.caption_sha256 is not None:
-                sentences = np.load(require(folder / "captions.npy", "featurize"), mmap_mode="r")
             store = cls(
                 np.load(plain, mmap_mode="r"),
                 np.load(views, mmap_mode="r"),
                 pq.read_table(ids).column("id").to_pylist(),
                 recipe,
-                sentences,
+                None if recipe.caption_sha256 is None else np.load(folder / "captions.npy", mmap_mode="r"),
             )
-        except HashgenError:
-            raise
         except Exception as error:  # the parsers of damaged files raise nearly anything
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise system_fault(error) or HashgenError(
@@ -61,17 +56,16 @@ class FeatureStore(Features):
         return store
 
     def _check(self, folder: Path) -> None:
-        shape = (len(self.ids), self.recipe.caption_dim)
-        if not len(self.plain) == len(self.views) == len(self.ids) or (
-            self.sentences is not None and self.sentences.shape != shape
-        ):
+        if not len(self.plain) == len(self.views) == len(self.ids):
             raise HashgenError(
                 f"{folder}: its files have different lengths; run the stage featurize again", stage="featurize"
             )
-        shapes = [(len(self.ids), self.recipe.dim), (len(self.ids), self.recipe.views, self.recipe.dim)]
-        kinds = {part.dtype.str for part in (self.plain, self.views, self.sentences) if part is not None}
+        n, recipe = len(self.ids), self.recipe
+        arrays = [(self.plain, (n, recipe.dim)), (self.views, (n, recipe.views, recipe.dim))]
+        if self.sentences is not None:
+            arrays.append((self.sentences, (n, recipe.caption_dim or 0)))
         # "<f2" are float16 with the lower byte first, as any processor of today has them.
-        if [self.plain.shape, self.views.shape] != shapes or kinds != {"<f2"}:
+        if any(array.shape != shape or array.dtype.str != "<f2" for array, shape in arrays):
             raise HashgenError(
                 f"{folder}: its arrays are not those that features.json describes; run the stage featurize again",
                 stage="featurize",

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 import pydantic
 
-from hashgen.params.fields import ImageSize, Name, Section, Seed, Views
+from hashgen.params.fields import Captions, ImageSize, Name, Section, Seed, Views
 
 
 class Featurize(Section):
@@ -15,7 +15,7 @@ class Featurize(Section):
     views: Views
     precision: Literal["float32", "bfloat16", "float16"]
     seed: Seed
-    captions: Literal["tfidf", "model2vec", "sentence-transformers"]
+    captions: Captions
     caption_weights: Name | None
 
     @pydantic.model_validator(mode="after")

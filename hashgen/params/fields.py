@@ -1,6 +1,6 @@
 """What the sections of params.yaml share: strict sections, and types of values."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field
@@ -12,6 +12,7 @@ PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 ImageSize = Annotated[int, Field(ge=32, le=1024)]  # pixels a side, for the backbone
 Views = Annotated[int, Field(ge=0, le=100)]
+Captions = Literal["tfidf", "model2vec", "sentence-transformers"]  # what reads them besides the models
 Name = Annotated[str, Field(min_length=1)]
 
 

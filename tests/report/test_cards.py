@@ -134,9 +134,9 @@ def test_licences(values: list[str | None], head: dict[str, str]) -> None:
 
 def test_a_model_that_loses_to_a_baseline_is_not_recommended() -> None:
     known = real_findings()
-    known.metrics["baselines"]["test"]["popularity"] |= {"f1": 0.6, "f1_ci95": [0.55, 0.7]}
+    known.metrics["baselines"]["test"]["popularity"] |= {"f1_at_5": 0.6, "f1_at_5_ci95": [0.55, 0.7]}
     text = render_model_card(known)
-    assert "F1 of 0.500 is clearly below that of the baseline “most frequent hashtags” (0.600)" in text
+    assert "F1@5 of 0.500 is clearly below that of the baseline “most frequent hashtags” (0.600)" in text
     assert "Not better than a simple baseline" not in render_model_card(real_findings())
 
 

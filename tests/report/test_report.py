@@ -18,7 +18,7 @@ from hashgen.report.score_tables import restarts
 from tests.doubles.findings import findings, metrics, posts, real_findings
 from tests.doubles.settings import train_section
 
-SECTIONS = ("numbers", "headline", "grid", "curves", "scores", "data", "cards", "hashtags", "reproduce")
+SECTIONS = ("headline", "grid", "numbers", "curves", "scores", "data", "cards", "hashtags", "reproduce")
 COLUMNS = ",".join(findings().history.columns)
 VOID = {"meta", "link", "img", "br", "path", "use", "col", "hr"}
 
@@ -84,12 +84,12 @@ def test_figures_intervals_baseline_and_ceiling_stand_in_the_page(sample_page: s
 
 def test_a_model_that_beats_its_baselines_and_one_that_does_not() -> None:
     strong, weak = metrics(), metrics()
-    strong["evaluate"]["test"]["both"]["f1_ci95"] = [0.4, 0.6]
-    weak["baselines"]["test"]["knn_both"]["f1"] = 0.6
+    strong["evaluate"]["test"]["both"]["f1_at_5_ci95"] = [0.4, 0.6]
+    weak["baselines"]["test"]["knn_both"]["f1_at_5"] = 0.6
     assert "is clearly above the best baseline" in text_of(render_page(findings(metrics=strong)))
-    weak["baselines"]["test"]["knn_both"]["f1_ci95"] = [0.4, 0.7]
+    weak["baselines"]["test"]["knn_both"]["f1_at_5_ci95"] = [0.4, 0.7]
     assert "is not above the best baseline" in text_of(render_page(findings(metrics=weak)))
-    weak["baselines"]["test"]["knn_both"]["f1_ci95"] = [0.55, 0.7]
+    weak["baselines"]["test"]["knn_both"]["f1_at_5_ci95"] = [0.55, 0.7]
     page = text_of(render_page(findings(metrics=weak)))
     assert "is clearly below the best baseline" in page and "Clearly below the best baseline too" not in page
     weak["baselines"]["test"]["knn_both"] |= {"p_at_1": 0.99, "p_at_1_ci95": [0.98, 1.0]}
