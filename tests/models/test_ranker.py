@@ -1,0 +1,134 @@
+"""The ranker: no training post helps itself, no label leaks, and many posts are learnt from a part of them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hashgen.features.posts import Features, Labelled, Posts
+from hashgen.models import Data, Place
+from hashgen.models import ranker as ranking
+from hashgen.models.ranker import RankerModel, Ridge, choose_support
+from tests.doubles.settings import train_section
+from tests.doubles.small_world import small_data
+from tests.properties import examples
+
+CPU = torch.device("cpu")
+SECTION = train_section(model="ranker")
+
+
+def learn(data: Data, tmp_path: Path) -> RankerModel:
+    return RankerModel.fit(data, SECTION, Place(CPU, tmp_path / "none"))
+
+
+@examples(20)
+@given(seed=st.integers(0, 10**6))
+def test_ridge_without_a_group_is_ridge_fitted_without_it(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors, targets = rng.normal(size=(9, 4)), rng.normal(size=(9, 3)).astype(np.float32)
+    kernel = (vectors @ vectors.T).astype(np.float32)
+    groups = [[0], [1, 5], [2, 3, 8], [4], [6, 7]]
+    ridge, left_out = Ridge.fit(kernel, targets, 2.0, groups)
+    assert ridge.weights == pytest.approx(np.linalg.solve(kernel + 2 * np.eye(9), targets), abs=1e-4)
+    for group in groups:
+        rest = [row for row in range(9) if row not in group]
+        weights = np.linalg.solve(kernel[np.ix_(rest, rest)] + 2 * np.eye(len(rest)), targets[rest])
+        assert left_out[group] == pytest.approx(kernel[np.ix_(group, rest)] @ weights, abs=1e-4)
+
+
+def grouped(data: Data, groups: list[str]) -> Labelled:
+    return Labelled(data.train.posts, data.train.hashtags, groups)
+
+
+def test_a_planted_label_that_only_its_own_post_has_reaches_no_score_of_that_post(tmp_path: Path) -> None:
+    """Two posts of one group get a hashtag that no other has: from the rest, nothing can point to it."""
+    data = small_data(tmp_path, train=40, val=8)
+    groups = [f"g{post // 2}" for post in range(40)]
+    hashtags = [list(tags) for tags in data.train.hashtags]
+    for post in (10, 11):
+        hashtags[post].append("planted")
+    train = Labelled(data.train.posts, hashtags, groups)
+    model = learn(Data(train, data.val, data.vocabularies), tmp_path)
+    place = model.hashtags.index("planted")
+    left_out = model._fit_ridges(train)
+    unseen = model._cross_fit(train, SECTION, CPU)
+    kernels = model._kernels(train.posts, model._support)
+    mean = float(model._means[place])
+    rest = [post for post in range(40) if post not in (10, 11)]
+
+    def without_it(name: str, post: int) -> float:
+        kernel = kernels[name.removeprefix("ridge ")].astype(np.float64)
+        weights = np.linalg.solve(kernel[np.ix_(rest, rest)] + 2 * np.eye(len(rest)), np.full(len(rest), -mean))
+        return float(kernel[post, rest] @ weights) + mean
+
+    for part, rows, scores in model._left_out(train, left_out):
+        for number, post in enumerate(rows.tolist()):
+            if post not in (10, 11):
+                continue
+            for name, found in scores.items():
+                # All other posts lack it: votes find none, ridge knows no more than its share of all posts.
+                expected = without_it(name, post) if name.startswith("ridge") else 0
+                assert found[number, place] == pytest.approx(expected, abs=1e-4), name
+            assert unseen[part][number, place] == unseen.min()
+
+
+def test_scores_of_training_posts_equal_those_of_a_model_that_never_saw_their_group(tmp_path: Path) -> None:
+    data = small_data(tmp_path, train=24, val=8)
+    groups = [f"g{post // 2}" for post in range(24)]
+    model = learn(Data(grouped(data, groups), data.val, data.vocabularies), tmp_path)
+    left_out = model._fit_ridges(grouped(data, groups))
+    found = next(scores for _, _, scores in model._left_out(grouped(data, groups), left_out))
+    similarities = model._similarities(data.train.posts)
+    for post in (0, 7, 20):
+        rest = [other for other in range(24) if groups[other] != groups[post]]
+        own = similarities["picture"][post, rest]
+        count = min(model.settings.picture_posts, len(rest))
+        nearest = np.argsort(-own, kind="stable")[:count]
+        weights = np.maximum(own[nearest], 0) ** model.settings.power
+        voted = weights @ model._known.toarray()[np.array(rest)[nearest]] / weights.sum()
+        assert found["votes picture"][post] == pytest.approx(voted, abs=1e-5)
+
+
+def test_validation_and_test_hashtags_do_not_reach_a_ranking(tmp_path: Path) -> None:
+    data = small_data(tmp_path, train=40, val=8)
+    other = Labelled(data.val.posts, [["love", "planted"] for _ in range(8)])
+    one, two = learn(data, tmp_path), learn(Data(data.train, other, data.vocabularies), tmp_path)
+    rankings = [[[hashtag for hashtag, _ in row] for row in model.rank(data.val.posts, 4)] for model in (one, two)]
+    assert rankings[0] == rankings[1]  # they only calibrate
+
+
+def test_probabilities_are_within_bounds_and_more_posts_than_the_support_are_no_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranking, "MOST_SUPPORT", 30)
+    monkeypatch.setattr(ranking, "_BLOCK", 7)
+    data = small_data(tmp_path, train=64, val=16)
+    model = learn(data, tmp_path)
+    assert len(model._support) == 30 and model.ridges["sum"].weights.shape[0] == 30
+    found, lengths = model.probabilities(data.val.posts)
+    assert (found >= 0).all() and (found <= 1).all() and (lengths >= 1).all()
+    for ranking_, hashtags in zip(model.rank(data.val.posts, 4), data.val.hashtags, strict=True):
+        assert {hashtag for hashtag, _ in ranking_} == set(hashtags)
+
+
+def test_the_support_is_all_posts_or_a_part_drawn_by_the_seed() -> None:
+    assert choose_support(5, 1).tolist() == [0, 1, 2, 3, 4]
+    one, same, other = choose_support(20_000, 1), choose_support(20_000, 1), choose_support(20_000, 2)
+    assert len(one) == 10_000 == len(set(one.tolist())) and one.tolist() == sorted(one.tolist())
+    assert one.tolist() == same.tolist() != other.tolist()
+
+
+def test_hashtags_of_a_single_post_are_no_candidates_but_follow(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    plain = rng.normal(size=(20, 6)).astype(np.float16)
+    posts = Posts(Features(plain, np.empty((20, 0, 6), np.float16)), np.arange(20), ["slow run"] * 20)
+    hashtags = [["run", f"only{post}"] for post in range(20)]
+    data = small_data(tmp_path)
+    labelled = Labelled(posts, hashtags)
+    model = learn(Data(labelled, labelled, data.vocabularies), tmp_path)
+    assert model.hashtags == ["run"]
+    top, *rest = model.rank(posts, 21)[0]
+    assert top[0] == "run" and top[1] > 0.9 and {score for _, score in rest} == {0.0} and len(rest) == 20

@@ -1,0 +1,52 @@
+"""Boosted trees as arrays: they say what scikit-learn's own say, before and after they were kept."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from hashgen.training.trees import Trees
+from tests.properties import examples
+
+SETTINGS = {"trees": 12, "leaves": 5, "least": 4, "rate": 0.2, "penalty": 1.0}
+
+
+def questions(seed: int, rows: int = 200, features: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    values = np.round(rng.normal(size=(rows, features)), 1).astype(np.float32)  # with ties
+    return values, values[:, 0] * values[:, 1] + rng.normal(0, 0.3, rows) > 0
+
+
+@examples(15)
+@given(seed=st.integers(0, 10**6))
+def test_they_equal_scikit_learns_own(seed: int) -> None:
+    rows, answers = questions(seed)
+    own = HistGradientBoostingClassifier(
+        max_iter=12, max_leaf_nodes=5, min_samples_leaf=4, learning_rate=0.2, l2_regularization=1.0,
+        early_stopping=False, random_state=0,
+    ).fit(rows, answers)  # fmt: skip
+    trees = Trees.fit(rows, answers, **SETTINGS)  # type: ignore[arg-type]
+    asked = np.concatenate([rows, questions(seed + 1)[0]])
+    assert trees.log_odds(asked) == pytest.approx(own.decision_function(asked), abs=1e-9)
+    kept = Trees.from_arrays(trees.arrays(), 4)
+    assert (kept.log_odds(asked) == trees.log_odds(asked)).all()
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_one_answer_for_all_is_a_constant(answer: bool) -> None:
+    rows, _ = questions(1)
+    trees = Trees.fit(rows, np.full(len(rows), answer), **SETTINGS)  # type: ignore[arg-type]
+    assert len(set(trees.log_odds(rows).tolist())) == 1 and (trees.log_odds(rows)[0] > 0) == answer
+
+
+@pytest.mark.parametrize("change", [("left", 10**6), ("right", -1), ("roots", 10**6), ("feature", 4), ("depth", 10**9)])
+def test_arrays_that_are_no_trees_are_refused(change: tuple[str, int]) -> None:
+    arrays = Trees.fit(*questions(2), **SETTINGS).arrays()  # type: ignore[arg-type]
+    name, value = change
+    arrays[name] = arrays[name].copy()
+    arrays[name][0] = value
+    with pytest.raises(ValueError, match="trees"):
+        Trees.from_arrays(arrays, 4)
+    with pytest.raises(ValueError, match="different lengths"):
+        Trees.from_arrays(arrays | {"threshold": arrays["threshold"][1:]}, 4)
