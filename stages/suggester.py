@@ -7,7 +7,7 @@ import typer
 
 from hashgen.base.files import atomic_folder
 from hashgen.commands import DeviceOption
-from hashgen.params import read_params, read_section, read_values
+from hashgen.params import flatten, read_params, read_section, read_values
 from hashgen.params.suggester import Suggester
 from hashgen.params.train import Train
 from stages.command import PARAMS, HomeOption, ParamsOption, done, run
@@ -35,7 +35,7 @@ def _section(params: Path) -> Train:
     section: Train = read_params(params).train.of(read_section(params, Suggester).model)
     used = section.chosen()
     del used["model"]
-    read_values(params, [f"train.{key}" for key in used])
+    read_values(params, list(flatten(used, "train.")))
     return section
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hashgen.metrics.written import Floats
+Floats = npt.NDArray[np.float64]
 
 BINS = 10
 # Scores are kept this far from 0 and 1, whose log-odds are infinite.

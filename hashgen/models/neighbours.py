@@ -107,7 +107,7 @@ class NeighboursModel(Model):
         known = read_json(folder / "neighbours.json", "train")
         arrays = dict(load_file(require(folder / "neighbours.safetensors", "train")))
         habits = Habits.from_json(known["habits"])
-        views = Views.from_arrays(known["words"], part_of(arrays, "views."))
+        views = Views.from_arrays(known["words"], part_of(arrays, "views."), about.recipe.dim)
         hashtags = flags_of(arrays, len(habits.popular))
         return cls(settings, views, hashtags, habits, HashtagWords(known["hashtag_words"]))
 

@@ -341,14 +341,14 @@ class RankerModel(Model):
         assert settings is not None
         known: dict[str, Any] = read_json(folder / "ranker.json", "train")
         arrays: Arrays = dict(load_file(require(folder / "ranker.safetensors", "train")))
-        model = cls._of(settings, known, arrays)
+        model = cls._of(settings, known, arrays, about.recipe.dim)
         model.classifier = Classifier.read(folder, settings.classifier, about.section.inputs, device)
         return model
 
     @classmethod
-    def _of(cls, settings: Settings, known: dict[str, Any], arrays: Arrays) -> Self:
+    def _of(cls, settings: Settings, known: dict[str, Any], arrays: Arrays, dim: int) -> Self:
         habits = Habits.from_json(known["habits"])
-        views = Views.from_arrays(known["words"], part_of(arrays, "views."))
+        views = Views.from_arrays(known["words"], part_of(arrays, "views."), dim)
         hashtags = flags_of(arrays, len(habits.repeated()))
         if len(known["hashtag_words"]) != hashtags.shape[1]:
             raise ValueError("hashtags and their words differ in number")

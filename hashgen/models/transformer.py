@@ -24,7 +24,7 @@ from hashgen.models.habits import Habits
 from hashgen.models.sequence import sizes_of
 from hashgen.params.train import Train
 from hashgen.params.train import Transformer as Settings
-from hashgen.text.vocabulary import PAD_ID, SPECIALS, Vocabularies
+from hashgen.text.vocabulary import PAD_ID, SPECIALS, VECTOR_STD, Vocabularies
 from hashgen.training.about import About
 from hashgen.training.checkpoint import State, keep, resume
 from hashgen.training.dataset import Batch, Examples, batches, make_examples, training_batches
@@ -54,6 +54,10 @@ class TransformerNetwork(nn.Module):
         self.positions = nn.Parameter(torch.randn(1, caption_length, width) * 0.02)
         self.picture_norm = nn.BatchNorm1d(sizes.feature)
         self.picture_projection = nn.Linear(sizes.feature, settings.regions * width)
+        # Regions start about as long as words do. By default they would be twenty times shorter, and a step of Adam
+        # would turn them round. On the validation posts of real photos, means of three seeds: F1@5 .246 then and .250
+        # so, F1 .302 and .310, F1@5 without the picture .195 and .228.
+        nn.init.normal_(self.picture_projection.weight, std=VECTOR_STD)
         self.word_embedding = nn.Embedding(sizes.word_count, sizes.dimension, padding_idx=PAD_ID)
         self.word_projection = nn.Linear(sizes.dimension, width)
         layer = nn.TransformerEncoderLayer(
@@ -209,7 +213,7 @@ class _Training:
         self.features = data.train.posts.features
         self.train = self._examples(data.train).learnable()
         self.val = self._examples(data.val)
-        self.steps = -(-len(self.train) // self.settings.batch_size)
+        self.steps = -(-len(self.train) // self.section.batch_size)
 
     def _examples(self, labelled: Labelled) -> Examples:
         return self.model.examples(labelled.posts, labelled.hashtags)
@@ -223,7 +227,7 @@ class _Training:
         elif not is_quiet():
             print(f"train: resumes after epoch {len(state.history)} of an interrupted run", file=sys.stderr)
         patience = self.section.patience
-        for number in range(len(state.history) + 1, self.settings.epochs + 1):
+        for number in range(len(state.history) + 1, self.section.epochs + 1):
             if patience is not None and state.history and number - 1 - state.best_epoch.epoch >= patience:
                 break
             epoch = self._run_epoch(state, number)
@@ -245,7 +249,7 @@ class _Training:
 
     def _rate(self, step: int) -> float:
         """Learning rate of a step, as a share of the highest: up in a line, then down along a cosine to 0."""
-        last = self.settings.epochs * self.steps
+        last = self.section.epochs * self.steps
         rising = self.settings.warm_up * last
         if step < rising:
             return (step + 1) / (rising + 1)
@@ -272,8 +276,8 @@ class _Training:
     def _train_epoch(self, state: State[TransformerNetwork, LambdaLR], number: int, rng: np.random.Generator) -> float:
         """One pass over the training posts; returns the mean loss a batch."""
         network = state.network.train()
-        shuffled = training_batches(self.train, self.features, self.settings.batch_size, self.place.device, rng)
-        label = f"train: epoch {number} of {self.settings.epochs}"
+        shuffled = training_batches(self.train, self.features, self.section.batch_size, self.place.device, rng)
+        label = f"train: epoch {number} of {self.section.epochs}"
         losses = []
         for batch in progress(shuffled, total=self.steps, unit="batches", label=label):
             state.optimiser.zero_grad(set_to_none=True)
@@ -292,7 +296,7 @@ class _Training:
     @torch.inference_mode()
     def _validation_loss(self) -> float:
         """Mean loss a batch on the validation posts, plain pictures, in evaluation mode."""
-        known = batches(self.val.learnable(), self.features, self.settings.batch_size, self.place.device)
+        known = batches(self.val.learnable(), self.features, self.section.batch_size, self.place.device)
         return float(torch.stack([_batch_loss(self.model.network.eval(), batch) for batch in known]).mean())
 
     @torch.inference_mode()

@@ -30,7 +30,7 @@ def read_section(path: Path, kind: type[SectionT]) -> SectionT:
     """
     name = kind.__name__.lower()
     section: SectionT = getattr(read_params(path), name)
-    _note(path, _flat(section.chosen(), f"{name}."))
+    _note(path, flatten(section.chosen(), f"{name}."))
     return section
 
 
@@ -106,11 +106,11 @@ def _note(path: Path, values: dict[str, Any]) -> None:
         used.append((path, values))
 
 
-def _flat(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+def flatten(values: dict[str, Any], prefix: str) -> dict[str, Any]:
     """Values of nested blocks by their dotted names."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
 
 

@@ -64,8 +64,6 @@ class Transformer(Section):
     heads: Annotated[int, Field(ge=1, le=64)]
     regions: Annotated[int, Field(ge=1, le=256)]
     dropout: Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
-    epochs: Positive
-    batch_size: Annotated[int, Field(ge=2)]
     learning_rate: PositiveFloat
     weight_decay: NonNegativeFloat
     warm_up: Share

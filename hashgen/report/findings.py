@@ -16,7 +16,17 @@ from hashgen.corpus.tables import GRID_SCHEMA, PREDICTIONS_SCHEMA, REJECTS_SCHEM
 from hashgen.params.report import Report
 from hashgen.training.about import About
 
-_HISTORY = ("epoch", "train_loss", "val_loss", "train_bleu4", "val_bleu4", "train_bleu1", "val_bleu1", "val_f1")
+_HISTORY = (
+    "epoch",
+    "train_loss",
+    "val_loss",
+    "train_bleu4",
+    "val_bleu4",
+    "train_bleu1",
+    "val_bleu1",
+    "val_f1",
+    "learning_rate",
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,9 @@ from hashgen.report.post_tables import (
 )
 from hashgen.report.score_tables import (
     COLUMNS,
+    GUESSES,
     MODELS,
+    NAMES,
     against_rows,
     facet_rows,
     headlines,
@@ -94,13 +96,14 @@ def _scores(found: Findings) -> dict[str, Any]:
         "against": against_rows(evaluate),
         "model_name": MODELS.get(evaluate.get("model", ""), "model"),
         "models": MODELS,
+        "bridge_names": NAMES | MODELS | GUESSES,
         "paper": paper_scores(evaluate),
         "learnt": learnt_by_epochs(evaluate),
         "score_figures": [score_figure(rows, key, "test") for key in ("f1_at_5", "bleu4")],
         "facets": facet_rows(evaluate, baselines),
         "curves": curves(found.history),
         "overfits": overfits(found.history),
-        "restarts": restarts((found.trained or found.about).section, len(found.history)),
+        "restarts": restarts(found.history),
         "table_1": table_1(found.history),
     }
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hashgen.base.files import atomic_file
 from hashgen.corpus.tables import MANIFEST_SCHEMA, PREDICTIONS_SCHEMA, read_frame
 from hashgen.report.comparison import SPLITS, compare, comparison_lines, render_comparison
 from hashgen.report.findings import parse_history
+from hashgen.report.score_tables import learnt_by_epochs
 from hashgen.report.settings import Run
 
 HERE = (".", "workspace")
@@ -51,7 +52,7 @@ def write_comparison(runs: Sequence[str], evaluate: Path, history: Path, lock: P
 def _read(name: str, evaluate: Path, history: Path, lock: Path, cache: Path | None) -> Run:
     commit = None if name in HERE else _resolve(name)
     scores = _parse(name, evaluate, _text(name, commit, evaluate))
-    learnt = parse_history(_text(name, commit, history), f"{name}: its {history}", scores.get("best_epoch"))
+    learnt = parse_history(_text(name, commit, history), f"{name}: its {history}", _epoch(scores))
     ran = _parse(name, lock, _text(name, commit, lock))
     record = _record(f"{name}: its {lock}", ran)
     return Run(
@@ -66,6 +67,12 @@ def _read(name: str, evaluate: Path, history: Path, lock: Path, cache: Path | No
         _training_seconds(commit, ran, lock),
         None if cache is None else _predictions(cache, record.made),
     )
+
+
+def _epoch(scores: Mapping[str, Any]) -> int | None:
+    """The epoch that was kept of the model that was trained in epochs; None without one."""
+    found = learnt_by_epochs(scores)
+    return None if found is None else found[1]
 
 
 def _label(name: str, commit: str | None) -> str:

@@ -6,8 +6,6 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from hashgen.params.train import Train
-
 # Instagram allows five hashtags a post, Threads one: the figures at 5 and 1 come first.
 COLUMNS = {"f1_at_5": "F1@5", "p_at_1": "P@1", "p_at_5": "P@5", "f1": "F1", "bleu4": "BLEU-4"}
 HEADLINE = {
@@ -45,7 +43,7 @@ _ORACLE = "seeds"
 
 # The models, and what the report calls them.
 MODELS = {
-    "lstm": "LSTM (the paper's)",
+    "lstm": "the paper's LSTM",
     "attention": "LSTM with attention",
     "transformer": "transformer",
     "classifier": "classifier",
@@ -53,6 +51,9 @@ MODELS = {
     "ranker": "ranker",
     "ensemble": "ensemble",
 }
+
+# What knows nothing of a post.
+GUESSES = {"nothing": "nothing at all", "constant": "the most frequent hashtag, alone"}
 
 Kind = Literal["model", "blind", "baseline", "ceiling"]
 Standing = Literal["above", "even", "below"]
@@ -192,14 +193,11 @@ def overfits(history: pd.DataFrame) -> bool:
     return bool(last["val_loss"] > 1.1 * last["train_loss"] and last["val_loss"] > history["val_loss"].min())
 
 
-def restarts(train: Train, epochs: int) -> list[int]:
-    """The epochs, of the first `epochs`, after which the learning rate jumps back up (`train.restart_epochs`)."""
-    period, found, at = train.restart_epochs, [], train.restart_epochs
-    while at < epochs:
-        found.append(at)
-        period *= train.restart_factor
-        at += period
-    return found
+def restarts(history: pd.DataFrame) -> list[int]:
+    """The epochs after which the learning rate, having fallen, jumps back up; a warm-up at the start is none."""
+    rates = history["learning_rate"]
+    lowest = (rates < rates.shift(1)) & (rates < rates.shift(-1))
+    return [int(epoch) for epoch in history["epoch"][lowest]]
 
 
 # Table 1 of the paper: highest, lowest and mean over its epochs. It has no test scores.

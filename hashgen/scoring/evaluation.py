@@ -156,7 +156,7 @@ HEADLINE = ("f1_at_5", "p_at_1", "p_at_5", "f1", "bleu4")
 def shorten(result: Mapping[str, Any]) -> dict[str, Any]:
     """The few figures by which runs are compared, of all metrics by split: `result` has `val`, `test` and `others`.
 
-    On top those of the test posts (`f1_at_5_low` to `f1_at_5_high` is the 95 % interval); nested the same of the
+    On top those of the test posts (`f1_at_5_low` to `f1_at_5_high` is the 95 % interval); nested fewer of the
     validation posts, of the model blind to picture or caption, of the ceiling where it is known, and of other models.
     """
     test = result["test"]
@@ -164,6 +164,11 @@ def shorten(result: Mapping[str, Any]) -> dict[str, Any]:
     blocks = {"val": result["val"]["both"]} | {name: test[name] for name in ("no_image", "no_caption")}
     if test["ceiling"]:
         blocks["ceiling"] = test["ceiling"]["both"]
-    blocks |= {name: other["test"]["both"] for name, other in result["others"].items()}
     short = {key: test["both"][key] for key in HEADLINE} | {"f1_at_5_low": low, "f1_at_5_high": high}
-    return short | {name: {key: block[key] for key in HEADLINE if key in block} for name, block in blocks.items()}
+    short |= {name: _few(block) for name, block in blocks.items()}
+    others = result["others"].items()
+    return short | {name: _few(one["test"]["both"]) | {"val": _few(one["val"]["both"])} for name, one in others}
+
+
+def _few(block: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: block[key] for key in ("f1_at_5", "p_at_1", "bleu4") if key in block}

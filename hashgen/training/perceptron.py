@@ -18,6 +18,7 @@ from hashgen.base.progress import progress
 from hashgen.features.posts import Blind, Inputs, Labelled, Posts
 from hashgen.params.train import Classifier as Settings
 from hashgen.text.words import tokenise
+from hashgen.training.similarity import unit
 
 # Pictures are scaled to about this length: that of a caption's words, of which there are a dozen. Otherwise a thousand
 # features of a picture drown them, and the words are learnt ten times as slowly.
@@ -31,22 +32,23 @@ Floats = npt.NDArray[np.float32]
 
 
 class Perceptron(nn.Module):
-    """Two hidden layers over a picture and the words of a caption.
+    """Two hidden layers over a picture and a caption.
 
     Picture: each feature minus its training mean, over its deviation, scaled together to length `_LENGTH`. Caption: 1
-    for each known word that it holds. What the network is blind to is replaced by its mean over the training posts.
+    for each known word that it holds, and its sentence vector, if there is one, at the same length. What the network
+    is blind to is replaced by its mean over the training posts.
     """
 
     picture_mean: Tensor
     picture_scale: Tensor
-    words_mean: Tensor
+    text_mean: Tensor
 
-    def __init__(self, feature: int, words: int, hashtags: int, settings: Settings) -> None:
+    def __init__(self, feature: int, text: int, hashtags: int, settings: Settings) -> None:
         super().__init__()
         hidden = settings.hidden
         self.layers = nn.Sequential(
             nn.Dropout(settings.input_dropout),
-            nn.Linear(feature + words, hidden),
+            nn.Linear(feature + text, hidden),
             nn.ReLU(),
             nn.Dropout(settings.dropout),
             nn.Linear(hidden, hidden),
@@ -56,12 +58,12 @@ class Perceptron(nn.Module):
         )
         self.register_buffer("picture_mean", torch.zeros(feature))
         self.register_buffer("picture_scale", torch.ones(feature))
-        self.register_buffer("words_mean", torch.zeros(words))
+        self.register_buffer("text_mean", torch.zeros(text))
 
-    def forward(self, picture: Tensor, words: Tensor) -> Tensor:
-        """Logits (batch, hashtags) of pictures (batch, feature) and words (batch, words)."""
+    def forward(self, picture: Tensor, text: Tensor) -> Tensor:
+        """Logits (batch, hashtags) of pictures (batch, feature) and texts (batch, text)."""
         scaled = (picture - self.picture_mean) * self.picture_scale
-        return self.layers(torch.cat([scaled, words], dim=1))  # type: ignore[no-any-return]
+        return self.layers(torch.cat([scaled, text], dim=1))  # type: ignore[no-any-return]
 
 
 class Classifier:
@@ -95,7 +97,8 @@ class Classifier:
         counts = Counter(word for caption in train.posts.captions for word in set(tokenise(caption)))
         words = sorted(word for word, count in counts.items() if count > 1)
         torch.manual_seed(seed)
-        network = Perceptron(train.posts.features.dim, len(words), len(hashtags), settings)
+        sentences = 0 if train.posts.sentences is None else train.posts.sentences.shape[1]
+        network = Perceptron(train.posts.features.dim, len(words) + sentences, len(hashtags), settings)
         model = cls(network.to(device), words, list(hashtags), inputs)
         model._measure(train.posts)
         model._train(train, settings, seed, label)
@@ -114,10 +117,10 @@ class Classifier:
         scale = _LENGTH / math.sqrt(len(mean)) / np.maximum(deviation, _LEAST_DEVIATION)
         network.picture_mean.copy_(torch.from_numpy(mean))
         network.picture_scale.copy_(torch.from_numpy(scale))
-        words = np.zeros(len(self.words))
+        texts = np.zeros(len(network.text_mean))
         for start in range(0, len(posts), _BLOCK):
-            words += self._words(posts.captions[start : start + _BLOCK]).sum(axis=0)
-        network.words_mean.copy_(torch.from_numpy(words / len(posts)))
+            texts += self._texts(posts, np.arange(start, min(start + _BLOCK, len(posts)))).sum(axis=0)
+        network.text_mean.copy_(torch.from_numpy(texts / len(posts)))
 
     def _train(self, train: Labelled, settings: Settings, seed: int, label: str) -> None:
         network, posts = self.network, train.posts
@@ -157,21 +160,25 @@ class Classifier:
         for place in np.flatnonzero(views):
             pictures[place] = posts.features.views[rows[place], views[place] - 1]
         picture = torch.from_numpy(pictures).to(device)
-        words = torch.from_numpy(self._words([posts.captions[post] for post in which])).to(device)
+        words = torch.from_numpy(self._texts(posts, which)).to(device)
         return self._without(picture, words, None)
 
     def _without(self, picture: Tensor, words: Tensor, blind: Blind | None) -> tuple[Tensor, Tensor]:
         if blind == "image" or self.inputs == "caption":
             picture = self.network.picture_mean.expand_as(picture)
         if blind == "caption" or self.inputs == "image":
-            words = self.network.words_mean.expand_as(words)
+            words = self.network.text_mean.expand_as(words)
         return picture, words
 
-    def _words(self, captions: Sequence[str]) -> Floats:
-        """1 for each known word of each caption: (n, words)."""
-        found = np.zeros((len(captions), len(self.words)), np.float32)
-        for row, caption in enumerate(captions):
-            found[row, [self._ids[word] for word in tokenise(caption) if word in self._ids]] = 1
+    def _texts(self, posts: Posts, which: npt.NDArray[np.int64]) -> Floats:
+        """1 for each known word of each caption, then the sentence vector, if there is one: (n, text)."""
+        found = np.zeros((len(which), len(self.network.text_mean)), np.float32)
+        for row, post in enumerate(which):
+            found[row, [self._ids[word] for word in tokenise(posts.captions[post]) if word in self._ids]] = 1
+        if len(self.words) < found.shape[1]:
+            if posts.sentences is None:
+                raise ValueError("posts without the sentence vectors that the model learnt with")
+            found[:, len(self.words) :] = _LENGTH * unit(posts.sentences[which])
         return found
 
     def _targets(self, hashtags: Sequence[Sequence[str]]) -> Floats:
@@ -207,6 +214,6 @@ class Classifier:
         state = load_file(require(folder / "classifier.safetensors", "train"))
         # Without memory for its weights, however large the settings make it: those of the file take their place.
         with torch.device("meta"):
-            network = Perceptron(len(state["picture_mean"]), len(words), len(hashtags), settings)
+            network = Perceptron(len(state["picture_mean"]), len(state["text_mean"]), len(hashtags), settings)
         network.load_state_dict(state, assign=True)
         return cls(network.to(device).eval(), words, hashtags, inputs)

@@ -75,6 +75,8 @@ class DenseView:
     def from_arrays(cls, arrays: Arrays) -> Self:
         """A view with the same similarities, up to the rounding of float16."""
         mean, known = arrays["mean"], arrays["known"]
+        if known.dtype != np.float16 or mean.dtype != np.float32:
+            raise ValueError("vectors of another type than was written")
         if known.ndim != 2 or mean.shape != known.shape[1:]:
             raise ValueError("vectors and their mean differ in length")
         return cls(mean.astype(np.float32), known.astype(np.float32))
@@ -216,8 +218,13 @@ class Views:
         return {f"{name}.{key}": array for name, part in parts.items() if part for key, array in part.arrays().items()}
 
     @classmethod
-    def from_arrays(cls, words: Sequence[str] | None, arrays: Arrays) -> Self:
-        """Views with the same similarities. Raises KeyError or ValueError for arrays that are not such."""
+    def from_arrays(cls, words: Sequence[str] | None, arrays: Arrays, dim: int) -> Self:
+        """Views with the same similarities. Raises KeyError or ValueError for arrays that are not such.
+
+        dim: of a picture's features.
+        """
+        if "picture.known" in arrays and arrays["picture.known"].shape[1:] != (dim,):
+            raise ValueError(f"vectors of pictures that are not {dim} long")
 
         def part(name: str) -> Arrays:
             return part_of(arrays, f"{name}.")
@@ -271,6 +278,8 @@ def flags_of(arrays: Arrays, columns: int) -> "csr_array":
     from scipy.sparse import csr_array
 
     indices, ends = arrays["indices"], arrays["indptr"]
+    if indices.dtype != np.int32 or ends.dtype != np.int64:
+        raise ValueError("a matrix of other numbers than was written")
     matrix = csr_array((np.ones(len(indices), np.float32), indices, ends), shape=(len(ends) - 1, columns))
     matrix.check_format(full_check=True)
     return matrix

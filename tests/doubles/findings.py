@@ -120,7 +120,16 @@ def findings(**changes: Any) -> Findings:
             "written": [["t0", "t9"], ["t0", "t2", "x"], ["t0", "t9", "t1"], ["t0", "t1", "t2"]],
         }
     )
-    names = ("train_loss", "val_loss", "train_bleu4", "val_bleu4", "train_bleu1", "val_bleu1", "val_f1")
+    names = (
+        "train_loss",
+        "val_loss",
+        "train_bleu4",
+        "val_bleu4",
+        "train_bleu1",
+        "val_bleu1",
+        "val_f1",
+        "learning_rate",
+    )
     parts: dict[str, Any] = {
         "section": SECTION,
         "metrics": metrics(),

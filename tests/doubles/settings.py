@@ -46,8 +46,6 @@ def train_section(**changes: object) -> Train:
             heads=2,
             regions=2,
             dropout=0.0,
-            epochs=12,
-            batch_size=8,
             learning_rate=1e-2,
             weight_decay=0.0,
             warm_up=0.1,

@@ -26,9 +26,9 @@ from tests.properties import examples
 CPU = torch.device("cpu")
 
 
-def section_with(**changes: object) -> Train:
+def section_with(epochs: int = 3, **changes: object) -> Train:
     """The tiny settings but for `changes` of the transformer's block."""
-    section = train_section(model="transformer")
+    section = train_section(model="transformer", epochs=epochs)
     assert section.transformer is not None
     return section.model_copy(update={"transformer": section.transformer.model_copy(update=changes)})
 

@@ -27,7 +27,7 @@ from tests.doubles.small_world import small_data
 pytestmark = pytest.mark.slow
 
 BASE = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-MODELS = ("lstm", "attention", "transformer", "neighbours")
+MODELS = ("lstm", "attention", "transformer", "classifier", "neighbours", "ranker")
 # Makes top-level modules as missing as if they were not installed, then runs the rest of the arguments as `hashgen`.
 WITHOUT = """
 import sys

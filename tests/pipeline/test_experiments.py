@@ -15,7 +15,7 @@ def test_experiments_are_run_once_and_compared(tmp_path_factory: pytest.TempPath
     command = [*MAKE, "ablations", "INPUTS=both caption", "LIMITS="]
     said = clone.run(*command)
     # Both inputs are what the commit has: nothing runs, and there is nothing to compare.
-    assert stages_run(said) == ["train", "evaluate", "report"]
+    assert stages_run(said) == ["train", "suggester", "evaluate", "report"]
     assert re.search(rf"^HEAD \({commit}\) +0\.\d+", said, re.MULTILINE)
     assert re.search(rf"^train\.inputs-caption-{commit} \(.{{7}}\) +0\.\d+  [+-]0\.\d+ \[", said, re.MULTILINE)
     assert "inputs-both" not in said.split("against the first", 1)[1]

@@ -26,7 +26,7 @@ pytestmark = [
 ]
 
 POSTS = 150
-STAGES = ["scrape", "filter", "split", "vocab", "featurize", "baselines", "train", "evaluate", "report"]
+STAGES = ["scrape", "filter", "split", "vocab", "featurize", "baselines", "train", "suggester", "evaluate", "report"]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def train(clone: Clone, source: str, **settings: Any) -> dict[str, Any]:
     assert set(stages_run(output)) == set(STAGES)
     evaluated = clone.json("metrics/evaluate.json")
     assert 0 < evaluated["test"]["both"]["f1"] <= 1 and evaluated["audit"] is None
-    assert (clone.root / "models/hashgen/model.safetensors").is_file()
+    assert (clone.root / "models/hashgen/model.json").is_file()
     assert "<svg" in (clone.root / "reports/report.html").read_text()
     assert "up to date" in clone.run("dvc", "repro")
     scraped: dict[str, Any] = json.loads((clone.root / "metrics/scrape.json").read_text())

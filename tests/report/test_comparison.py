@@ -29,7 +29,16 @@ def scored(f1: float) -> dict[str, Any]:
 
 
 def history(last: float = 0.5) -> pd.DataFrame:
-    columns = ("train_loss", "val_loss", "train_bleu4", "val_bleu4", "train_bleu1", "val_bleu1", "val_f1")
+    columns = (
+        "train_loss",
+        "val_loss",
+        "train_bleu4",
+        "val_bleu4",
+        "train_bleu1",
+        "val_bleu1",
+        "val_f1",
+        "learning_rate",
+    )
     return pd.DataFrame({"epoch": [1, 2], **{name: [0.25, last] for name in columns}})
 
 

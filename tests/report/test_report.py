@@ -16,7 +16,6 @@ from hashgen.report.model_card import render_model_card
 from hashgen.report.page import render_page, versions
 from hashgen.report.score_tables import restarts
 from tests.doubles.findings import findings, metrics, posts, real_findings
-from tests.doubles.settings import train_section
 
 SECTIONS = ("headline", "grid", "numbers", "curves", "scores", "data", "cards", "hashtags", "reproduce")
 COLUMNS = ",".join(findings().history.columns)
@@ -119,8 +118,10 @@ def test_overfitting_and_restarts_are_told() -> None:
     history["val_loss"] = [3.0, 2.5, 2.4, 2.3, 2.3, 2.4, 2.5, 2.6]
     page = text_of(render_page(findings(history=history)))
     assert "the model overfits" in page and "warm restart" not in page
-    assert restarts(train_section(restart_epochs=2, restart_factor=2), 15) == [2, 6, 14]
-    assert restarts(train_section(restart_epochs=10, restart_factor=1), 10) == []
+    annealed = pd.DataFrame({"epoch": range(1, 8), "learning_rate": [2.0, 1.0, 0.1, 2.0, 1.0, 0.1, 2.0]})
+    assert restarts(annealed) == [3, 6] and restarts(annealed[:3]) == []
+    warmed_up = pd.DataFrame({"epoch": range(1, 6), "learning_rate": [0.5, 2.0, 1.0, 0.5, 0.0]})
+    assert restarts(warmed_up) == restarts(warmed_up[:0]) == []
 
 
 def test_captions_are_escaped_and_nothing_is_fetched() -> None:

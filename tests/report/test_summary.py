@@ -71,7 +71,7 @@ def test_other_models_stand_below_the_one_that_suggests() -> None:
     evaluate, baselines = metrics()
     others = {"lstm": {"test": {"both": block(0.6, 0.5)}}}
     lines = summarise(evaluate | {"model": "ranker", "others": others}, baselines, Path("report.html"))
-    assert [line[:20].strip() for line in lines[3:5]] == ["ranker", "LSTM (the paper's)"]
+    assert [line[:20].strip() for line in lines[3:5]] == ["ranker", "the paper's LSTM"]
 
 
 def test_a_box_is_of_one_width_and_grows_with_a_long_path() -> None:

@@ -109,6 +109,7 @@ class World:
     def options(self) -> dict[str, Path]:
         data = self.root / "data"
         paths = {name: data / name for name in ("manifest", "features", "raw")}
+        paths["predictions"] = self.root / "b.parquet"
         return paths | {"metrics": self.root / "b.json", "params": self.root / "params.yaml", "home": self.home}
 
     def run(self, **vlm: Any) -> Any:
