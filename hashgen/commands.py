@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import platformdirs
 import typer
@@ -86,13 +86,14 @@ def user_errors(remedy: Callable[[HashgenError], str] = lambda _: "") -> Iterato
         with contextlib.suppress(OSError):
             for line in f"{fault}{remedy(fault)}".splitlines():
                 print(f"error: {line}", file=sys.stderr)
-        _give_up_stdout()
+        for stream in (sys.stdout, sys.stderr):
+            _give_up(stream)
         raise SystemExit(fault.exit_code) from None
 
 
-def _give_up_stdout() -> None:
-    """Drop what cannot be written to stdout; Python would report it again at its end, with an exit code of its own."""
+def _give_up(stream: TextIO) -> None:
+    """Drop what cannot be written; Python would report it again at its end, with an exit code of its own."""
     try:
-        sys.stdout.flush()
+        stream.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -50,7 +50,15 @@ def test_a_quote_that_a_later_row_closes_makes_no_post_of_many_rows(
 
 @pytest.mark.parametrize(
     "caption",
-    ["Shopping:\nflour, 200 g\nmilk, 1 l", "\n" * 50, "a,b\n" * 3, 'He said "hi",\nand left\n', "x.jpg,y\nand more"],
+    [
+        "Shopping:\nflour, 200 g\nmilk, 1 l",
+        "roses, red\n" * 13,
+        "Walk" + "\n" * 12 + "#dog #sea",
+        "\n" * 50,
+        "a,b\n" * 3,
+        'He said "hi",\nand left\n',
+        "x.jpg,y\nand more",
+    ],
 )
 def test_lines_of_a_caption_are_no_rows(tmp_path: Path, caption: str) -> None:
     out = io.StringIO()
@@ -72,6 +80,39 @@ def test_one_or_two_stray_quotes_keep_all_rows(
     assert [caption.strip('" ') for caption in found if caption is not None] == [
         row.strip(" ") for row in [*rows, "end"]
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '1,"open,a.jpg\n2,pipe 5",b.jpg\n',  # no row between
+        '1,"open,a.jpg\n' + "2,between,a.jpg\n" * 20 + '3,short\n4,pipe 5",b.jpg\n',
+        '1,"open,/9j/' + "A" * 300 + "\n" + f"2,between,/9j/{'B' * 300}\n" * 2 + f'3,pipe 5",/9j/{"C" * 300}\n',
+    ],
+)
+def test_rows_within_one_are_noticed_by_their_pictures(tmp_path: Path, text: str) -> None:
+    posts, _ = read(saved(tmp_path / "p.csv", f"id,caption,image\n{text}".encode()), "id")
+    captions = [post.caption for post in posts]
+    assert captions[0] == "open" and captions[-1] == 'pipe 5"'
+    assert captions.count("between") == text.count("between")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '1,"He said \\"go, now\\"\nand we went, #sea",a.jpg\n',
+        '1,"my 5" screen\nhello, all\n#x, #y",a.jpg\n',
+        '1,"she said "hi", then\nleft, and came back",a.jpg\n',
+    ],
+)
+def test_the_rest_of_a_broken_row_is_no_post(tmp_path: Path, rows: str) -> None:
+    posts, counts = read(saved(tmp_path / "p.csv", f"id,caption,image\n{rows}9,end,a.jpg\n".encode()), "id")
+    assert [post.id for post in posts if post.image] == ["9"] and counts.broken_rows >= 1
+
+
+def test_one_stray_quote_loses_one_row_where_all_leave_out_the_last_value(tmp_path: Path) -> None:
+    text = 'caption,image,likes\nx,a.jpg\n"open,a.jpg\ny,a.jpg\nz,a.jpg\n'
+    assert captions(tmp_path / "p.csv", text) == ["x", "open", "y", "z"]
 
 
 def test_quotes_within_quotes_that_are_not_doubled(tmp_path: Path) -> None:

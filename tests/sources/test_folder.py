@@ -422,3 +422,19 @@ def test_several_captions_of_a_picture_are_all_kept(tmp_path: Path) -> None:
         ("a.jpg", "one"),
     ]
     assert counts.shared_names == ["metadata.jsonl line 2: 'a.jpg'"]
+
+
+@pytest.mark.parametrize("nothing", ["NaN", "None", "NA", "null", ""])
+def test_words_for_nothing_are_no_values(tmp_path: Path, nothing: str) -> None:
+    row = dict.fromkeys(("id", "author", "hashtags", "seed_hashtags", "licence", "date"), nothing)
+    posts, counts = read(make_folder(tmp_path / "f", jsonl(row | {"file_name": "a.jpg", "text": "x"})))
+    assert (posts[0].id, posts[0].author, posts[0].hashtags, posts[0].licence) == ("a.jpg", None, None, None)
+    assert counts == RowCounts(rows=1)
+
+
+def test_metadata_that_a_link_takes_from_elsewhere_is_refused(tmp_path: Path) -> None:
+    make_folder(tmp_path / "other", jsonl({"file_name": "a.jpg", "text": "secret"}))
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f/metadata.jsonl").symlink_to(tmp_path / "other/metadata.jsonl")
+    with pytest.raises(HashgenError, match=r"metadata\.jsonl: a link that leads out of the folder"):
+        read(tmp_path / "f")

@@ -19,7 +19,17 @@ LISTS = [
     *("{a1,b1}", '{"a1","b1"}', "{'a1', 'b1'}", "('a1', 'b1')", "['a1', 'b1']", '["a1", "b1"]', '["#a1","#b1"]'),
     *("['#a1' '#b1']", "[\\'a1\\', \\'b1\\']", '[\\"a1\\",\\"b1\\"]', "array(['a1', 'b1'], dtype=object)"),
     *("np.array(['a1', 'b1'])", "frozenset({'a1', 'b1'})", "Index(['a1', 'b1'], dtype='object')"),
-    *("[a1, nan, b1]", "['a1', None, 'b1']", '["a1", null, "b1"]', "#a1&#10;#b1"),
+    *(
+        "#a1! #b1.",
+        "#a1:#b1",
+        'c("a1","b1",NA)',
+        "deque(['a1', 'b1'])",
+        "‘a1’ “b1”",
+        "[a1, nan, b1]",
+        "['a1', None, 'b1']",
+        '["a1", null, "b1"]',
+        "#a1&#10;#b1",
+    ),
 ]
 
 
@@ -149,6 +159,12 @@ def test_further_rows_of_a_carousel_may_leave_out_the_text(tmp_path: Path) -> No
     ]
 
 
+def test_rows_that_differ_in_hashtags_alone_are_named(tmp_path: Path) -> None:
+    text = "id,caption,hashtags,image\n1,x,love,a.jpg\n1,x,food,a.jpg\n1,x,,a.jpg\n1,x,love,a.jpg\n"
+    posts, counts = read(saved(tmp_path / "p.csv", text.encode()), "id", "hashtags")
+    assert [post.id for post in posts] == ["1", "p.csv:2", "1", "1"] and counts.shared_ids == 1
+
+
 def test_posts_that_share_an_id_by_mistake_are_all_kept_and_named(tmp_path: Path) -> None:
     text = "id,caption,image\n1.78E+16,x,a.jpg\n1.78E+16,y,a.jpg\n1.78E+16,x,a.jpg\n1.78E+16,y,a.jpg\n"
     posts, counts = read(saved(tmp_path / "p.csv", text.encode()), "id")
@@ -160,7 +176,7 @@ def test_posts_that_share_an_id_by_mistake_are_all_kept_and_named(tmp_path: Path
     ]
     assert counts == RowCounts(rows=4, shared_ids=2, shared_names=counts.shared_names)
     assert counts.shared_names == ["p.csv line 3: '17800000000000000'", "p.csv line 5: '17800000000000000'"]
-    assert "2 rows with the id of an earlier row, but another text" in counts.warnings()[0]
+    assert "2 rows with the id of an earlier row, but another text or other hashtags" in counts.warnings()[0]
 
 
 @pytest.mark.parametrize(
@@ -184,6 +200,12 @@ def test_a_small_picture_in_base64_is_no_path(tmp_path: Path) -> None:
     text = "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAgGBgcGBQgHBwcJCQgKDBQNDAsLDBkSEw8UHRofHh0aHBwgJC4nICIsIxwcKDcpLDAxNDQ0"
     posts, counts = read(written(tmp_path / "p.csv", [{"caption": "x", "image": text}]))
     assert posts[0].image is not None and posts[0].image.startswith(b"\xff\xd8\xff\xe0") and counts == RowCounts(rows=1)
+
+
+@pytest.mark.parametrize("value", ["20190430120000", "201904301200", 20190430120000])
+def test_dates_of_digits_alone_are_no_milliseconds(tmp_path: Path, value: object) -> None:
+    posts, _ = read(written(tmp_path / "p.jsonl", [{"caption": "x", "image": "a.jpg", "date": value}]), "date")
+    assert str(posts[0].date) == "2019-04-30 12:00:00+00:00"
 
 
 def test_the_first_unread_date_is_named(tmp_path: Path) -> None:

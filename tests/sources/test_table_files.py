@@ -26,7 +26,7 @@ HEAD = b"caption,image\nx,a.jpg\n"
         ("p.tsv", HEAD, r"no column caption, image; found \(separated by tabs\) 'caption,image'"),
         ("p.csv", b"text,image\nx,a.jpg\n", "'text, image'; fix scrape.table.columns.caption$"),
         ("p.csv", b"caption,image,image\nx,a.jpg,b.jpg\n", "two columns are named 'image'"),
-        ("p.csv", b"caption,\xe9,\xe9\n", "no column image"),
+        ("p.csv", b"caption,\xe9,\xe9\n", "its first line is not UTF-8; save it as UTF-8, not Windows-1252"),
         ("p.csv", HEAD.decode().encode("utf-16"), "UTF-16"),
         ("p.csv", HEAD.decode().encode("utf-16-le"), "UTF-16"),
         ("p.csv", b"caption,image\rx,a.jpg\r", "lines end in CR, as on old Macs; save it with"),

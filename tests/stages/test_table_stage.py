@@ -56,6 +56,9 @@ def test_a_table_with_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         "rows_without_file": 1,
         "files_without_rows": 0,
         "unread_dates": 1,
+        "unread_hashtags": 0,
+        "decoded_captions": 0,
+        "shared_ids": 0,
     }
     captured = capsys.readouterr()
     assert captured.out == "scrape: 2 posts from table, 1 with a picture\n"

@@ -18,12 +18,20 @@ from hashgen.sources.rows.picture_files import (
     VIDEOS,
     PictureFinder,
     is_address,
-    looks_like_picture,
     read_picture,
 )
 from hashgen.sources.rows.shared_ids import SharedIds
 from hashgen.sources.rows.text_files import csv_rows, json_rows
-from hashgen.sources.rows.values import BrokenRow, Row, RowCounts, read_caption, read_date, read_hashtags, read_text
+from hashgen.sources.rows.values import (
+    NOTHING,
+    BrokenRow,
+    Row,
+    RowCounts,
+    read_caption,
+    read_date,
+    read_hashtags,
+    read_text,
+)
 
 METADATA = ("metadata.jsonl", "metadata.csv")
 # What else people keep their texts in, and what to do with it.
@@ -105,6 +113,7 @@ class FolderSource(Source):
     def _post(self, metadata: Path, row: Row | BrokenRow) -> Post:
         if isinstance(row, BrokenRow):
             raise row
+        row = {key: None if _is_nothing(key, value) else value for key, value in row.items()}
         name = _file_name(row, metadata.parent, self._path)
         if "text" not in row and "caption" not in row:
             raise BrokenRow("no text")
@@ -128,6 +137,10 @@ class FolderSource(Source):
             image_path=path.relative_to(self._path).as_posix(),
             licence=read_text(row, "licence") or read_text(row, "license"),
         )
+
+
+def _is_nothing(key: str, value: object) -> bool:
+    return key not in ("text", "caption", "file_name") and isinstance(value, str) and value.strip() in NOTHING
 
 
 class _Found(NamedTuple):
@@ -162,6 +175,10 @@ def _walk(folder: Path, counts: RowCounts) -> _Found:
         found.pictures.update((prefix / name).as_posix() for name in media)
     if not found.metadata:
         raise HashgenError(f"{folder}: no metadata.jsonl or metadata.csv; {_remedy(_names(folder))}")
+    root = os.path.realpath(folder)
+    for file in found.metadata:
+        if not Path(os.path.realpath(file)).is_relative_to(root):
+            raise HashgenError(f"{file}: a link that leads out of the folder; put the file itself there")
     if len({file.suffix for file in found.metadata}) > 1:
         raise HashgenError(f"{folder}: both metadata.jsonl and metadata.csv; keep only one of them")
     return found._replace(linked_folders=linked)
@@ -195,7 +212,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Row | BrokenRow]]:
         if twice:
             raise HashgenError(f"{path}: two columns are named {twice[0]}; rename one")
 
-    return csv_rows(path, check_header, names_picture=lambda row: looks_like_picture(row["file_name"]))
+    return csv_rows(path, check_header, picture="file_name")
 
 
 def _file_name(row: Row, here: Path, folder: Path) -> str:

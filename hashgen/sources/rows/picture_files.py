@@ -76,9 +76,18 @@ def bare_address(address: str) -> str:
     return re.split("[?#]", address)[0]
 
 
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{200,}=*")
+
+
 def looks_like_picture(value: object) -> bool:
     """Whether a value names a picture or video: by the end of its name, as an address, or as base64."""
     if not isinstance(value, str):
         return False
-    name = value.strip().lower()
-    return name.endswith(PICTURES + VIDEOS) or is_address(name) or name.startswith("data:image/")
+    name = value.strip()
+    plain = bare_address(name).lower()
+    return (
+        plain.endswith((*PICTURES, *VIDEOS, ".jfif"))
+        or is_address(name)
+        or plain.startswith("data:image/")
+        or _BASE64.fullmatch(name) is not None
+    )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from hashgen.base.errors import HashgenError
+from hashgen.sources.rows.picture_files import looks_like_picture
 from hashgen.sources.rows.values import BrokenRow, Row, check_text
 
 # Bounds memory: a longer line, or row of lines, is not a row of metadata. A picture in base64 fits.
@@ -31,14 +32,16 @@ _START = 2**16  # bytes that show what kind of file it is
 _MOST_REREAD = 8 * MAX_LINE
 _ROW_AFTERWARDS = 2**16
 
-# Of the lines within one value, this many must look like rows to say that a quote is missing: those that name a
-# picture, or any.
-_TELLING_PICTURES, _TELLING_LINES = 2, 10
+# Of the lines of one row, so many must be rows that name a picture, and at least half of them, to say that a quote is
+# missing; or so many must have all of three values or more, in data whose pictures do not look like such.
+_TELLING_PICTURES, _TELLING_LINES, _TELLING_COLUMNS = 2, 10, 3
 
 # Excel's way to name the delimiter, in a line before the header.
 _SEPARATOR = re.compile(r"\"?sep=(.)\"?", re.IGNORECASE)
 # Some put a blank after the comma, before the quote that opens a value.
 _BLANK_BEFORE_QUOTE = re.compile(r'(?:^|,) +"(?!")')
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 # What other files begin with, and what to do with them.
 _OTHER_FILES = {
@@ -59,7 +62,7 @@ def csv_rows(
     path: Path,
     check_header: Callable[[list[str]], None],
     delimiter: str = ",",
-    names_picture: Callable[[Row], bool] = lambda row: False,
+    picture: str | None = None,
 ) -> Iterator[tuple[int, Row | BrokenRow]]:
     """The rows of a CSV file: the line each ends on, and its values by column or what is wrong with it.
 
@@ -67,7 +70,7 @@ def csv_rows(
     `sep=`, is the header. check_header gets the stripped names of the columns before the first row, and may raise; an
     empty file has none and no rows. An empty value is None, and so are values that a row lacks at its end. A row whose
     quotes make no sense is read as a single line, its quotes a part of the values, and reading goes on after it.
-    names_picture: whether a row names a picture; such lines within one value tell of a quote that was never closed.
+    picture: the column that names a picture, by which lines within one value tell of a quote that was never closed.
     Raises HashgenError if the file as a whole cannot be used.
     """
     # Closed explicitly, or an error would leave the file to the garbage collector.
@@ -85,8 +88,10 @@ def csv_rows(
             return
         except csv.Error as error:
             raise HashgenError(f"{path}: the first line is not a header ({error}); it must name the columns") from error
+        if any(map(_SURROGATE.search, header)):
+            raise HashgenError(f"{path}: its first line is not UTF-8; save it as UTF-8, not Windows-1252 or the like")
         check_header(header)
-        yield from _csv_records(lines, _Shape(header, delimiter, names_picture))
+        yield from _csv_records(lines, _Shape(header, delimiter, picture))
 
 
 def json_rows(path: Path) -> Generator[tuple[int, Row | BrokenRow], None, None]:
@@ -111,9 +116,9 @@ def _check_first_json(path: Path, line: str) -> None:
     """Raise HashgenError if the first line shows that the file is JSON, but not a value a line."""
     if line.startswith("[") and isinstance(_caught(_json_row, line), BrokenRow):
         raise HashgenError(f"{path}: a JSON array; {_NEEDS_LINES}")
-    if line.startswith("{") and line.endswith(","):
+    if line.startswith("{") and line.endswith(",") and not isinstance(_caught(_json_row, line[:-1]), BrokenRow):
         raise HashgenError(f"{path}: JSON objects with commas between them; {_NEEDS_LINES}")
-    if line == "{":
+    if line == "{" or (line.startswith("{") and line.endswith((",", "{", "["))):
         raise HashgenError(f"{path}: a JSON object over several lines; one object a line is needed: jq -c . OLD > NEW")
 
 
@@ -155,17 +160,28 @@ class _Lines:
 class _Shape:
     header: list[str]
     delimiter: str
-    names_picture: Callable[[Row], bool]
+    picture: str | None
 
-    def row(self, values: list[str], exact: bool = False) -> Row:
-        """Values by column: empty ones at the end may be too few or too many, unless `exact`."""
+    def row(self, values: list[str], text: str = "", is_astray: bool = False) -> Row:
+        """Values by column: empty ones at the end may be too few or too many.
+
+        is_astray: the quotes of a row before made no sense, so that this may be the rest of it: then it must have all
+        values, or name a picture, and its own quotes, in `text`, must come in pairs.
+        """
         for value in values:
             check_text(value)
         columns = len(self.header)
-        if len(values) != columns and (exact or any(values[columns:])):
+        if any(values[columns:]):
             raise BrokenRow(f"{len(values)} values for {columns} columns")
         padded = values[:columns] + [""] * (columns - len(values))
-        return {name: value or None for name, value in zip(self.header, padded, strict=True)}
+        row = {name: value or None for name, value in zip(self.header, padded, strict=True)}
+        if is_astray and (text.count('"') % 2 or not (len(values) == columns or self.names_picture(row))):
+            raise BrokenRow(_STRAY_QUOTE)
+        return row
+
+    def names_picture(self, row: Row) -> bool:
+        """Whether a row has what looks like a picture in its column."""
+        return self.picture is not None and looks_like_picture(row.get(self.picture))
 
     def line(self, line: str) -> Row:
         """A line by itself, whose quotes make no sense. Raises BrokenRow if its values are not those of a row."""
@@ -174,22 +190,26 @@ class _Shape:
         values = line.split(self.delimiter)
         if self.delimiter != "\t":
             values = [_unquoted(value) for value in values]
-            if len(values) != len(self.header):
+            if len(values) > len(self.header):
                 with contextlib.suppress(csv.Error):  # an end of line within
                     values = next(csv.reader([line], delimiter=self.delimiter), [])
-        if len(values) != len(self.header):
+        row = self.row(values)
+        if len(values) < len(self.header) and not self.names_picture(row):
             raise BrokenRow(_STRAY_QUOTE)
-        return self.row(values)
+        return row
 
     def holds_rows(self, lines: list[str]) -> bool:
-        """Whether lines that the quotes make a part of one value are rows by themselves."""
-        pictures = 0
-        for line in lines:
-            row = _caught(self.line, line) if line.strip() else None
-            if isinstance(row, BrokenRow):
-                return False
-            pictures += row is not None and self.names_picture(row)
-        return pictures >= _TELLING_PICTURES or len(lines) >= _TELLING_LINES
+        """Whether lines that the quotes make one row are rows by themselves, all or most of them."""
+        if len(lines) < 2:
+            return False
+        # Where the picture comes first, the first line of any row names one.
+        asked = lines[1:] if self.picture == self.header[0] else lines
+        rows = [_caught(self.line, line) for line in asked if line.strip()]
+        whole = [row for row in rows if not isinstance(row, BrokenRow)]
+        pictures = sum(map(self.names_picture, whole))
+        if pictures >= _TELLING_PICTURES and 2 * pictures >= len(rows):
+            return True
+        return len(self.header) >= _TELLING_COLUMNS and len(whole) == len(rows) >= _TELLING_LINES
 
 
 def _unquoted(value: str) -> str:
@@ -214,15 +234,15 @@ def _csv_records(lines: _Lines, shape: _Shape) -> Iterator[tuple[int, Row | Brok
         except StopIteration:
             return
         values = _csv_values(first, lines, shape)
-        if values is None or shape.holds_rows(lines.taken[1:]):
+        if values is None or shape.holds_rows(lines.taken):
             lines.give_back()
             row = _caught(shape.line, first)
-            is_astray = True
+            is_astray = values is None  # else the lines that follow are known to be rows
         elif not values:
             continue
         else:
             # What follows such a line may be the rest of its row, and must not become a post with values missing.
-            row = _caught(shape.row, values, is_astray)
+            row = _caught(shape.row, values, "".join(lines.taken), is_astray)
             is_astray = is_astray and isinstance(row, BrokenRow)
         yield lines.number, row
 

@@ -6,33 +6,65 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from hashgen.text.captions import hashtags_of, normalise_hashtags
+from hashgen.text.captions import has_emoji, hashtags_of, normalise_hashtags
 
 # What stands between hashtags given as text, also what a list becomes when a table is saved as CSV: ['a', 'b']. An
 # apostrophe within a word is not among it.
-_BETWEEN_HASHTAGS = re.compile(r"[\s,;|/\\\[\](){}\"`·•、，；\u200b]+|(?<!\w)'|'(?!\w)")
+_BETWEEN_HASHTAGS = re.compile(r"[\s,;|/\\\[\](){}\"`·•、，；،‘’“”«»\u200b]+|(?<!\w)'|'(?!\w)")
 # `#a#b` are two; what is nothing but `#` stays.
 _HASHTAG = re.compile(r"[#＃﹟]*[^#＃﹟]+|[#＃﹟]+")
 # What numpy, pandas and Python write around the values of a list, and for a value that is missing.
-_AROUND_LIST = re.compile(r"\b(?:array|frozenset|set|list|tuple|Index)\s*(?=\()|\bdtype='?\w+'?(?=\s*\))")
-_NOTHING_IN_LIST = re.compile(r"(?<=[\[({,\s])(?:nan|NaN|None|null|NULL|<NA>)(?=\s*[\])},])")
+_AROUND_LIST = re.compile(
+    r"\b(?:array|frozenset|set|list|tuple|deque|dict_keys|dict_values|Index|c)\s*(?=\()|\bdtype='?\w+'?(?=\s*\))"
+)
+_NOTHING_IN_LIST = re.compile(r"(?<=[\[({,\s])(?:nan|NaN|None|null|NULL|<NA>|NA)(?=\s*[\])},])")
 _LIST = re.compile(r"\s*(?:(?:np\.)?[a-z]+\s*)?[\[({]", re.IGNORECASE)
 _DICT = re.compile(r"\{\s*[\"']?\w+[\"']?\s*:")
 _ESCAPE = re.compile(r"""\\(?:u[0-9a-fA-F]{4}|[nrt"'/\\])""")
 _TELLING_ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|\\r?\\?n")
 _ESCAPED = {"n": "\n", "r": "\n", "t": " "}
 # Tags that a page's text is marked up with; `<3` and the like are none.
-_TAG_NAMES = "a|b|br|code|div|em|font|h[1-6]|hr|i|img|li|ol|p|pre|s|small|span|strong|sub|sup|table|td|tr|u|ul|wbr"
+_TAG_NAMES = (
+    "a|article|b|blockquote|br|button|center|code|del|div|em|figcaption|figure|font|footer|h[1-6]|header|hr|i|iframe|img"
+    "|input|ins|label|li|main|nav|ol|p|pre|s|script|section|small|source|span|strong|style|sub|sup|svg|table|tbody|td|th"
+    "|thead|tr|u|ul|video|wbr"
+)
 _HTML = re.compile(rf"</?({_TAG_NAMES})(?:\s+[\w-]+=[^<>]{{0,2000}})?\s?/?>|<!--[^<>]{{0,2000}}-->", re.IGNORECASE)
-_BREAKS = ("br", "div", "hr", "li", "p", "tr", "h1", "h2", "h3", "h4", "h5", "h6")
+_BREAKS = (
+    "article",
+    "blockquote",
+    "br",
+    "div",
+    "hr",
+    "li",
+    "p",
+    "section",
+    "td",
+    "th",
+    "tr",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _NAMED_ROWS = 5
 _LONGEST_QUOTE = 100
+_LONGEST_PLACE = 400
 _LEAST_MILLISECONDS = 1e11
 _NOT_UTF8 = "not UTF-8"
+# 20190430120000, with or without seconds: as milliseconds it would be the year 2609 or 1976.
+_DIGITS_OF_DATE = re.compile(
+    r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d)?"
+)
 
 Row = dict[str, Any]
+
+# How pandas, R, SQL and others write a missing value; a caption may really be such a word.
+NOTHING = ("", "NaN", "nan", "None", "null", "NULL", "NA", "<NA>", "NaT", "\\N")
 
 
 class BrokenRow(ValueError):
@@ -82,7 +114,8 @@ class RowCounts:
         """Count a post without a readable picture. looked_for: its path, None if it has none."""
         self.rows_without_file += 1
         if looked_for is not None and self.first_missing is None:
-            self.first_missing = str(looked_for)
+            text = str(looked_for)
+            self.first_missing = text if len(text) <= _LONGEST_PLACE else f"{text[:_LONGEST_PLACE]}…"
 
     def add_unread_date(self, value: object) -> None:
         """Count a date that cannot be read."""
@@ -130,8 +163,8 @@ class RowCounts:
             f"(first: {self.first_hashtag})": self.unread_hashtags,
             f"{self.decoded_captions:,} captions with HTML or written-out escapes, decoded "
             f"(first: {self.first_caption})": self.decoded_captions,
-            f"{self.shared_ids:,} rows with the id of an earlier row, but another text; they got an id of their own "
-            f"({'; '.join(self.shared_names)})": self.shared_ids,
+            f"{self.shared_ids:,} rows with the id of an earlier row, but another text or other hashtags; they got an "
+            f"id of their own ({'; '.join(self.shared_names)})": self.shared_ids,
         }
         return [line for line, count in lines.items() if count]
 
@@ -208,16 +241,22 @@ def read_hashtags(row: Row, key: str, counts: RowCounts) -> list[str] | None:
     if value is None:
         return None
     if isinstance(value, str):
-        found = _split_hashtags(_items(html.unescape(value), counts))
+        found = [tag for piece in _split_hashtags(_items(html.unescape(value), counts)) for tag in _as_written(piece)]
     elif isinstance(value, list):
         texts = (read_text({key: item}, key) for item in value if item == item)  # not NaN
         found = [tag for text in texts if text for tag in _one_or_several(text)]
     else:
         raise BrokenRow(f"{key} is neither a list nor text")
     for tag in found:
-        if not tag.isalnum() and any(map(str.isalpha, tag)) and not normalise_hashtags([tag]):
+        if any(map(str.isalpha, tag)) and not normalise_hashtags([tag.lstrip("#＃﹟")]):
             counts.add_unread_hashtag(tag)
     return [tag.lstrip("#＃﹟") or tag for tag in found]
+
+
+def _as_written(piece: str) -> list[str]:
+    """A piece of text; what ends a hashtag that is written with its sign (#love!) is cut, but for an emoji."""
+    cut = hashtags_of(piece) if piece[0] in "#＃﹟" and not has_emoji(piece) else []
+    return [piece] if not cut or normalise_hashtags([piece.lstrip("#＃﹟")]) else [f"#{tag}" for tag in cut]
 
 
 def _one_or_several(item: str) -> list[str]:
@@ -257,6 +296,8 @@ def read_date(value: object, counts: RowCounts) -> datetime | None:
 
 def _parse_date(value: object) -> datetime:
     text = str(value).strip().removesuffix(" UTC")  # BigQuery
+    if _DIGITS_OF_DATE.fullmatch(text):
+        return datetime.strptime(text.ljust(14, "0"), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     # Fewer digits are a year or a day: 2019, 20190430.
     if re.fullmatch(r"-?[0-9]{9,}(\.[0-9]*)?", text):
         number = float(text)

@@ -25,12 +25,12 @@ from hashgen.sources.rows.picture_files import (
     PictureFinder,
     bare_address,
     is_address,
-    looks_like_picture,
     read_picture,
 )
 from hashgen.sources.rows.shared_ids import SharedIds
 from hashgen.sources.rows.text_files import csv_rows, json_rows
 from hashgen.sources.rows.values import (
+    NOTHING,
     BrokenRow,
     Row,
     RowCounts,
@@ -47,8 +47,6 @@ _JSON = (".jsonl", ".ndjson", ".json")
 # After this many JSON rows without a caption or image column, the column counts as missing.
 _ROWS_TO_JUDGE = 1000
 
-# How pandas, SQL and others write a missing value; a caption may really be such a word.
-_NOTHING = ("", "NaN", "nan", "None", "null", "NULL", "<NA>", "NaT", "\\N")
 # How they write whole numbers once a column has gaps: 12.0, 1.7e+16.
 _WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0+|-?[0-9](\.[0-9]+)?[eE]\+[0-9]{2}")
 
@@ -130,8 +128,7 @@ class TableSource(Source):
         if kind in _JSON:
             return self._json_rows(file)
         check_header = functools.partial(self._check_header, file)
-        image = self._columns["image"]
-        return csv_rows(file, check_header, _DELIMITERS[kind], lambda row: looks_like_picture(row[image]))
+        return csv_rows(file, check_header, _DELIMITERS[kind], self._columns["image"])
 
     def _json_rows(self, file: Path) -> Rows:
         """The rows of a JSON Lines file; as it has no header, its columns are those that any row has."""
@@ -231,7 +228,11 @@ def _files_below(folder: Path) -> Iterator[Path]:
         raise HashgenError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from error
 
     for here, _, names in os.walk(folder, onerror=fail):
-        yield from (Path(here, name) for name in names if Path(here, name).is_file())
+        for file in (Path(here, name) for name in names):
+            if file.is_symlink() and not file.exists() and _kind(file) == ".parquet":
+                raise HashgenError(f"{file}: a link to a file that is not there; download it again")
+            if file.is_file():
+                yield file
 
 
 def _kind(path: Path) -> str:
@@ -256,7 +257,7 @@ def _present(value: object, role: str) -> object:
         return None
     if not isinstance(value, str):
         return value
-    if not value or (role != "caption" and value.strip() in _NOTHING):
+    if not value or (role != "caption" and value.strip() in NOTHING):
         return None
     is_number = role in ("id", "author") and _WHOLE_FLOAT.fullmatch(value) and float(value).is_integer()
     return str(int(float(value))) if is_number else value
