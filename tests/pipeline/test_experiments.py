@@ -20,7 +20,7 @@ def test_experiments_are_run_once_and_compared(tmp_path_factory: pytest.TempPath
     assert re.search(rf"^train\.inputs-caption-{commit} \(.{{7}}\) +0\.\d+  [+-]0\.\d+ \[", said, re.MULTILINE)
     assert "inputs-both" not in said.split("against the first", 1)[1]
     page = (clone.root / "reports/ablations.html").read_text()
-    assert "Paired differences, test" in page and "F1@5 by seconds of training: HEAD" in page
+    assert "Paired differences, test" in page  # no figure of seconds: two trainings may take the same
     assert clone.run("git", "status", "--porcelain") == ""
     assert stages_run(clone.run(*command)) == []
     (clone.root / "params.yaml").write_text((clone.root / "params.yaml").read_text() + "\n")
