@@ -16,6 +16,8 @@ from hashgen.corpus.tables import GRID_SCHEMA, PREDICTIONS_SCHEMA, REJECTS_SCHEM
 from hashgen.params.report import Report
 from hashgen.training.about import About
 
+# Models whose folder holds what their training posts were: vectors of pictures, words of captions, hashtags.
+KEEPERS = ("neighbours", "ranker")
 _HISTORY = (
     "epoch",
     "train_loss",
@@ -38,8 +40,8 @@ class Findings:
     other's captions. rejects: dropped posts. history: losses and scores by epoch. thumbnails: JPEG bytes by post id,
     empty where pictures are left out. seeds: by dotted name of the parameter. languages: of the captions kept.
     seconds: wall time by stage, those that were timed. hashes: SHA-256 by what it is of.
-    keeps_posts: whether the model folder holds captions of training posts. trained: how the model of the stage train
-    was made, whether or not it is the one that suggests.
+    keeps_posts: whether the model folder holds words and hashtags of training posts. trained: how the model
+    of the stage train was made, whether or not it is the one that suggests.
     """
 
     section: Report
@@ -103,7 +105,7 @@ def read_findings(
         rejects=read_frame(rejects, "filter", REJECTS_SCHEMA),
         history=read_history(history, learnt.epoch),
         trained=learnt,
-        keeps_posts=(model / "posts.json").exists(),
+        keeps_posts=about.section.model in KEEPERS,
     )
 
 

@@ -179,6 +179,8 @@ def test_the_suggester_suggests_unless_the_other_is_clearly_better_on_validation
         if scores["model"] == "lstm":
             assert scores["val"]["both"]["f1_at_5"] > other["val"]["both"]["f1_at_5"]
     scores = project.read("evaluate")
+    card = (project.root / "MODEL_CARD.md").read_text()
+    assert ("This model contains the words of the captions" in card) == (scores["model"] == "ranker")
     chosen = {"lstm": "trained", "ranker": "suggester"}[scores["model"]]
     for file in (project.root / chosen).iterdir():
         assert (project.root / "model" / file.name).read_bytes() == file.read_bytes()
