@@ -84,7 +84,7 @@ lint: $(STAMP)  ## ruff, mypy and the import contracts
 	lint-imports
 
 lock:  ## update requirements.lock from pyproject.toml (needs uv; UPGRADE=1: to the newest versions)
-	uv pip compile pyproject.toml --extra pipeline --group dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra pipeline --extra serve --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-annotate --quiet $(if $(UPGRADE),--upgrade) --output-file requirements.lock
 
 docs-images: repro  ## make the pictures in docs/images from this run
