@@ -7,13 +7,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hashgen.suggester import Suggester
+    from hashgen.suggesting.suggester import Suggester
 
 __all__ = ["Suggester", "__version__"]
 __version__ = "0.2.0"
 
 # Imported when first asked for: torch takes seconds, and a stage that reads text needs none of it.
-_LAZY = {"Suggester": "hashgen.suggester"}
+_LAZY = {"Suggester": "hashgen.suggesting.suggester"}
 
 
 def __getattr__(name: str) -> Any:

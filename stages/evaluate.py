@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hashgen.models import Decoding
     from hashgen.models.folder import Standing, Trained
     from hashgen.scoring.evaluation import Predictions, Scored
+    from hashgen.suggesting.index import Index
 
 
 def main(
@@ -42,6 +43,7 @@ def main(
 ) -> None:
     """Score both models on validation and test posts, and keep the one that is to suggest."""
     from hashgen.corpus.tables import GRID_SCHEMA, PREDICTIONS_SCHEMA, write_table
+    from hashgen.models.folder import seal
     from hashgen.scoring.evaluation import shorten
 
     section = read_section(params, Evaluate)
@@ -63,6 +65,8 @@ def main(
     with atomic_folder(out) as partial_out:
         shutil.copytree(best, partial_out, dirs_exist_ok=True)
         _standing(chosen, baselines).write(partial_out)
+        _index(chosen, manifest, features).save(partial_out, chosen.trained.model)
+        seal(partial_out)
     result = chosen.metrics | {"others": {one.name: one.metrics for one in rest}} | audited | _facts()
     write_json(metrics, result)
     write_json(scores, shorten(result))
@@ -181,6 +185,18 @@ def _standing(chosen: _Found, baselines: Path) -> "Standing":
     }
     best = max(scores, key=scores.__getitem__)
     return Standing(chosen.name, float(chosen.metrics["val"]["both"]["f1_at_5"]), best, scores[best])
+
+
+def _index(chosen: _Found, manifest: Path, features: Path) -> "Index":
+    """What suggestions need besides the model: its training posts, and calibrated scores."""
+    from hashgen.corpus.manifest import read_manifest
+    from hashgen.features.store import FeatureStore, label
+    from hashgen.suggesting.index import Index
+
+    posts = read_manifest(manifest, "train")
+    train = label(posts, FeatureStore.open(features))
+    sources = ", ".join(sorted(set(posts["source"])))
+    return Index.of(chosen.trained.model, list(posts["id"]), train, chosen.val.scored.labelled, sources)
 
 
 def _joined(rest: list[_Found], chosen: _Found) -> "pd.DataFrame":

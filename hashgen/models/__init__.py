@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hashgen.text.vocabulary import Vocabularies
     from hashgen.training.about import About
     from hashgen.training.history import Epoch
+    from hashgen.training.similarity import Views
 
 # Hashtags with scores, best first. Scores of one ranking compare with each other, not with those of another model.
 Ranking = list[tuple[str, float]]
@@ -77,6 +78,9 @@ class Model(abc.ABC):
 
     decoding: Decoding | None = None
     """How `write` searches; None for a model that does not write hashtag by hashtag."""
+
+    views: "Views | None" = None
+    """The vectors of its training posts, of a model that keeps them."""
 
     gives_probabilities = False
     """Whether the scores of a ranking are probabilities that the post has the hashtag, 0..1."""

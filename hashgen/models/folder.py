@@ -28,8 +28,7 @@ class Trained:
         """Write `model.json`, the model's own files, and their SHA-256 in `sha256.json` into an existing folder."""
         self.about.write(folder)
         self.model.save(folder)
-        files = sorted(path for path in folder.iterdir() if path.name != _HASHES)
-        write_json(folder / _HASHES, {path.name: sha256_of_file(path) for path in files})
+        seal(folder)
 
     @classmethod
     def load(cls, folder: Path, device: "torch.device") -> "Trained":
@@ -82,6 +81,12 @@ class Standing:
             f"this model ({self.model}) is not better than a simple baseline ({self.baseline}) on its own validation "
             f"posts: F1@5 {self.f1_at_5:.3f} against {self.baseline_f1_at_5:.3f}"
         )
+
+
+def seal(folder: Path) -> None:
+    """Write the SHA-256 of all files of a model folder into its `sha256.json`."""
+    files = sorted(path for path in folder.iterdir() if path.name != _HASHES)
+    write_json(folder / _HASHES, {path.name: sha256_of_file(path) for path in files})
 
 
 def _check(folder: Path) -> None:

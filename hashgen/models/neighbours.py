@@ -40,6 +40,8 @@ class NeighboursModel(Model):
     Nearest by the sum of the cosines of all views (see `hashgen.training.similarity`). Popular hashtags fill up.
     """
 
+    views: Views
+
     def __init__(
         self, settings: Settings, views: Views, known: "csr_array", habits: Habits, words: HashtagWords
     ) -> None:

@@ -88,6 +88,7 @@ class RankerModel(Model):
     """
 
     gives_probabilities = True
+    views: Views
 
     def __init__(
         self,

@@ -59,6 +59,10 @@ class DenseView:
             view._known[block] = view._centred(vectors[rows[block]]).astype(np.float16)
         return view
 
+    def over(self, vectors: npt.NDArray[np.floating]) -> Self:
+        """A view of other known posts, vectors (n, dim), about the same mean."""
+        return type(self)(self._mean, self._centred(vectors))
+
     def similarities(self, vectors: npt.NDArray[np.floating]) -> Floats:
         """Cosines (n, train) in -1..1 of vectors (n, dim) and those that are known."""
         asked = self._centred(vectors)
@@ -88,12 +92,12 @@ class WordView:
     The inverse document frequency is log((1 + posts) / (1 + posts with the word)) + 1, as scikit-learn has it.
     """
 
-    def __init__(self, words: Sequence[str], weights: Floats, known: "csr_array") -> None:
+    def __init__(self, words: Sequence[str], weights: Floats, known: "csr_array", mean: Floats | None = None) -> None:
         self.words = list(words)
         self.weights = weights  # (words,)
         self._ids = {word: number for number, word in enumerate(self.words)}
         self._known = known  # (train, words), rows of length 1 or 0
-        self._mean: Floats = np.asarray(known.mean(axis=0), np.float32).ravel()
+        self._mean: Floats = np.asarray(known.mean(axis=0), np.float32).ravel() if mean is None else mean
         self._square = float(self._mean @ self._mean)
         self._shift, self._length = self._against_mean(known)
 
@@ -106,6 +110,10 @@ class WordView:
         met = np.array([counts[word] for word in words], np.float64)
         weights = (np.log((1 + len(captions)) / (1 + met)) + 1).astype(np.float32)
         return cls(words, weights, _rows(tokens, {word: number for number, word in enumerate(words)}, weights))
+
+    def over(self, captions: Sequence[str]) -> Self:
+        """A view of other known captions, by the same words and weights and about the same mean."""
+        return type(self)(self.words, self.weights, self.rows(captions), self._mean)
 
     def rows(self, captions: Sequence[str]) -> "csr_array":
         """TF-IDF (n, words), each row of length 1, or 0 where no word is known."""
@@ -189,6 +197,17 @@ class Views:
         if posts.sentences is not None:
             sentences = DenseView.fit(posts.sentences, np.arange(len(posts)))
         return cls(picture, WordView.fit(posts.captions), sentences)
+
+    def over(self, posts: Posts) -> Self:
+        """Views of other known posts, as these see them."""
+        sentences = None
+        if self.sentences is not None and posts.sentences is not None:
+            sentences = self.sentences.over(posts.sentences)
+        return type(self)(
+            None if self.picture is None else self.picture.over(posts.features.plain[posts.rows]),
+            None if self.words is None else self.words.over(posts.captions),
+            sentences,
+        )
 
     @property
     def names(self) -> list[str]:

@@ -1,0 +1,168 @@
+"""The index of a model folder: its training posts by name, their hashtags, and what they look like."""
+
+import functools
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file, save_file
+
+from hashgen.base.files import read_json, require, write_json
+from hashgen.features.posts import Blind, Labelled, Posts
+from hashgen.metrics.calibration import Calibration
+from hashgen.models import Model
+from hashgen.models.habits import Habits
+from hashgen.training.about import unfit
+from hashgen.training.hashtag_words import HashtagWords
+from hashgen.training.similarity import Arrays, Floats, Views, arrays_of, flags, flags_of, part_of, with_sum
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+_NAME = "index"
+# A hashtag that stands beside another in all of few posts may do so by chance: as if so many posts more, in which it is
+# as frequent as everywhere, had the other too. The value did best on validation posts of food photos (1, 2 and 4
+# hashtags given), as did the weight in `Suggester`.
+_DOUBT = 5.0
+# Of each validation post, scores of so many hashtags are calibrated.
+_CALIBRATED = 10
+
+
+class Index:
+    """The training posts of a model.
+
+    ids: of the posts. hashtags: all that they have, most frequent first. counts: in how many posts each is. words:
+    those that each hashtag is made of. calibration: turns the model's scores into probabilities. source: where the
+    posts came from.
+    """
+
+    def __init__(
+        self,
+        ids: Sequence[str],
+        habits: Habits,
+        known: "csr_array",
+        words: HashtagWords,
+        views: Views,
+        calibration: Calibration,
+        source: str,
+    ) -> None:
+        self.ids = list(ids)
+        self.habits = habits
+        self.hashtags = list(habits.popular)
+        self.places: Mapping[str, int] = habits.popular
+        self.counts = np.array([habits.counts[hashtag] for hashtag in self.hashtags], np.int64)
+        self.words = words
+        self.views = views
+        self.calibration = calibration
+        self.source = source
+        self._known = known  # (posts, hashtags)
+
+    @classmethod
+    def of(cls, model: Model, ids: Sequence[str], train: Labelled, val: Labelled, source: str) -> Self:
+        """Index the training posts, and calibrate the model's scores on the validation posts."""
+        habits = Habits(train.hashtags)
+        known = flags([[habits.popular[hashtag] for hashtag in one] for one in train.hashtags], len(habits.popular))
+        views = model.views or Views.fit(train.posts, "both")
+        words = HashtagWords.of(list(habits.popular))
+        return cls(ids, habits, known, words, views, _calibrate(model, val), source)
+
+    @property
+    def prior(self) -> Floats:
+        """The share of the training posts that have each hashtag: (hashtags,)."""
+        prior: Floats = (self.counts / len(self.ids)).astype(np.float32)
+        return prior
+
+    def scores(self, ranking: Sequence[tuple[str, float]]) -> Floats:
+        """The calibrated probability of each hashtag (hashtags,); 0 for those that the model does not rank above 0."""
+        found = np.zeros(len(self.hashtags), np.float32)
+        pairs = [(self.places[hashtag], score) for hashtag, score in ranking if score > 0 and hashtag in self.places]
+        if pairs:
+            places, values = zip(*pairs, strict=True)
+            found[list(places)] = self.calibration.apply(np.minimum(values, 1.0))
+        return found
+
+    def lift(self, hashtag: str) -> Floats:
+        """How much more likely each hashtag (hashtags,) is beside this one than everywhere: log of the ratio.
+
+        Smoothed (see `_DOUBT`); 0 for a hashtag of no training post.
+        """
+        if hashtag not in self.places:
+            return np.zeros(len(self.hashtags), np.float32)
+        place = self.places[hashtag]
+        beside = self._columns[[place]] @ self._known  # (1, hashtags)
+        prior = self.prior
+        ratio = (beside.toarray()[0] + _DOUBT * prior) / ((self.counts[place] + _DOUBT) * prior)
+        lift: Floats = np.log(ratio).astype(np.float32)
+        return lift
+
+    @functools.cached_property
+    def _columns(self) -> "csr_array":
+        return self._known.T.tocsr()
+
+    def nearest(self, posts: Posts, blind: Blind | None) -> npt.NDArray[np.int64]:
+        """The places of all training posts that are like one post (posts has one), the most alike first."""
+        similarities = list(with_sum(self.views.similarities(posts, slice(0, 1), blind)).values())[-1][0]
+        order: npt.NDArray[np.int64] = np.argsort(-similarities, kind="stable")
+        return order[: int((similarities > 0).sum())]
+
+    def having(self, hashtag: str, places: npt.NDArray[np.int64], most: int) -> list[str]:
+        """The ids of the first `most` of the posts at `places` that have a hashtag."""
+        if hashtag not in self.places:
+            return []
+        column = self._columns[[self.places[hashtag]]]
+        have = set(column.indices.tolist())
+        return [self.ids[place] for place in itertools.islice((one for one in places.tolist() if one in have), most)]
+
+    def save(self, folder: Path, model: Model) -> None:
+        """Write `index.json` and `index.safetensors`; the vectors only if the model's own files do not hold them."""
+        own = model.views is self.views
+        arrays: Arrays = arrays_of(self._known)
+        arrays |= {} if own else {f"views.{name}": array for name, array in self.views.arrays().items()}
+        save_file(
+            {name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / f"{_NAME}.safetensors"
+        )
+        document: dict[str, Any] = {
+            "source": self.source,
+            "ids": self.ids,
+            "habits": self.habits.to_json(),
+            "hashtag_words": self.words.words,
+            "caption_words": None if own or self.views.words is None else self.views.words.words,
+            "calibration": self.calibration.to_json(),
+        }
+        write_json(folder / f"{_NAME}.json", document, exact=True)
+
+    @classmethod
+    def load(cls, folder: Path, model: Model, dim: int) -> "Index | None":
+        """Read what `save` wrote; None for a folder without an index. Raises HashgenError for a damaged one.
+
+        dim: length of a picture's features.
+        """
+        if not (folder / f"{_NAME}.json").exists():
+            return None
+        document = read_json(folder / f"{_NAME}.json", "evaluate")
+        try:
+            arrays: Arrays = dict(load_file(require(folder / f"{_NAME}.safetensors", "evaluate")))
+            habits = Habits.from_json(document["habits"])
+            known = flags_of(part_of(arrays, ""), len(habits.popular))
+            views = model.views or Views.from_arrays(document["caption_words"], part_of(arrays, "views."), dim)
+            words = HashtagWords(document["hashtag_words"])
+            calibration = Calibration.from_json(document["calibration"])
+            ids = [str(one) for one in document["ids"]]
+            if len(ids) != known.shape[0] or len(words.words) != known.shape[1]:
+                raise ValueError("posts, hashtags and their words differ in number")
+            return cls(ids, habits, known, words, views, calibration, str(document["source"]))
+        except Exception as error:  # the parsers of damaged files raise nearly anything
+            raise unfit(folder, error) from error
+
+
+def _calibrate(model: Model, val: Labelled) -> Calibration:
+    pairs = [
+        (min(score, 1.0), hashtag in true)
+        for ranking, true in zip(model.rank(val.posts, _CALIBRATED), map(set, val.hashtags), strict=True)
+        for hashtag, score in ranking
+        if score > 0
+    ]
+    return Calibration.fit(*zip(*pairs, strict=True)) if pairs else Calibration()

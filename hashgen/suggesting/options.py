@@ -1,0 +1,97 @@
+"""What a user may ask of an answer: the same words in Python, in a terminal, over HTTP and on the page."""
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+from hashgen.base.errors import HashgenError
+from hashgen.suggesting.platforms import DEFAULT, platform_of
+from hashgen.text.captions import hashtags_of
+
+Mix = Literal["balanced", "broad", "niche"]
+# No platform takes more, and no screen shows more.
+MOST = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """A user's wishes.
+
+    tags: hashtags already typed; they steer the rest, are not repeated, and count against a platform's limit. add:
+    hashtags that come first, whatever the model says. max: how many hashtags at most, 1..100; None for what `platform`
+    still takes (Instagram if none is named). min_confidence: 0..1. mix: broad prefers hashtags of many training posts,
+    niche those of few. ban: hashtags to keep off. allow: hashtags to suggest though they are on the list of hidden
+    ones. prefix: how the hashtags begin. explain: say what speaks for each.
+
+    Hashtags with or without `#`, in any case. Raises HashgenError for what is out of range or is no hashtag.
+    """
+
+    tags: Sequence[str] = ()
+    add: Sequence[str] = ()
+    max: int | None = None
+    platform: str | None = None
+    min_confidence: float = 0.0
+    mix: Mix = "balanced"
+    ban: Sequence[str] = ()
+    allow: Sequence[str] = ()
+    prefix: str = ""
+    explain: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("tags", "add", "ban", "allow"):
+            object.__setattr__(self, name, tuple(hashtags(getattr(self, name), name)))
+        object.__setattr__(self, "prefix", self.prefix.strip().lstrip("#＃").lower())
+        if self.max is not None and not 1 <= self.max <= MOST:
+            raise HashgenError(f"max: {self.max} is not a number of hashtags; give 1 to {MOST}")
+        if not 0 <= self.min_confidence <= 1:
+            raise HashgenError(f"min_confidence: {self.min_confidence} is no probability; give 0 to 1")
+        if self.mix not in get_args(Mix):
+            raise HashgenError(f"mix: no {self.mix!r}; use one of {', '.join(get_args(Mix))}")
+        if self.platform is not None:
+            platform_of(self.platform)
+
+    def number(self) -> int:
+        """How many hashtags the answer may have: the smaller of `max` and of what the platform still takes."""
+        name = self.platform or (None if self.max is not None else DEFAULT)
+        limit = None if name is None else platform_of(name).limit
+        left = MOST if limit is None else max(0, limit - len(self.tags))
+        return left if self.max is None else min(self.max, left)
+
+    def full(self) -> str | None:
+        """The warning that the platform takes no more; None if it does."""
+        if self.number():
+            return None
+        platform = platform_of(self.platform or DEFAULT)
+        return f"{platform.label} takes {platform.limit} hashtags, and {len(self.tags)} are there already"
+
+
+def hashtags(values: Iterable[str], name: str) -> list[str]:
+    """Hashtags as models have them: lower case, without `#`, each once. Raises HashgenError that names what is none."""
+    if isinstance(values, str):
+        raise HashgenError(f"{name}: give a list of hashtags, not one text")
+    found: dict[str, None] = {}
+    for value in values:
+        one = hashtags_of(f"#{value.strip().lstrip('#＃')}")
+        if len(one) != 1 or len(one[0]) != len(value.strip().lstrip("#＃").lower()):
+            raise HashgenError(f"{name}: {value!r} is no hashtag; use letters, digits and _, with at least one letter")
+        found[one[0]] = None
+    return list(found)
+
+
+@functools.cache
+def hidden_hashtags(path: Path | None = None) -> frozenset[str]:
+    """The hashtags of a list of hidden ones, one a line; `#` and a blank begin a comment. None: the built-in list.
+
+    Raises HashgenError when the file cannot be read or a line is no hashtag.
+    """
+    file = path or Path(__file__).with_name("hidden.txt")
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise HashgenError(f"{file}: cannot be read ({reason}); give a text file with one hashtag a line") from error
+    return frozenset(
+        hashtags((line for line in map(str.strip, lines) if line and not line.startswith("# ")), str(file))
+    )

@@ -1,0 +1,44 @@
+"""How many hashtags a platform takes, with the date from which it does and where that is said."""
+
+import dataclasses
+
+from hashgen.base.errors import HashgenError
+
+
+@dataclasses.dataclass(frozen=True)
+class Platform:
+    """A place to post. limit: most hashtags of a post; None where there is no fixed number.
+
+    since: when the limit came, year or year-month; None without one. source: who says so.
+    """
+
+    name: str
+    label: str
+    limit: int | None
+    since: str | None
+    source: str
+
+
+# Checked on 2026-11-26. Platforms change this without notice: edit it here and in docs/use.md.
+_ALL = (
+    Platform("instagram", "Instagram", 5, "2025-12", "Instagram's @creators account, 18 December 2025"),
+    Platform("threads", "Threads", 1, "2023-12", "Threads Help: one topic a post"),
+    Platform("tiktok", "TikTok", 5, "2025-08", "in the app; reported by Social Media Today, August 2025"),
+    Platform("youtube", "YouTube", 60, "2020", "YouTube Help: with more than 60 hashtags, all are ignored"),
+    Platform("pinterest", "Pinterest", 20, None, "Pinterest Help: up to 20 hashtags a Pin"),
+    Platform("x", "X", None, None, "no fixed number; hashtags count as characters of the post"),
+    Platform("linkedin", "LinkedIn", None, None, "no fixed number"),
+    Platform("facebook", "Facebook", None, None, "no fixed number"),
+    Platform("mastodon", "Mastodon", None, None, "no fixed number; hashtags count as characters of the post"),
+    Platform("bluesky", "Bluesky", None, None, "no fixed number; hashtags count as characters of the post"),
+)
+PLATFORMS = {platform.name: platform for platform in _ALL}
+DEFAULT = "instagram"
+
+
+def platform_of(name: str) -> Platform:
+    """The platform of this name, in any case. Raises HashgenError that lists them."""
+    try:
+        return PLATFORMS[name.strip().lower()]
+    except KeyError as error:
+        raise HashgenError(f"platform: no {name!r}; use one of {', '.join(PLATFORMS)}") from error
