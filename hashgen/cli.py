@@ -16,7 +16,7 @@ from hashgen.base.errors import HashgenError
 from hashgen.commands import DeviceOption, QuietOption, home_option, state_option, user_errors
 
 if TYPE_CHECKING:
-    from hashgen.models import Decoding
+    from hashgen.suggesting.suggester import Suggester
 
 app = typer.Typer(
     name="hashgen",
@@ -33,6 +33,7 @@ def main() -> None:
         with user_errors():
             app()
     except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
 
 
@@ -46,65 +47,214 @@ def hashgen(
         raise typer.Exit
 
 
+_Hashtags = Annotated[str, typer.Option(help="Hashtags, separated by commas or blanks.", show_default=False)]
+ModelOption = Annotated[Path, typer.Option("--model", help="Folder of a trained model.")]
+WeightsOption = Annotated[
+    Path | None, typer.Option("--weights", help="File of the backbone's weights, if it has moved since training.")
+]
+CaptionWeightsOption = Annotated[
+    str | None,
+    typer.Option("--caption-weights", help="Folder or name of the caption encoder, if it has moved since training."),
+]
+HiddenOption = Annotated[
+    Path | None,
+    typer.Option("--hidden", help="File of hashtags that are never suggested, one a line; replaces the built-in list."),
+]
+MineOption = Annotated[
+    Path | None, typer.Option("--mine", help="File of your own posts, made by: hashgen mine.", show_default=False)
+]
+SetsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--sets",
+        envvar="HASHGEN_SETS",
+        help="File of your saved sets.",
+        show_default="in the user's configuration folder",
+    ),
+]
+
+
 @app.command()
 def suggest(
-    picture: Annotated[Path, typer.Argument(help="The picture: JPEG, PNG, WebP, GIF or TIFF.")],
-    caption: Annotated[str, typer.Argument(help="The caption as you would post it, in quotes.")] = "",
-    caption_option: Annotated[str, typer.Option("--caption", help="The same by name.", hidden=True)] = "",
-    model: Annotated[Path, typer.Option(help="Folder of a trained model.")] = Path("models/hashgen"),
-    weights: Annotated[
-        Path | None, typer.Option(help="File of the backbone's weights, if it has moved since training.")
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PICTURE]... [CAPTION]",
+            help="Pictures or folders of them (JPEG, PNG, WebP, GIF, TIFF), then the caption in quotes; "
+            "- reads the caption from standard input.",
+            show_default=False,
+        ),
     ] = None,
-    caption_weights: Annotated[
-        str | None, typer.Option(help="Folder or name of the caption encoder, if it has moved since training.")
+    caption: Annotated[str | None, typer.Option(help="The caption by name; the picture may then be left out.")] = None,
+    max_: Annotated[
+        int | None,
+        typer.Option("--max", "-k", min=1, max=100, help="Most hashtags.", show_default="what --platform takes"),
     ] = None,
-    beam: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Beam width of the search; 1 is greedy.", show_default="greedy")
+    platform: Annotated[
+        str | None,
+        typer.Option(
+            help="Where you post: instagram (5 hashtags), threads (1), tiktok (5) and others.", show_default="instagram"
+        ),
     ] = None,
-    length_penalty: Annotated[
-        float | None,
-        typer.Option(min=0.0, help="With --beam: 0 prefers short lists, more than 1 long ones.", show_default="1"),
+    tags: _Hashtags = "",
+    min_confidence: Annotated[float, typer.Option(min=0, max=1, help="Least probability, 0 to 1.")] = 0.0,
+    mix: Annotated[str, typer.Option(help="balanced, broad (hashtags of many posts) or niche (of few).")] = "balanced",
+    ban: Annotated[str, typer.Option(help="Hashtags to keep off.", show_default=False)] = "",
+    allow: Annotated[str, typer.Option(help="Hidden hashtags to suggest all the same.", show_default=False)] = "",
+    prefix: Annotated[str, typer.Option(help="How the hashtags begin.", show_default=False)] = "",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A saved set: its hashtags are added or kept off.")
     ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say what speaks for each hashtag.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a picture, as the server answers.")
+    ] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Print hashtags only: no names, no warnings.")] = False,
+    batch: Annotated[
+        str | None,
+        typer.Option(help="JSON Lines to answer, one object a line: picture, caption, options. - is standard input."),
+    ] = None,
+    model: ModelOption = Path("models/hashgen"),
+    weights: WeightsOption = None,
+    caption_weights: CaptionWeightsOption = None,
+    hidden: HiddenOption = None,
+    mine: MineOption = None,
+    sets: SetsOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Print hashtags for a picture and its caption, in the order that the model writes them.
+    """Suggest hashtags for a picture, a caption or both, best first.
 
-    Example: hashgen suggest photo.jpg "slow sunday morning"
+    Examples:
+
+    hashgen suggest photo.jpg "slow sunday morning"
+
+    hashgen suggest photo.jpg "slow sunday morning" --max 10 --mix niche --explain
+
+    hashgen suggest holidays/ --json > hashtags.jsonl
+
+    hashgen suggest --batch posts.jsonl > hashtags.jsonl
+
+    Exit codes: 0 all is answered, 1 an error, or some of several could not be answered.
     """
-    if not picture.is_file():
-        raise HashgenError(
-            f"{picture}: {'not a file' if picture.exists() else 'no such file'}; give the path of a picture"
-        )
+    from hashgen.suggesting import terminal
+    from hashgen.suggesting.sets import default_sets
+
+    if as_json and plain:
+        raise HashgenError("--json: cannot go with --plain; give one of them")
+    wishes = {
+        "tags": terminal.split(tags),
+        "max": max_,
+        "platform": platform,
+        "min_confidence": min_confidence,
+        "mix": mix,
+        "ban": terminal.split(ban),
+        "allow": terminal.split(allow),
+        "prefix": prefix,
+        "explain": explain,
+    }
+    form: terminal.Form = "json" if as_json or batch else "plain" if plain else "text"
+    asked = terminal.requests(arguments or [], caption, batch)
+    wishes |= terminal.of_sets(set_ or [], sets or default_sets(), wishes)
+    terminal.check(wishes)
+    suggester = _load(model, device, weights, caption_weights, hidden, mine)
+    failed = terminal.print_answers(asked, suggester, wishes, form)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _load(
+    model: Path,
+    device: str,
+    weights: Path | None = None,
+    caption_weights: str | None = None,
+    hidden: Path | None = None,
+    mine: Path | None = None,
+) -> "Suggester":
     if not (model / "model.json").is_file():
         raise HashgenError(
             f"{model}: no trained model here; give its folder with --model, or train one in a clone: make repro"
         )
-    if caption and caption_option:
-        raise HashgenError("--caption: the caption is given twice; give it once")
-    decoding = _decoding(beam, length_penalty)
-    from hashgen.suggester import Suggester
+    from hashgen.suggesting.suggester import Suggester
 
-    suggester = Suggester.load(model, device=device, weights=weights, caption_weights=caption_weights)
-    if suggester.trained.about.recipe.weights == "random":
-        print(
-            "warning: this model's backbone has random weights: it only works on the built-in sample", file=sys.stderr
+    return Suggester.load(
+        model, device=device, weights=weights, caption_weights=caption_weights, hidden=hidden, mine=mine
+    )
+
+
+@app.command()
+def mine(
+    posts: Annotated[
+        Path,
+        typer.Argument(help="Your posts: a folder of pictures with metadata, a table, or a folder of instaloader."),
+    ],
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("mine.safetensors"),
+    caption_column: Annotated[str, typer.Option(help="Of a table: its column with the captions.")] = "caption",
+    image_column: Annotated[str, typer.Option(help="Of a table: its column with the pictures.")] = "image",
+    model: ModelOption = Path("models/hashgen"),
+    weights: WeightsOption = None,
+    caption_weights: CaptionWeightsOption = None,
+    device: DeviceOption = "auto",
+    quiet: QuietOption = False,
+) -> None:
+    """Read your own past posts into a file, so that suggestions take on your hashtags; delete it to undo that.
+
+    Nothing is trained and nothing leaves this computer. Example: hashgen mine ../posts, then
+    hashgen suggest photo.jpg --mine mine.safetensors
+    """
+    with _pipeline("mine"):
+        from hashgen.suggesting.mine import open_posts, write_mine
+
+    found, total = open_posts(posts, (caption_column, image_column))
+    kept, left = write_mine(found, _load(model, device, weights, caption_weights), out, total)
+    if not quiet:
+        print(f"mine: {out}: {kept:,} posts; {left:,} left out (no hashtags, or no readable picture)")
+
+
+@app.command()
+def sets(
+    action: Annotated[str, typer.Argument(help="list, save or delete.")] = "list",
+    name: Annotated[str, typer.Argument(help="Name of the set.", show_default=False)] = "",
+    add: Annotated[str, typer.Option(help="Hashtags that come first in an answer.", show_default=False)] = "",
+    keep_off: Annotated[str, typer.Option(help="Hashtags that are never suggested.", show_default=False)] = "",
+    file: SetsOption = None,
+) -> None:
+    """Saved sets of hashtags, to be used by: hashgen suggest --set NAME.
+
+    Example: hashgen sets save bakery --add sourdough,homemade --keep-off foodporn
+    """
+    from hashgen.suggesting.sets import HashtagSet, default_sets, delete_set, read_sets, save_set
+    from hashgen.suggesting.terminal import split
+
+    file = file or default_sets()
+    if action == "save" and name and (add or keep_off):
+        save_set(file, name, HashtagSet(split(add), split(keep_off)))
+    elif action == "delete" and name:
+        delete_set(file, name)
+    elif action != "list" or name:
+        raise HashgenError(
+            "sets: write hashgen sets, hashgen sets save NAME --add … --keep-off …, or hashgen sets delete NAME"
         )
-    for warning in suggester.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    if decoding is not None and suggester.trained.model.decoding is None:
-        raise HashgenError("--beam: this model does not search step by step; leave it out")
-    hashtags = suggester.suggest(picture, caption or caption_option, decoding=decoding)
-    print(" ".join(f"#{hashtag}" for hashtag in hashtags))
+    for one, found in read_sets(file).items():
+        kept_off = f"; keep off {' '.join(f'#{tag}' for tag in found.keep_off)}" if found.keep_off else ""
+        print(f"{one}: add {' '.join(f'#{tag}' for tag in found.add) or 'nothing'}{kept_off}")
+    print(f"sets: {file}")
 
 
-def _decoding(beam: int | None, length_penalty: float | None) -> "Decoding | None":
-    """What --beam and --length-penalty ask for; None for the model's own way."""
-    from hashgen.models import Decoding
+@app.command()
+def doctor(
+    home: Annotated[Path, home_option(lambda value: Path(value).expanduser())],
+    model: ModelOption = Path("models/hashgen"),
+) -> None:
+    """Show what is ready on this machine and what is missing, with what to type."""
+    from hashgen.suggesting.doctor import examine
 
-    if length_penalty is not None and not (beam and beam > 1):
-        raise HashgenError("--length-penalty: only a beam search has one; add --beam 5")
-    penalty = {} if length_penalty is None else {"length_penalty": length_penalty}
-    return None if beam is None else Decoding("beam" if beam > 1 else "greedy", beam, **penalty)
+    faults = 0
+    for finding in examine(model, home):
+        mark = {True: "ok", False: "MISSING", None: "note"}[finding.ready]
+        faults += finding.ready is False
+        print(f"{mark:8}{finding.name:10}{finding.text}{f'  →  {finding.remedy}' if finding.remedy else ''}")
+    if faults:
+        raise typer.Exit(1)
 
 
 @app.command()
