@@ -37,6 +37,9 @@ class Suggestion:
     posts: int
     why: Why | None = None
 
+    def __str__(self) -> str:
+        return f"#{self.hashtag}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Answer(Sequence[Suggestion]):
@@ -55,7 +58,7 @@ class Answer(Sequence[Suggestion]):
         return iter(self.hashtags)
 
     def __str__(self) -> str:
-        return " ".join(f"#{one.hashtag}" for one in self.hashtags)
+        return " ".join(map(str, self.hashtags))
 
     def to_json(self) -> dict[str, Any]:
         """As the command and the server print it. Numbers are rounded to 4 decimals; `why` is left out if not asked."""

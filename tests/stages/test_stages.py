@@ -319,17 +319,13 @@ def test_a_model_without_epochs_goes_all_the_way(copy: Copy, capsys: pytest.Capt
     assert "no curves" in (again.root / "report.html").read_text()
     picture = again.root / "picture.png"
     Image.new("RGB", (64, 64), "navy").save(picture)
-    cli.suggest(picture, "a walk by the sea", model=again.root / "model", device="cpu")
+    cli.suggest([str(picture), "a walk by the sea"], model=again.root / "model", device="cpu")
     assert capsys.readouterr().out.startswith("#")
-    with pytest.raises(HashgenError, match="--beam: this model does not search"):
-        cli.suggest(picture, "a walk by the sea", model=again.root / "model", device="cpu", beam=3)
-    with pytest.raises(HashgenError, match="--length-penalty: only a beam search has one"):
-        cli.suggest(picture, "a walk by the sea", model=again.root / "model", device="cpu", length_penalty=1.0)
-    with pytest.raises(HashgenError, match="--caption: the caption is given twice"):
-        cli.suggest(picture, "a walk", "a walk", model=again.root / "model", device="cpu")
+    with pytest.raises(HashgenError, match="the caption is given by --caption already"):
+        cli.suggest([str(picture), "a walk"], "a walk", model=again.root / "model", device="cpu")
 
 
-def test_suggest_writes_what_evaluate_wrote(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_suggest_ranks_as_evaluate_did(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     written = pd.read_parquet(project.data / "predictions.parquet")
     posts = pd.read_parquet(project.data / "manifest/test.parquet").set_index("id")
     post = written[written["split"] == "test"].iloc[0]
@@ -337,16 +333,16 @@ def test_suggest_writes_what_evaluate_wrote(project: Project, capsys: pytest.Cap
     raw = pd.read_parquet(project.data / "raw" / place["shard"])
     picture = project.root / "picture.jpg"
     picture.write_bytes(raw.iloc[place["row"]]["image"]["bytes"])
-    cli.suggest(picture, post["caption"], model=project.root / "model", device="cpu")
+    cli.suggest([str(picture), post["caption"]], model=project.root / "model", device="cpu")
     # One picture is encoded alone, in a batch of many by the stage: the last bits may differ, the first hashtag not.
-    assert capsys.readouterr().out.split()[0] == f"#{post['both'][0]}"
-    cli.suggest(picture, model=project.root / "model", device="cpu")
+    assert capsys.readouterr().out.split()[0] == f"#{post['ranked'][0]}"
+    cli.suggest([str(picture)], model=project.root / "model", device="cpu")
     assert capsys.readouterr().out.startswith("#")
     with pytest.raises(HashgenError, match=r"none\.jpg: no such file"):
-        cli.suggest(project.root / "none.jpg", model=project.root / "model", device="cpu")
+        cli.suggest([str(project.root / "none.jpg")], model=project.root / "model", device="cpu")
     picture.write_text("<html>")
     with pytest.raises(HashgenError, match=r"picture\.jpg: not a readable picture"):
-        cli.suggest(picture, model=project.root / "model", device="cpu")
+        cli.suggest([str(picture)], model=project.root / "model", device="cpu")
 
 
 def test_suggest_refuses_another_backbone_than_the_model_learnt_with(project: Project, copy: Copy) -> None:

@@ -1,0 +1,331 @@
+import dataclasses
+import io
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hashgen import Suggester
+from hashgen.base.errors import HashgenError
+from hashgen.features.backbone import load_encoder
+from hashgen.features.captions import load_caption_encoder
+from hashgen.features.posts import Blind, Posts
+from hashgen.models import Model, Place, Ranking
+from hashgen.models.folder import Standing, Trained, seal
+from hashgen.suggesting.index import Index
+from hashgen.suggesting.options import Mix
+from hashgen.suggesting.platforms import PLATFORMS
+from tests.doubles.model_folder import write_model_folder
+from tests.doubles.static_model import write_static_model
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose pictures resnet18 encodes and whose captions a tiny model of model2vec does."""
+    return write_model_folder(tmp_path_factory.mktemp("suggester"), captions=True)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same without an encoder of captions."""
+    return write_model_folder(tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture(scope="module")
+def suggester(plain: Path) -> Suggester:
+    return Suggester.load(plain, device="cpu")
+
+
+def words(answer: object) -> list[str]:
+    return [one.removeprefix("#") for one in str(answer).split()]
+
+
+class Watching:
+    """A model that keeps the posts it is handed."""
+
+    views = None
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.seen: list[tuple[Posts, Blind | None]] = []
+
+    def rank(self, posts: Posts, depth: int, blind: Blind | None = None) -> list[Ranking]:
+        self.seen.append((posts, blind))
+        return self.model.rank(posts, depth, blind)
+
+
+def test_inputs_reach_the_model_as_in_training(folder: Path) -> None:
+    suggester = Suggester.load(folder, device="cpu")
+    watching = Watching(suggester.trained.model)
+    trained = dataclasses.replace(suggester.trained, model=watching)  # type: ignore[arg-type]
+    watched = dataclasses.replace(suggester, trained=trained)
+    picture = folder.parent / "picture.png"
+    assert watched.suggest(picture, "Sea wood #sea") == suggester.suggest(picture, "Sea wood")
+    assert watched.suggest(picture) and watched.suggest(caption="sea")
+    (full, seeing), (empty, without_caption), (unseen, without_picture) = watching.seen
+    assert full.captions == ["Sea wood"] and seeing is None
+    assert full.sentences is not None and full.sentences.dtype == np.float32
+    assert full.sentences.tolist() == [[1.5, 2, 0]]
+    assert empty.sentences is not None and empty.sentences.tolist() == [[0, 0, 0]] and without_caption == "caption"
+    assert not unseen.features.plain.any() and without_picture == "image"
+
+
+def test_an_encoder_that_moved_is_named_or_refused(tmp_path: Path) -> None:
+    folder = write_model_folder(tmp_path, captions=True)
+    static, moved = folder.parent / "static", folder.parent / "moved"
+    static.rename(moved)
+    with pytest.raises(HashgenError, match=r"featurize\.caption_weights"):
+        Suggester.load(folder, device="cpu")
+    assert Suggester.load(folder, device="cpu", caption_weights=moved).captions is not None
+    write_static_model(static, normalise=True)
+    with pytest.raises(HashgenError, match=r"trained with other weights than .*static has now; restore them"):
+        Suggester.load(folder, device="cpu")
+
+
+def test_a_picture_is_a_path_bytes_an_image_or_encoded(plain: Path, suggester: Suggester) -> None:
+    path = plain.parent / "picture.png"
+    image = Image.open(path)
+    image.load()
+    encoded = suggester.encode(path)
+    assert encoded.plain.shape == (suggester.trained.about.recipe.dim,) and encoded.plain.dtype == np.float16
+    answers = [suggester.suggest(one, "morning run") for one in (str(path), path, path.read_bytes(), image, encoded)]
+    assert all(answer == answers[0] for answer in answers) and answers[0]
+
+
+def test_an_image_is_turned_upright_as_its_file_is(suggester: Suggester, tmp_path: Path) -> None:
+    image = Image.fromarray(np.random.default_rng(1).integers(0, 255, (40, 60, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "turned.png", exif=exif)
+    opened = Image.open(tmp_path / "turned.png")
+    assert np.array_equal(suggester.encode(opened).plain, suggester.encode(tmp_path / "turned.png").plain)
+    assert not np.array_equal(suggester.encode(image).plain, suggester.encode(opened).plain)
+
+
+def test_several_pictures_at_once_are_each_as_alone(plain: Path, suggester: Suggester) -> None:
+    good, bad = plain.parent / "picture.png", b"<html>"
+    one, error, other = suggester.encode_all([good, bad, good.read_bytes()])
+    assert isinstance(error, HashgenError) and "the picture: not a readable picture" in str(error)
+    assert not isinstance(one, HashgenError) and not isinstance(other, HashgenError)
+    alone = suggester.encode(good).plain.astype(np.float32)
+    assert np.allclose(one.plain, alone, atol=1e-2) and np.array_equal(one.plain, other.plain)
+    with pytest.raises(HashgenError, match="the picture: not a readable picture"):
+        suggester.suggest(bad, "x")
+
+
+def test_either_input_is_enough_and_the_answer_says_what_was_missing(plain: Path, suggester: Suggester) -> None:
+    picture = plain.parent / "picture.png"
+    assert "without a caption: these hashtags rest on the picture alone" in suggester.suggest(picture).warnings
+    only = suggester.suggest(caption="morning run done")
+    assert "without a picture: these hashtags rest on the caption alone" in only.warnings and "run" in words(only)
+    assert not [one for one in suggester.suggest(picture, "slow day").warnings if one.startswith("without")]
+    for caption in ("", "  ", "#run #sea"):
+        with pytest.raises(HashgenError, match="neither a picture nor a caption"):
+            suggester.suggest(caption=caption)
+
+
+def test_confidence_is_a_probability_that_falls_and_posts_are_counted(suggester: Suggester) -> None:
+    answer = suggester.suggest(caption="morning run done", max=20)
+    chances = [one.confidence for one in answer]
+    assert all(0 <= chance <= 1 for chance in chances) and chances == sorted(chances, reverse=True)
+    counts = {one.hashtag: one.posts for one in answer}
+    assert counts["love"] == 41 and counts["run"] == 21
+    assert answer[0].why is None and "why" not in answer.to_json()["hashtags"][0]
+    assert set(answer.to_json()["hashtags"][0]) == {"hashtag", "confidence", "posts"}
+
+
+def test_typed_hashtags_are_not_repeated_and_steer(suggester: Suggester) -> None:
+    free = suggester.suggest(caption="morning run done", max=10)
+    given = suggester.suggest(caption="morning run done", max=10, tags=["#Wood"])
+    assert "wood" in words(free) and "wood" not in words(given)
+    order = words(given)
+    # Of two hashtags that the caption alone cannot tell apart, the typed one decides.
+    assert order.index("woodrun") < order.index("searun")
+    chances = {one.hashtag: one.confidence for one in free}
+    steered = {one.hashtag: one.confidence for one in given}
+    assert steered["woodrun"] > chances["woodrun"] and steered["searun"] < chances["searun"]
+    assert suggester.suggest(caption="morning run done", max=10, tags=["unheardof"]).hashtags == free.hashtags
+
+
+def test_a_platform_limits_what_is_added_to_typed_hashtags(suggester: Suggester) -> None:
+    def number(**options: object) -> int:
+        return len(suggester.suggest(caption="morning run done", **options))  # type: ignore[arg-type]
+
+    assert PLATFORMS["instagram"].limit == 5 and PLATFORMS["threads"].limit == 1
+    assert number() == 5 and number(platform="threads") == 1 and number(tags=["love", "run"]) == 3
+    assert number(max=6) == 6 and number(k=2) == 2 and number(max=7, platform="Instagram") == 5
+    full = suggester.suggest(caption="morning run done", tags=["love"], platform="threads")
+    assert not full and "Threads takes 1 hashtags, and 1 are there already" in full.warnings[-1]
+
+
+def test_a_prefix_filters_and_reaches_unlikely_hashtags(suggester: Suggester) -> None:
+    assert words(suggester.suggest(caption="morning run done", prefix="#SEA", max=9)) == ["sea", "searun", "searest"]
+    assert words(suggester.suggest(caption="morning run done", prefix="q", max=9)) == []
+
+
+def test_ban_allow_and_the_list_of_hidden_hashtags(plain: Path, tmp_path: Path) -> None:
+    (tmp_path / "hidden.txt").write_text("# a comment\n\n#Love\nrun\n")
+    suggester = Suggester.load(plain, device="cpu", hidden=tmp_path / "hidden.txt")
+    found = words(suggester.suggest(caption="morning run done", max=20))
+    assert not {"love", "run"} & set(found) and "sea" in found
+    found = words(suggester.suggest(caption="morning run done", max=20, allow=["run"], ban=["sea"]))
+    assert "run" in found and not {"love", "sea"} & set(found)
+    # What a user bans stays banned, even if it is allowed.
+    assert "run" not in words(suggester.suggest(caption="morning run done", max=20, allow=["run"], ban=["run"]))
+
+
+def test_hashtags_to_add_come_first_and_count(suggester: Suggester) -> None:
+    answer = suggester.suggest(caption="morning run done", add=["#MyBrand", "sea"], max=3)
+    assert words(answer)[:2] == ["mybrand", "sea"] and len(answer) == 3
+    assert answer[0].confidence == 0 and answer[0].posts == 0 and answer[1].posts == 21
+    assert words(suggester.suggest(caption="morning run", add=["sea"], tags=["sea"], max=20)).count("sea") == 0
+
+
+def test_least_confidence_and_mix(suggester: Suggester) -> None:
+    every = suggester.suggest(caption="morning run done", max=20)
+    middle = every[2].confidence
+    sure = suggester.suggest(caption="morning run done", max=20, min_confidence=middle)
+    assert sure.hashtags == tuple(one for one in every if one.confidence >= middle)
+
+    def counts(mix: Mix) -> float:
+        return float(np.mean([one.posts for one in suggester.suggest(caption="morning run done", max=3, mix=mix)]))
+
+    assert counts("broad") >= counts("balanced") >= counts("niche") and counts("broad") > counts("niche")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max": 0}, r"max: 0 is not a number of hashtags; give 1 to 100"),
+        ({"k": 5, "max": 5}, r"k: is the same as max"),
+        ({"platform": "myspace"}, r"platform: no 'myspace'; use one of instagram, threads"),
+        ({"min_confidence": 1.5}, r"min_confidence: 1\.5 is no probability"),
+        ({"mix": "odd"}, r"mix: no 'odd'; use one of balanced, broad, niche"),
+        ({"tags": ["two words"]}, r"tags: 'two words' is no hashtag"),
+        ({"ban": "love"}, r"ban: give a list of hashtags, not one text"),
+        ({"allow": ["!"]}, r"allow: '!' is no hashtag"),
+    ],
+)
+def test_an_option_out_of_range_is_refused(suggester: Suggester, options: dict[str, object], message: str) -> None:
+    with pytest.raises(HashgenError, match=message):
+        suggester.suggest(caption="morning run", **options)  # type: ignore[arg-type]
+
+
+def test_a_model_that_loses_to_a_baseline_says_so_in_every_answer(tmp_path: Path) -> None:
+    folder = write_model_folder(tmp_path)
+    Standing("neighbours", 0.2, "popularity", 0.3).write(folder)
+    seal(folder)
+    suggester = Suggester.load(folder, device="cpu")
+    warning = "this model (neighbours) is not better than a simple baseline (popularity) on its own validation posts"
+    assert any(one.startswith(warning) for one in suggester.suggest(caption="run").warnings)
+    assert suggester.about["warnings"] == suggester.warnings
+    assert any(one.startswith("this model's backbone has random weights") for one in suggester.warnings)
+
+
+def test_a_folder_straight_from_training_ranks_but_says_what_it_lacks(tmp_path: Path) -> None:
+    folder = write_model_folder(tmp_path)
+    for name in ("index.json", "index.safetensors"):
+        (folder / name).unlink()
+    seal(folder)
+    suggester = Suggester.load(folder, device="cpu")
+    answer = suggester.suggest(caption="morning run done", tags=["wood"], explain=True, mix="niche")
+    assert "run" in words(answer) and any("straight from training" in one for one in answer.warnings)
+    assert all(one.posts == 0 for one in answer) and suggester.about["posts"] is None
+    assert answer[0].why is not None and answer[0].why.posts == ()
+
+
+def test_what_the_model_learnt_from_is_told(suggester: Suggester) -> None:
+    about = suggester.about
+    assert (about["model"], about["posts"], about["hashtags"], about["source"]) == ("neighbours", 41, 9, "tiny world")
+
+
+def test_threads_get_the_answers_of_one(plain: Path, suggester: Suggester) -> None:
+    picture = suggester.encode(plain.parent / "picture.png")
+    captions = ["morning run done", "slow day at home", "sea", "wood"] * 5
+    expected = [suggester.suggest(picture, caption) for caption in captions]
+    found: dict[int, object] = {}
+
+    def ask(place: int) -> None:
+        found[place] = suggester.suggest(picture, captions[place])
+
+    threads = [threading.Thread(target=ask, args=(place,)) for place in range(len(captions))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found[place] for place in range(len(captions))] == expected
+
+
+def test_explanations_name_words_picture_tags_and_posts(plain: Path, suggester: Suggester) -> None:
+    picture = plain.parent / "picture.png"
+    answer = suggester.suggest(picture, "morning run done", explain=True, max=9, tags=["sea"])
+    why = {one.hashtag: one.why for one in answer}
+    run, love = why["run"], why["love"]
+    assert run is not None and love is not None
+    assert run.copied and not love.copied
+    assert run.caption is not None and run.caption > 0.1 and abs(love.caption or 0) < 0.1
+    assert run.posts and all(post.startswith("t") for post in run.posts) and len(run.posts) <= 3
+    searun = why["searun"]
+    assert searun is not None and searun.tags == ("sea",) and run.tags == () and not run.mine
+    torn = {one.hashtag: one.why for one in suggester.suggest(picture, "run slow", explain=True, max=9)}
+    assert torn["run"] is not None and torn["run"].words == ("run",)
+    assert torn["searun"] is not None and torn["searun"].words == ("run",)
+    alone = suggester.suggest(caption="morning run done", explain=True)[0].why
+    assert alone is not None and alone.picture is None
+    entry = answer.to_json()["hashtags"][0]["why"]
+    assert set(entry) == {"words", "picture", "caption", "copied", "tags", "posts", "mine"}
+
+
+def test_words_that_a_prefix_or_ban_hides_are_not_explained(suggester: Suggester) -> None:
+    assert suggester.suggest(caption="morning run done", prefix="qq", explain=True).hashtags == ()
+
+
+def test_pictures_of_other_modes_are_read(suggester: Suggester) -> None:
+    for mode in ("L", "P", "RGBA", "CMYK", "1"):
+        assert suggester.encode(Image.new(mode, (30, 40))).plain.shape
+    buffer = io.BytesIO()
+    Image.new("RGB", (30, 40), "red").save(buffer, "JPEG")
+    assert suggester.encode(memoryview(buffer.getvalue())).plain.shape  # type: ignore[arg-type]
+
+
+def test_the_index_is_refused_when_it_is_damaged(tmp_path: Path) -> None:
+    folder = write_model_folder(tmp_path)
+    (folder / "index.json").write_text('{"ids": []}')
+    with pytest.raises(HashgenError, match=r"index\.json: has changed since the model was saved"):
+        Suggester.load(folder, device="cpu")
+    seal(folder)
+    with pytest.raises(HashgenError, match="made by another version of hashgen, or damaged"):
+        Suggester.load(folder, device="cpu")
+
+
+def test_an_index_of_a_model_without_vectors_brings_its_own(tmp_path: Path) -> None:
+    folder = write_model_folder(tmp_path, model="lstm")
+    suggester = Suggester.load(folder, device="cpu")
+    assert suggester.trained.model.views is None and isinstance(suggester.index, Index)
+    assert suggester.index.views.names == ["picture", "words"]
+    answer = suggester.suggest(caption="morning run done", explain=True)
+    assert words(answer) and answer[0].why is not None and answer[0].why.posts
+
+
+def test_a_backbone_with_other_weights_is_refused(tmp_path: Path) -> None:
+    folder = write_model_folder(tmp_path)
+    trained = Trained.load(folder, CPU)
+    recipe = dataclasses.replace(trained.about.recipe, seed=trained.about.recipe.seed + 1)
+    Trained(trained.model, dataclasses.replace(trained.about, recipe=recipe)).save(folder)
+    with pytest.raises(HashgenError, match="trained with other weights than random has now"):
+        Suggester.load(folder, device="cpu")
+
+
+def test_the_doubles_fit(tmp_path: Path) -> None:
+    """The encoder of the tiny model folder is the one that its recipe names."""
+    folder = write_model_folder(tmp_path, captions=True)
+    recipe = Trained.load(folder, CPU).about.recipe
+    assert load_encoder(recipe, "random", CPU).digest == recipe.weights_sha256
+    static = load_caption_encoder("model2vec", folder.parent / "static", CPU)
+    assert static.digest == recipe.caption_sha256
+    assert Place(CPU, tmp_path / "x").device == CPU
