@@ -29,12 +29,8 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command; what a user can fix ends in one line."""
-    try:
-        with user_errors():
-            app()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+    with user_errors():
+        app()
 
 
 @app.callback(invoke_without_command=True)

@@ -19,7 +19,7 @@ _SERVE = ("fastapi", "uvicorn", "prometheus_client")
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """name: of what was looked at. ready: None if it is not needed by all. text: what there is. remedy: what to type."""
+    """name: of what was looked at. ready: None if not all need it. text: what there is. remedy: what to type."""
 
     name: str
     ready: bool | None

@@ -75,9 +75,10 @@ def print_answers(asked: Asked, suggester: "Suggester", wishes: Mapping[str, Any
     A single one that fails raises its HashgenError.
     """
     told: set[str] = set()
-    number = failed = 0
+    total = failed = 0
     single = isinstance(asked, list) and len(asked) == 1
-    for number, (request, answer) in enumerate(answers(asked, suggester, wishes), 1):
+    for request, answer in answers(asked, suggester, wishes):
+        total += 1
         about = {} if request is None else dict(request.about)
         if isinstance(answer, HashgenError):
             if single:
@@ -99,7 +100,7 @@ def print_answers(asked: Asked, suggester: "Suggester", wishes: Mapping[str, Any
                 flush=True,
             )
     if failed:
-        print(f"error: {failed:,} of {number:,} could not be answered", file=sys.stderr)
+        print(f"error: {failed:,} of {total:,} could not be answered", file=sys.stderr)
     return failed
 
 
