@@ -4,7 +4,6 @@ Imports stand inside the commands, so that help appears at once.
 """
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
