@@ -232,13 +232,14 @@ def test_every_input_is_made_by_one_stage() -> None:
         assert data <= set(made), stage
 
 
-def test_no_output_persists_and_every_stage_says_what_it_does() -> None:
+def test_no_output_but_the_live_model_persists_and_every_stage_says_what_it_does() -> None:
     for stage, entry in PIPELINE["stages"].items():
         assert entry["desc"], stage
         for kind in ("outs", "metrics", "plots"):
             for out in entry.get(kind, []):
                 options = next(iter(out.values())) if isinstance(out, dict) else {}
-                assert not options.get("persist"), (stage, out)
+                live = isinstance(out, dict) and "models/hashgen" in out  # suggesting goes on while the stage runs
+                assert bool(options.get("persist")) == live, (stage, out)
                 if kind == "metrics":
                     assert options["cache"] is False, (stage, out)
 
