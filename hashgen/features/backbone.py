@@ -109,8 +109,10 @@ def _check(largest: float) -> None:
         )
 
 
-def load_encoder(wanted: Wanted, weights: str | Path, device: torch.device) -> Encoder:
+def load_encoder(wanted: Wanted, weights: str | Path, device: torch.device, dim: int | None = None) -> Encoder:
     """Build a backbone on a device.
+
+    dim: length of its features, where that is known; None finds it out by a trial, which costs a picture's time.
 
     weights: one of `NAMED_WEIGHTS`, or the path of a .safetensors file or of a state dict in torch's format; a file
     must fit the backbone key by key, its classifier aside. Random weights are drawn from wanted.seed; their batch
@@ -124,7 +126,7 @@ def load_encoder(wanted: Wanted, weights: str | Path, device: torch.device) -> E
         _load_file(network, file)
         file_sha256 = sha256_of_file(file)
     model.eval().requires_grad_(False)
-    dim, digest = _dim(network, wanted), _digest(network)
+    dim, digest = dim or _dim(network, wanted), _digest(network)
     dtype: torch.dtype = getattr(torch, wanted.precision)
     model = _folded(model).to(device, dtype).to(memory_format=torch.channels_last)
     return Encoder(

@@ -87,7 +87,7 @@ class Suggester:
         trained = Trained.load(folder, place)
         recipe = trained.about.recipe
         named = weights if weights is not None else recipe.weights
-        encoder = load_encoder(recipe, named if named in NAMED_WEIGHTS else Path(named).expanduser(), place)
+        encoder = load_encoder(recipe, named if named in NAMED_WEIGHTS else Path(named).expanduser(), place, recipe.dim)
         _check(folder, named, encoder.digest, recipe.weights_sha256)
         captions = None
         if recipe.caption_sha256 is not None:
