@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hashgen import __version__
-from hashgen.base.errors import HashgenError
+from hashgen.base.errors import HashgenError, printable
 from hashgen.commands import DeviceOption, QuietOption, home_option, state_option, user_errors
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def suggest(
             "warning: this model's backbone has random weights: it only works on the built-in sample", file=sys.stderr
         )
     for warning in suggester.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {printable(warning)}", file=sys.stderr)
     if decoding is not None and suggester.trained.model.decoding is None:
         raise HashgenError("--beam: this model does not search step by step; leave it out")
     hashtags = suggester.suggest(picture, caption or caption_option, decoding=decoding)

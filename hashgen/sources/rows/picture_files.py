@@ -11,6 +11,7 @@ VIDEOS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
 # Pictures may be packed in one of these beside the rows that name them.
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 NOT_FETCHED = "addresses are not fetched; download the pictures first"
+ONE_EACH = "give each picture a row of its own, with the same id and text"
 
 # Bounds memory: a larger file is not the picture of a post.
 MAX_FILE = 2**28
@@ -66,9 +67,13 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name.strip()).casefold())
 
 
+# Also without its scheme, as pages write it: //cdn.example/a.jpg.
+_ADDRESS = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+://|//[\w-]+(?:\.[\w-]+)+[/:?#]", re.IGNORECASE)
+
+
 def is_address(name: str) -> bool:
-    """Whether the name of a file is an address on the web."""
-    return re.match(r"(?:https?|ftp|s3|gs)://", name, re.IGNORECASE) is not None
+    """Whether the name of a file is an address on the web or in a cloud."""
+    return _ADDRESS.match(name.strip()) is not None
 
 
 def bare_address(address: str) -> str:
