@@ -4,14 +4,17 @@ import gzip
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hashgen.base.errors import HashgenError
 from hashgen.corpus.posts import write_shards
+from hashgen.sources.authors import hash_author
 from hashgen.sources.rows.values import RowCounts
-from tests.doubles.tables import KINDS, NOTHING, ROLES, read, saved, table, written
+from tests.doubles.tables import KINDS, NOTHING, ROLES, SALT, read, saved, table, written
 from tests.properties import examples
 
 HEAD = b"caption,image\nx,a.jpg\n"
@@ -43,6 +46,37 @@ HEAD = b"caption,image\nx,a.jpg\n"
         ("p.csv", b"PK\x03\x04rest", "a ZIP or Excel file; unpack it, or save it as CSV UTF-8"),
         ("p.tsv", b"PAR1rest", r"a Parquet file; .*\.parquet"),
         ("p.csv", HEAD.decode().encode("utf-16-be"), "UTF-16"),
+        ("p.csv", "标题,图片\n上海,甲.jpg\n".encode("utf-16-le"), "UTF-16"),
+        ("p.csv", "标题,图片\n上海,甲.jpg\n".encode("utf-16-be"), "UTF-16"),
+        ("p.tsv", "подпись\tфото\nкот\tа.jpg\n".encode("utf-16-le"), "UTF-16"),
+        ("p.jsonl", '{"标题": "上海"}\n'.encode("utf-16-le"), "UTF-16"),
+        ("p.jsonl", b'{"posts": [{"caption": "x"}, {}]}', r"around a list of objects; .*: jq -c '\.posts\[\]' OLD"),
+        ("p.json", b'{"n": 1, "data": {"my posts": [{"a": 1}]}}', r"jq -c '\.data\.\[\"my posts\"\]\[\]' OLD > NEW"),
+        (
+            "p.json",
+            b'{\n "count": 2,\n "data": [\n {"caption": "x"}\n ]\n}\n',
+            r"several lines; .* jq -c '\.data\[\]' OLD",
+        ),
+        ("p.json", b'{\n "caption": "x",\n "tags": ["a"]\n}\n', r"several lines; .* jq -c \. OLD"),
+        (
+            "p.csv",
+            b"<!DOCTYPE html>\n<html><body>Log in</body></html>",
+            r"a web page \(HTML or XML\), not the file itself",
+        ),
+        ("p.jsonl", b'\xef\xbb\xbf\n <html lang="en">\n', "a web page"),
+        (
+            "p.parquet",
+            b'<?xml version="1.0"?><Error>AccessDenied</Error>',
+            "a web page .*; download the file again, logged",
+        ),
+        ("p.csv.gz", b"<html>", "a web page"),
+        (
+            "p.csv",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "a pointer of Git LFS.*git lfs pull",
+        ),
+        ("p.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
+        ("p.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
         ("p", b"", "unknown kind of table"),
         ("p.parquet", HEAD, "not a readable Parquet file"),
         ("p.parquet", b"", "not a readable Parquet file"),
@@ -70,6 +104,72 @@ def test_a_table_that_is_not_there(tmp_path: Path) -> None:
         table(tmp_path / "gone.csv")
     with pytest.raises(HashgenError, match=r"no \.parquet files in this folder"):
         table(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["caption,image\n\0x\0,a.jpg\n", "caption,image\nx,a.jpg\n" * 9 + "\0,\0\n"])
+def test_a_stray_nul_is_not_utf16(tmp_path: Path, text: str) -> None:
+    _, counts = read(saved(tmp_path / "p.csv", (text + "x,a.jpg\n" * 9).encode()))
+    assert counts.broken_rows == 1 and "a NUL character" in counts.broken_names[0]
+
+
+def test_several_objects_on_a_line_are_rows(tmp_path: Path) -> None:
+    row = '{"caption": "%s", "image": "a.jpg"}'
+    text = f"{row % 1}{row % 2}\n{row % 3} {row % 4}\t\n{row % 5}{{\n{row % 6},{row % 7}\n{row % 8}\n"
+    posts, counts = read(saved(tmp_path / "p.jsonl", text.encode()))
+    assert [(post.caption, post.id) for post in posts] == [
+        ("1", "p.jsonl:1"),
+        ("2", "p.jsonl:2"),
+        ("3", "p.jsonl:3"),
+        ("4", "p.jsonl:4"),
+        ("5", "p.jsonl:5"),
+        ("6", "p.jsonl:7"),
+        ("8", "p.jsonl:9"),
+    ]
+    assert counts.broken_names == ["p.jsonl line 3: not valid JSON", "p.jsonl line 4: not valid JSON"]
+
+
+def test_types_that_mongodb_writes_as_objects(tmp_path: Path) -> None:
+    row = {
+        "id": {"$oid": "5d1f7a2e9c"},
+        "caption": "x",
+        "image": {"$binary": {"base64": "cGljdHVyZQ==", "subType": "00"}},
+        "date": {"$date": {"$numberLong": "1556625600000"}},
+        "author": {"$numberLong": "17841400000000000"},
+        "hashtags": [{"name": "a", "_id": {"$oid": "7"}}],
+    }
+    old = row | {"image": {"$binary": "cGljdHVyZQ==", "$type": "00"}, "date": {"$date": "2019-04-30T12:00:00Z"}}
+    posts, counts = read(written(tmp_path / "p.jsonl", [row, old]), "id", "date", "author", "hashtags")
+    assert posts[0] == posts[1] and counts == RowCounts(rows=2)
+    assert (posts[0].id, posts[0].image, posts[0].hashtags) == ("5d1f7a2e9c", b"picture", ["a"])
+    assert str(posts[0].date) == "2019-04-30 12:00:00+00:00"
+    assert posts[0].author == hash_author("17841400000000000", SALT)
+
+
+def test_what_a_folder_of_shards_leaves_out_is_counted_and_named(tmp_path: Path) -> None:
+    posts = pa.table({"caption": ["x"], "image": [b"picture"]})
+    (tmp_path / "other").mkdir()
+    (tmp_path / "f/_temporary").mkdir(parents=True)
+    pq.write_table(posts, tmp_path / "f/a.parquet")
+    pq.write_table(posts, tmp_path / "other/b.parquet")
+    for name in ("more.csv", "c.pq", "README.md", "_common_metadata.parquet", ".b.jsonl"):
+        (tmp_path / "f" / name).touch()
+    for link in ("train", "_hidden"):
+        (tmp_path / "f" / link).symlink_to(tmp_path / "other")
+    source = table(tmp_path / "f")
+    for _ in range(2):
+        assert [post.id for post in source.posts()] == ["a.parquet:1"]
+        assert source.counts == RowCounts(rows=1, linked_folders=1, unread_files=2)
+    assert source.metrics()["linked_folders"] == 1
+    assert source.warnings() == [
+        "1 links to folders, not followed; put the folders themselves there (first: train)",
+        "2 files that are not read, but look as if they were meant to be "
+        "(first: c.pq; of a folder only .parquet files are read)",
+    ]
+    (tmp_path / "f/a.parquet").unlink()
+    with pytest.raises(
+        HashgenError, match=r"no \.parquet files in this folder \(the link train is not followed\); set"
+    ):
+        table(tmp_path / "f")
 
 
 def test_optional_columns_that_no_json_row_has(tmp_path: Path) -> None:

@@ -224,16 +224,14 @@ class _Shape:
         padded = values[:columns] + [""] * (columns - len(values))
         return {name: value or None for name, value in zip(self.header, padded, strict=True)}
 
-    def row_astray(self, values: list[str], text: str, needs_picture: bool) -> Row:
+    def row_astray(self, values: list[str], needs_picture: bool) -> Row:
         """A row after one whose quotes made no sense, so that it may be the rest of that.
 
-        It must have all values, or name a picture (it must do that if `needs_picture`, because other rows do), and its
-        own quotes, in `text`, must come in pairs. Raises BrokenRow if not.
+        It must have all values, or name a picture; it must do that if `needs_picture`, because other rows do. Raises
+        BrokenRow if not.
         """
         row = self.row(values)
-        if text.count('"') % 2 or not (
-            self.names_picture(row) or (len(values) == len(self.header) and not needs_picture)
-        ):
+        if not self.names_picture(row) and (needs_picture or len(values) < len(self.header)):
             raise BrokenRow(_STRAY_QUOTE)
         return row
 
@@ -295,7 +293,8 @@ def _unquoted(value: str) -> str:
 
 def _csv_records(lines: _Lines, shape: _Shape, doubt: Callable[[int], None]) -> Iterator[tuple[int, Row | BrokenRow]]:
     """The rows; `lines.taken` holds the lines of each while it is yielded."""
-    is_astray = False
+    is_astray = False  # what follows may be the rest of a row whose quotes made no sense
+    astray_to = 0  # the last line of rows that quotes had made one row
     named = 0  # how many rows with sound quotes more than not name what looks like a picture
     while True:
         lines.taken.clear()
@@ -307,15 +306,17 @@ def _csv_records(lines: _Lines, shape: _Shape, doubt: Callable[[int], None]) -> 
         needs_picture = named >= 0
         holds = _Holds.NONE if values is None else shape.holds_rows(lines.taken, needs_picture)
         if values is None or holds is _Holds.ROWS:
+            is_astray = values is None
+            astray_to = 0 if is_astray else lines.number
             lines.give_back()
             row = _caught(shape.line, first, needs_picture)
-            is_astray = values is None  # else the lines that follow are known to be rows
         elif not values:
             continue
-        elif is_astray:
-            # What follows such a line may be the rest of its row, and must not become a post with values missing.
-            row = _caught(shape.row_astray, values, "".join(lines.taken), needs_picture)
-            is_astray = isinstance(row, BrokenRow)
+        elif is_astray and "".join(lines.taken).count('"') % 2:
+            row = BrokenRow(_STRAY_QUOTE)
+        elif is_astray or lines.number <= astray_to:
+            row = _caught(shape.row_astray, values, needs_picture)
+            is_astray = is_astray and isinstance(row, BrokenRow)
         else:
             row = _caught(shape.row, values)
             if not isinstance(row, BrokenRow):
