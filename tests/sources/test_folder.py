@@ -198,6 +198,7 @@ def test_files_and_rows_that_miss_each_other(tmp_path: Path) -> None:
     posts, counts = read(folder)
     assert [post.image for post in posts] == [b"picture a.jpg", None, None, None]
     assert (counts.rows_without_file, counts.files_without_rows) == (3, 2)
+    assert counts.warnings()[-1] == "2 files not named in any row (first: extra.PNG)"
 
 
 def test_no_message_holds_what_a_terminal_obeys(tmp_path: Path) -> None:
@@ -497,6 +498,12 @@ def test_words_for_nothing_are_no_values(tmp_path: Path, nothing: str) -> None:
     posts, counts = read(make_folder(tmp_path / "f", jsonl(row | {"file_name": "a.jpg", "text": "x"})))
     assert (posts[0].id, posts[0].author, posts[0].hashtags, posts[0].licence) == ("a.jpg", None, None, None)
     assert counts == RowCounts(rows=1)
+
+
+def test_metadata_that_is_a_link_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / "metadata.jsonl").symlink_to("gone")
+    with pytest.raises(HashgenError, match=r"metadata\.jsonl: a link to a file that is not there; put the file itself"):
+        read(tmp_path)
 
 
 def test_metadata_that_a_link_takes_from_elsewhere_is_refused(tmp_path: Path) -> None:

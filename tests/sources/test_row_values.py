@@ -277,6 +277,8 @@ def test_base64_of_any_kind_and_form_is_a_picture(tmp_path: Path, kind: str, for
         "data": f" data:image/x;charset=utf-8;base64,{text}",
         "DATA": f"DATA:IMAGE/PNG;BASE64,{text[:50]}\n{text[50:]}",
         "escaped": "data:image/png;base64," + text.replace("+", "%2B").replace("/", "%2F"),
+        "hex": "\\x" + PICTURES[kind].hex(),
+        "cut": f"image/png;base64,{text}",
         "bytes": {"bytes": f"data:;base64,{text}", "path": "gone.jpg"},
     }[form]
     posts, counts = read(written(tmp_path / "p.jsonl", [{"caption": "x", "image": value}]))

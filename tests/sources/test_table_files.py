@@ -70,6 +70,8 @@ HEAD = b"caption,image\nx,a.jpg\n"
             "a web page .*; download the file again, logged",
         ),
         ("p.csv.gz", b"<html>", "a web page"),
+        ("p.csv", b"<Error><Code>AccessDenied</Code></Error>", "a web page"),
+        ("p.csv", b"/annex/objects/SHA256E-s9--a.csv", "a pointer of git-annex.*git annex get"),
         (
             "p.csv",
             b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
@@ -106,7 +108,7 @@ def test_a_table_that_is_not_there(tmp_path: Path) -> None:
         table(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["caption,image\n\0x\0,a.jpg\n", "caption,image\nx,a.jpg\n" * 9 + "\0,\0\n"])
+@pytest.mark.parametrize("text", ["caption,image\n\0x\0,a.jpg\n", "caption,image\n" + "x,a.jpg\n" * 9 + "\0,\0\n"])
 def test_a_stray_nul_is_not_utf16(tmp_path: Path, text: str) -> None:
     _, counts = read(saved(tmp_path / "p.csv", (text + "x,a.jpg\n" * 9).encode()))
     assert counts.broken_rows == 1 and "a NUL character" in counts.broken_names[0]
@@ -114,7 +116,7 @@ def test_a_stray_nul_is_not_utf16(tmp_path: Path, text: str) -> None:
 
 def test_several_objects_on_a_line_are_rows(tmp_path: Path) -> None:
     row = '{"caption": "%s", "image": "a.jpg"}'
-    text = f"{row % 1}{row % 2}\n{row % 3} {row % 4}\t\n{row % 5}{{\n{row % 6},{row % 7}\n{row % 8}\n"
+    text = f"{row % 1}{row % 2}\n{row % 3} {row % 4}\t\n{row % 5}{{\n\ufeff{row % 6}, {row % 7},\n\x1e{row % 8}\n"
     posts, counts = read(saved(tmp_path / "p.jsonl", text.encode()))
     assert [(post.caption, post.id) for post in posts] == [
         ("1", "p.jsonl:1"),
@@ -123,9 +125,27 @@ def test_several_objects_on_a_line_are_rows(tmp_path: Path) -> None:
         ("4", "p.jsonl:4"),
         ("5", "p.jsonl:5"),
         ("6", "p.jsonl:7"),
+        ("7", "p.jsonl:8"),
         ("8", "p.jsonl:9"),
     ]
-    assert counts.broken_names == ["p.jsonl line 3: not valid JSON", "p.jsonl line 4: not valid JSON"]
+    told = "not valid JSON (Expecting property name enclosed in double quotes, column 37)"
+    assert counts.broken_names == [f"p.jsonl line 3: {told}"]
+
+
+def test_joined_csv_files_make_no_post_of_their_headers(tmp_path: Path) -> None:
+    text = "caption, image\nx,a.jpg\n\ufeffcaption,image\ny,a.jpg\n"
+    posts, counts = read(saved(tmp_path / "p.csv", text.encode()))
+    assert [post.caption for post in posts] == ["x", "y"]
+    assert counts.broken_names == ["p.csv line 3: the header again, as after joining files"]
+
+
+@pytest.mark.parametrize("start", ["version https://git-lfs.github.com/spec/v1\n", "/annex/objects/SHA256E-s9"])
+def test_a_pointer_is_no_picture(tmp_path: Path, start: str) -> None:
+    path = written(tmp_path / "p.csv", [{"caption": "x", "image": "a.jpg"}])
+    (tmp_path / "a.jpg").write_text(start)
+    posts, counts = read(path)
+    assert posts[0].image is None and counts == RowCounts(rows=1, rows_without_file=1)
+    assert f"a.jpg is a pointer of {'Git LFS' if 'lfs' in start else 'git-annex'}, not the file" in counts.warnings()[0]
 
 
 def test_types_that_mongodb_writes_as_objects(tmp_path: Path) -> None:

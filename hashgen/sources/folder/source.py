@@ -97,6 +97,8 @@ class FolderSource(Source):
                 unnamed.discard(post.image_path or "")
                 yield ids.placed(post, place, f"{name}:{number}")
         counts.files_without_rows = len(unnamed)
+        if unnamed:
+            counts.first["files_without_rows"] = min(unnamed)
         if counts.rows_without_file and found.archives:
             counts.first["rows_without_file"] += f"; unpack {found.archives[0]}"
         names = ", ".join(str(file) for file in found.metadata)
@@ -130,9 +132,9 @@ class FolderSource(Source):
         if not Path(os.path.realpath(path)).is_relative_to(self._real_path):
             raise BrokenRow("file_name is a link that leads out of the folder")
         is_video = path.suffix.lower() in VIDEOS
-        image = None if is_video else read_picture(path)
+        image, fault = (None, None) if is_video else read_picture(path)
         if image is None and not is_video:
-            self.counts.add_without_file(path)
+            self.counts.add_without_file(fault)
         return Post(
             id=read_text(row, "id") or name,
             source="folder",
@@ -182,6 +184,8 @@ def _walk(folder: Path, counts: RowCounts) -> _Found:
             counts.add_unread_file(remedy)
     root = os.path.realpath(folder)
     for file in metadata:
+        if not file.exists():
+            raise HashgenError(f"{file}: a link to a file that is not there; put the file itself there")
         if not Path(os.path.realpath(file)).is_relative_to(root):
             raise HashgenError(f"{file}: a link that leads out of the folder; put the file itself there")
     if len({file.suffix for file in metadata}) > 1:

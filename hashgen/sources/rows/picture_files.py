@@ -5,7 +5,9 @@ import re
 import unicodedata
 from pathlib import Path
 
-PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic")
+from hashgen.sources.rows.downloads import pointer
+
+PICTURES = (".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif")
 VIDEOS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
 
 # Pictures may be packed in one of these beside the rows that name them.
@@ -19,9 +21,12 @@ MAX_FILE = 2**28
 MAX_PIXELS = 100_000_000
 
 
-def read_picture(path: Path) -> bytes | None:
-    """The bytes of a regular file of at most MAX_FILE bytes; None where there is none or it cannot be read."""
-    return read_file(path, MAX_FILE)
+def read_picture(path: Path) -> tuple[bytes | None, str | None]:
+    """The bytes of a regular file of at most MAX_FILE bytes; or None, and for a message the path and what is wrong."""
+    data = read_file(path, MAX_FILE)
+    if data is not None and (instead := pointer(data[:512])):
+        return None, f"{path} is {instead}"
+    return data, None if data is not None else str(path)
 
 
 def read_file(path: Path, most: int) -> bytes | None:
@@ -91,7 +96,7 @@ def looks_like_picture(value: object) -> bool:
     name = value.strip()
     plain = bare_address(name).lower()
     return (
-        plain.endswith((*PICTURES, *VIDEOS, ".jfif"))
+        plain.endswith((*PICTURES, *VIDEOS))
         or is_address(name)
         or plain.startswith("data:image/")
         or _BASE64.fullmatch(name) is not None

@@ -13,6 +13,9 @@ _LONGEST_PATH = 4096
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]{60,}[=\s]*")
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\0", b"MM\0*")
 _BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")  # of ISO base media files: AVIF and HEIC
+_HEXADECIMAL = re.compile(r"(?:\\x|0x)?((?:[0-9a-fA-F]{2}){60,})")  # as SQL databases write bytes
+# A data URL (RFC 2397), also one that lost its beginning.
+_DATA_URL = re.compile(r"data:|[\w/+.;=-]{0,100}base64,", re.IGNORECASE)
 _DRAWINGS = (b"<svg", b"<?xml")
 _NO_DRAWINGS = "an SVG drawing, which has no pixels; save it as PNG"
 # base64's alphabet for addresses (RFC 4648, 5).
@@ -20,7 +23,7 @@ _STANDARD = str.maketrans("-_", "+/")
 # A struct or bytes that Python wrote as text.
 _PYTHON = re.compile(r"\{\s*['\"](?:bytes|path)['\"]\s*:|b['\"]|<PIL\.|bytearray\(")
 # Where objects have a picture's address.
-_ADDRESS_KEYS = ("url", "uri", "src", "href", "link", "display_url", "image_url")
+ADDRESS_KEYS = ("url", "uri", "src", "href", "link", "display_url", "image_url")
 
 
 class PictureValue(NamedTuple):
@@ -34,9 +37,9 @@ class PictureValue(NamedTuple):
 def picture_of(value: object) -> PictureValue:
     """The picture that a value holds or names.
 
-    That is a path, bytes, base64 of either alphabet, a data URL (RFC 2397), {bytes, path} as in Hugging Face data sets,
-    of which the bytes come first, or a list of one of these. What cannot be had (an address, several pictures, a
-    drawing, Python's text of bytes) has a `fault`. Raises BrokenRow for a value of another type.
+    That is a path, bytes, base64 of either alphabet, hexadecimal digits, a data URL, or {bytes, path} as in Hugging
+    Face data sets, of which the bytes come first; or a list of one of these. What cannot be had (an address, several
+    pictures, a drawing, Python's text of bytes) has a `fault`. Raises BrokenRow for a value of another type.
     """
     if isinstance(value, list):
         return _only(value)
@@ -58,14 +61,14 @@ def _only(items: list[object]) -> PictureValue:
 def _of_object(value: dict[str, object]) -> PictureValue:
     data, path = value.get("bytes"), picture_of(value.get("path"))
     if isinstance(data, str):
-        data = _of_text(data.strip()).data if data.strip()[:5].lower() == "data:" else _from_base64(data)
+        data = _of_text(data).data if _DATA_URL.match(data.strip()) else _from_base64(data)
     if data is not None and data == data and not isinstance(data, bytes):
         raise BrokenRow("image is neither a path nor bytes")
     if isinstance(data, bytes) and data:
         return PictureValue(data, path.path)
     if path != PictureValue():
         return path
-    address = next((value[key] for key in _ADDRESS_KEYS if value.get(key)), None)
+    address = next((value[key] for key in ADDRESS_KEYS if value.get(key)), None)
     if address is not None:
         return picture_of(address)
     others = value.keys() - {"bytes", "path"}
@@ -76,13 +79,15 @@ def _of_object(value: dict[str, object]) -> PictureValue:
 
 def _of_text(text: str) -> PictureValue:
     name = text.strip()
-    if name[:5].lower() == "data:":
+    if _DATA_URL.match(name):
         return _of_data_url(name)
     if _PYTHON.match(name):
         what = "Python's text of a picture, which cannot be read back; save the table as Parquet"
         return PictureValue(fault=f"{quoted(name[:20])} is {what}")
     if name[0] in "[{" and isinstance(found := parsed(name), list | dict):
         return picture_of(found)
+    if (digits := _HEXADECIMAL.fullmatch(name)) and _begins_as_picture(bytes.fromhex(digits[1][:40])):
+        return PictureValue(bytes.fromhex(digits[1]))
     if len(name) > _LONGEST_PATH or (_BASE64.fullmatch(name) and _begins_as_picture(_start(name))):
         return _of_base64(name, f"{quoted(name[:20])} is neither a path nor base64")
     if is_address(name):
@@ -98,7 +103,7 @@ def _of_data_url(name: str) -> PictureValue:
     kind, _, body = name.partition(",")
     if "svg" in kind.lower():
         return PictureValue(fault=f"{quoted(kind)} is {_NO_DRAWINGS}")
-    if kind.lower().endswith(";base64"):
+    if kind.lower().endswith("base64"):
         return _of_base64(unquote(body), f"{quoted(name)} is no picture in base64")
     data = unquote_to_bytes(body)
     return PictureValue(data) if data else PictureValue(fault=f"{quoted(name)} is no picture in base64")

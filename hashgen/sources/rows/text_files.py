@@ -44,6 +44,7 @@ _SEPARATOR = re.compile(r"\"?sep=(.)\"?", re.IGNORECASE)
 # Some put a blank after the comma, before the quote that opens a value.
 _BLANK_BEFORE_QUOTE = re.compile(r'(?:^|,) +"(?!")')
 
+_AROUND = " \ufeff"  # of names in a header
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 # What other files begin with, and what to do with them.
@@ -60,7 +61,8 @@ _OTHER_FILES = {
 }
 # MongoDB's way to write types that JSON lacks: {"$oid": "5d1…"} (MongoDB Extended JSON v2).
 _MONGODB = ("$oid", "$date", "$numberLong", "$numberInt", "$numberDouble", "$numberDecimal", "$uuid", "$symbol")
-_BLANKS = re.compile(r"[ \t\n\r]*")
+# What may stand between objects on a line: also a comma, RFC 7464's mark, and that of the byte order in joined files.
+_BLANKS = re.compile("[ \t\n\r\ufeff\x1e,]*")
 # A list of objects within a larger one, in JSON over several lines.
 _LIST_WITHIN = re.compile(r'"((?:[^"\\]|\\.){1,100})"\s*:\s*\[\s*\{')
 _PEEKED_LINES = 1000
@@ -218,6 +220,8 @@ class _Shape:
         """Values by column: empty ones at the end may be too few or too many."""
         for value in values:
             check_text(value)
+        if [value.strip(_AROUND) for value in values] == self.header:
+            raise BrokenRow("the header again, as after joining files")
         columns = len(self.header)
         if any(values[columns:]):
             raise BrokenRow(f"{len(values)} values for {columns} columns")
@@ -343,11 +347,14 @@ def _json_values(line: str) -> Iterator[Row | BrokenRow]:
     except BrokenRow as error:
         yield error
         return
+    line = line.rstrip("\r\n")  # or an error at the end would be in the next line's first column
     position = _after_blanks(line, 0)
     while position < len(line):
         try:
             row, position = _DECODER.raw_decode(line, position)
-        except (ValueError, RecursionError):
+        except json.JSONDecodeError as error:
+            row = BrokenRow(f"not valid JSON ({error.msg}, column {error.colno})")
+        except (ValueError, RecursionError):  # a number of thousands of digits, or nested too deeply
             row = BrokenRow("not valid JSON")
         if not isinstance(row, dict):
             yield row if isinstance(row, BrokenRow) else BrokenRow("not a JSON object")

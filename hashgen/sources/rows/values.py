@@ -261,7 +261,7 @@ def read_text(row: Row, key: str) -> str | None:
     if value is None or value == "":
         return None
     if isinstance(value, bool | list | dict | bytes):
-        raise BrokenRow(f"{key} is not text")
+        raise BrokenRow(f"{key} is not text but {quoted(value)}")
     # pandas writes a column of whole numbers with gaps as 12.0.
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
     check_text(text)

@@ -18,7 +18,7 @@ from hashgen.sources import Opening, Source
 from hashgen.sources.authors import hash_author
 from hashgen.sources.rows.parquet_files import parquet_rows, read_footer
 from hashgen.sources.rows.picture_files import VIDEOS, PictureFinder, read_picture
-from hashgen.sources.rows.picture_values import picture_of
+from hashgen.sources.rows.picture_values import ADDRESS_KEYS, picture_of
 from hashgen.sources.rows.shared_ids import SharedIds
 from hashgen.sources.rows.text_files import csv_rows, json_rows
 from hashgen.sources.rows.values import (
@@ -185,11 +185,10 @@ class TableSource(Source):
         fields = mended({role: row.get(name) for role, name in self._columns.items()}, self.counts)
         fields = {role: _present(value, role) for role, value in fields.items()}
         picture = picture_of(fields["image"])
-        data, path = picture.data, picture.path
+        data, path, fault = picture
         kind = "video" if data is None and path and PurePosixPath(path).suffix.lower() in VIDEOS else "image"
-        file = self._finder.find(self._folder / path) if data is None and path and not picture.fault else None
-        if file and kind == "image":
-            data = read_picture(file)
+        if data is None and path and not fault and kind == "image":
+            data, fault = read_picture(self._finder.find(self._folder / path))
         post = Post(
             id=read_text(fields, "id") or place,
             source="table",
@@ -205,7 +204,7 @@ class TableSource(Source):
             date=read_date(fields.get("date"), self.counts),
         )
         if data is None and kind == "image":
-            self.counts.add_without_file(picture.fault or file)
+            self.counts.add_without_file(fault)
         return post
 
 
@@ -264,8 +263,10 @@ def _kind(path: Path) -> str:
 
 def _suits(role: str, kind: pa.DataType) -> bool:
     """Whether a column of this type can hold what its role asks for."""
+    if role == "image" and (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return _suits(role, kind.value_type)
     if role == "image" and pa.types.is_struct(kind):
-        return not {"bytes", "path"}.isdisjoint(field.name for field in kind)
+        return not {"bytes", "path", *ADDRESS_KEYS}.isdisjoint(field.name for field in kind)
     if role in ("hashtags", "seed_hashtags") and pa.types.is_nested(kind):
         item = getattr(kind, "value_type", None)
         if item is not None and pa.types.is_struct(item):
