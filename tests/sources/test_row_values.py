@@ -93,6 +93,8 @@ def test_hashtags_that_are_special(value: object, expected: list[str] | None) ->
         ("[{'name': 'food'} {'name': 'sea'}]", [], "\"[{'name': 'food'} {'name': 'sea'}]\""),
         ('{"tags": "food"}', [], "\"{'tags': 'food'}\""),
         ({"love": 3}, [], "\"{'love': 3}\""),
+        ("[OrderedDict([('name', 'love')])]", [], "\"[OrderedDict([('name', 'love')])]\""),
+        ("[Tag(name='love')]", [], "\"[Tag(name='love')]\""),
         ([{"id": 7}, "a1", {"name": "b1"}], ["a1", "b1"], "\"{'id': 7}\""),
         ([True, "a1"], ["a1"], "'True'"),
     ],

@@ -36,6 +36,7 @@ HEAD = b"caption,image\nx,a.jpg\n"
         ("p.csv", b"caption,image\nx,y,z\n,,z\n", "all 2 rows are broken"),
         ("p.jsonl", b"", "no rows"),
         ("p.jsonl", b"[\n{},\n", "a JSON array; one object a line is needed"),
+        ("p.jsonl", b",\n\xef\xbb\xbf\n", "no rows"),
         ("p.jsonl", b"{}\n", "no column caption, image"),
         ("p.jsonl", b'{"text": "x", "image": "a"}\n' * 2, "no column caption; found 'text, image'; fix scrape"),
         ("p.jsonl", '{"caption": "x", "image": "a"}'.encode("utf-16"), "UTF-16"),
@@ -78,6 +79,7 @@ HEAD = b"caption,image\nx,a.jpg\n"
             "a pointer of Git LFS.*git lfs pull",
         ),
         ("p.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
+        ("p.parquet", b"<html>", "a web page"),
         ("p.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
         ("p", b"", "unknown kind of table"),
         ("p.parquet", HEAD, "not a readable Parquet file"),
@@ -99,6 +101,14 @@ def test_a_damaged_gzip_is_one_line(tmp_path: Path, damage: Callable[[bytes], by
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(HashgenError, match=r"p\.csv\.gz: damaged gzip"):
         read(path)
+
+
+def test_a_pointer_named_as_packed(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl.gz").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(
+        HashgenError, match=r"p\.jsonl\.gz: a pointer of Git LFS, not the file itself; .*: git lfs pull$"
+    ):
+        read(tmp_path / "p.jsonl.gz")
 
 
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:
@@ -128,8 +138,8 @@ def test_several_objects_on_a_line_are_rows(tmp_path: Path) -> None:
         ("7", "p.jsonl:8"),
         ("8", "p.jsonl:9"),
     ]
-    told = "not valid JSON (Expecting property name enclosed in double quotes, column 37)"
-    assert counts.broken_names == [f"p.jsonl line 3: {told}"]
+    (told,) = counts.broken_names
+    assert told.startswith("p.jsonl line 3: not valid JSON (") and told.endswith(", column 36)")
 
 
 def test_joined_csv_files_make_no_post_of_their_headers(tmp_path: Path) -> None:
@@ -157,7 +167,10 @@ def test_types_that_mongodb_writes_as_objects(tmp_path: Path) -> None:
         "author": {"$numberLong": "17841400000000000"},
         "hashtags": [{"name": "a", "_id": {"$oid": "7"}}],
     }
-    old = row | {"image": {"$binary": "cGljdHVyZQ==", "$type": "00"}, "date": {"$date": "2019-04-30T12:00:00Z"}}
+    old = row | {
+        "image": {"bytes": {"$binary": "cGljdHVyZQ==", "$type": "00"}},
+        "date": {"$date": "2019-04-30T12:00:00Z"},
+    }
     posts, counts = read(written(tmp_path / "p.jsonl", [row, old]), "id", "date", "author", "hashtags")
     assert posts[0] == posts[1] and counts == RowCounts(rows=2)
     assert (posts[0].id, posts[0].image, posts[0].hashtags) == ("5d1f7a2e9c", b"picture", ["a"])

@@ -60,6 +60,8 @@ def _only(items: list[object]) -> PictureValue:
 
 def _of_object(value: dict[str, object]) -> PictureValue:
     data, path = value.get("bytes"), picture_of(value.get("path"))
+    if isinstance(data, dict):  # MongoDB's binary data
+        data = _of_object(data).data
     if isinstance(data, str):
         data = _of_text(data).data if _DATA_URL.match(data.strip()) else _from_base64(data)
     if data is not None and data == data and not isinstance(data, bytes):

@@ -131,8 +131,8 @@ def json_rows(path: Path, columns: Collection[str] = ()) -> Generator[tuple[int,
 
 def _check_first_json(path: Path, line: str, following: Iterator[str], columns: Collection[str]) -> None:
     """Raise HashgenError if the first line shows that the file is JSON, but not a row a line."""
-    row = next(_json_values(line))
-    if line.startswith("[") and isinstance(row, BrokenRow):
+    row = next(_json_values(line), None)
+    if line.startswith("[") and not isinstance(row, dict):
         raise HashgenError(f"{path}: a JSON array; {_NEEDS_LINES}")
     if line.startswith("{") and line.endswith(",") and _are_rows(line[:-1]):
         raise HashgenError(f"{path}: JSON objects with commas between them; {_NEEDS_LINES}")
@@ -142,7 +142,7 @@ def _check_first_json(path: Path, line: str, following: Iterator[str], columns: 
         raise HashgenError(
             f"{path}: a JSON object over several lines; one object a line is needed: jq -c {items} OLD > NEW.jsonl"
         )
-    if not isinstance(row, BrokenRow) and row.keys().isdisjoint(columns) and (keys := _keys_of_list(row)):
+    if isinstance(row, dict) and row.keys().isdisjoint(columns) and (keys := _keys_of_list(row)):
         raise HashgenError(
             f"{path}: one JSON object around a list of objects; one object a line is needed: "
             f"jq -c {_jq(keys)} OLD > NEW.jsonl"
@@ -280,7 +280,8 @@ class _Shape:
             return _Holds.ROWS
         # One of the lines names the picture of the row itself.
         others = pictures if asked is not lines else pictures - 1
-        return _Holds.PERHAPS if others > 0 or (are_whole and not needs_picture) else _Holds.NONE
+        is_likely = are_whole and pictures == 0 and (asked is lines or not needs_picture)
+        return _Holds.PERHAPS if others > 0 or is_likely else _Holds.NONE
 
 
 def _unquoted(value: str) -> str:
@@ -406,6 +407,10 @@ def _lines(path: Path) -> Generator[str, None, None]:
                     pass
                 yield _NO_LINE
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        with path.open("rb") as stream:
+            instead = not_the_file(stream.read(_START))
+        if instead:
+            raise HashgenError(f"{path}: {instead}") from error
         raise HashgenError(f"{path}: damaged gzip file ({error}); download or compress it again") from error
     except OSError as error:
         raise HashgenError(

@@ -25,7 +25,8 @@ _AROUND_LIST = re.compile(
 )
 _NOTHING_IN_LIST = re.compile(r"(?<=[\[({,\s])(?:nan|NaN|None|null|NULL|<NA>|NA)(?=\s*[\])},])")
 _LIST = re.compile(r"\s*(?:(?:np\.)?[a-z]+\s*)?[\[({]", re.IGNORECASE)
-_DICT = re.compile(r"\{\s*[\"']?\w+[\"']?\s*:")
+# Objects, also as Python writes them: OrderedDict(…), Tag(name='food').
+_DICT = re.compile(r"\{\s*[\"']?\w+[\"']?\s*:|\b(?:OrderedDict|defaultdict)\(|\w\(\w+\s*=")
 # Where an object that stands for a hashtag has it.
 HASHTAG_KEYS = ("name", "text", "hashtag", "tag")
 _ESCAPE = re.compile(r"""\\(?:u[0-9a-fA-F]{4}|[nrt"'/\\])""")
