@@ -1,6 +1,7 @@
 """Tables as files of text: what must end in one clear line, and what any rows or bytes come to."""
 
 import gzip
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +50,7 @@ HEAD = b"caption,image\nx,a.jpg\n"
         ("p.csv", HEAD.decode().encode("utf-16-be"), "UTF-16"),
         ("p.csv", "标题,图片\n上海,甲.jpg\n".encode("utf-16-le"), "UTF-16"),
         ("p.csv", "标题,图片\n上海,甲.jpg\n".encode("utf-16-be"), "UTF-16"),
+        ("p.csv", "一,一\n一,一\n".encode("utf-16-le"), "UTF-16"),
         ("p.tsv", "подпись\tфото\nкот\tа.jpg\n".encode("utf-16-le"), "UTF-16"),
         ("p.jsonl", '{"标题": "上海"}\n'.encode("utf-16-le"), "UTF-16"),
         ("p.jsonl", b'{"posts": [{"caption": "x"}, {}]}', r"around a list of objects; .*: jq -c '\.posts\[\]' OLD"),
@@ -248,6 +250,39 @@ def test_rows_come_back_as_they_were_written(
     assert counts == RowCounts(rows=len(rows) + 1)
     assert [post.caption for post in posts[1:]] == [caption or None for caption, _ in rows]
     assert [post.licence for post in posts[1:]] == [None if text.strip() in NOTHING else text for _, text in rows]
+
+
+foreign = st.text(
+    st.characters(categories=["L"], max_codepoint=0xFFFF).filter(lambda letter: 10 not in letter.encode("utf-16-le")),
+    min_size=1,
+    max_size=5,
+)
+
+
+@examples(200)
+@given(names=st.lists(foreign, min_size=4, max_size=4), encoding=st.sampled_from(["utf-16-le", "utf-16-be"]))
+def test_utf16_without_its_mark_is_known_in_any_script(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str], encoding: str
+) -> None:
+    a, b, c, d = names
+    path = saved(tmp_path_factory.mktemp("utf16") / "p.csv", f"{a},{b}\n{c},{d}\n".encode(encoding))
+    with pytest.raises(HashgenError, match="UTF-16"):
+        read(path)
+
+
+@examples(200)
+@given(
+    captions=st.lists(st.text(max_size=10), min_size=1, max_size=6),
+    between=st.sampled_from(["", " ", "\n", "\t\r\n", ", ", "\ufeff", "\n\x1e"]),
+)
+def test_objects_are_rows_whatever_is_between_them(
+    tmp_path_factory: pytest.TempPathFactory, captions: list[str], between: str
+) -> None:
+    rows = [json.dumps({"caption": caption, "image": "a.jpg"}) for caption in captions]
+    path = saved(tmp_path_factory.mktemp("lines") / "p.jsonl", between.join([*rows, "{}"]).encode())
+    posts, counts = read(path)
+    assert len(posts) == len(rows) + 1 and counts.broken_rows == 0
+    assert counts.mended_rows == sum("\0" in caption for caption in captions)
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=[]))

@@ -15,7 +15,7 @@ _STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\0", b"MM\0*")
 _BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")  # of ISO base media files: AVIF and HEIC
 _HEXADECIMAL = re.compile(r"(?:\\x|0x)?((?:[0-9a-fA-F]{2}){60,})")  # as SQL databases write bytes
 # A data URL (RFC 2397), also one that lost its beginning.
-_DATA_URL = re.compile(r"data:|[\w/+.;=-]{0,100}base64,", re.IGNORECASE)
+_DATA_URL = re.compile(r"data:|(?:[\w/+.=-]{1,50}(?:;[\w=-]{1,50})?;)?base64,", re.IGNORECASE)
 _DRAWINGS = (b"<svg", b"<?xml")
 _NO_DRAWINGS = "an SVG drawing, which has no pixels; save it as PNG"
 # base64's alphabet for addresses (RFC 4648, 5).

@@ -220,9 +220,9 @@ class _Shape:
         """Values by column: empty ones at the end may be too few or too many."""
         for value in values:
             check_text(value)
-        if [value.strip(_AROUND) for value in values] == self.header:
-            raise BrokenRow("the header again, as after joining files")
         columns = len(self.header)
+        if len(values) == columns and [value.strip(_AROUND) for value in values] == self.header:
+            raise BrokenRow("the header again, as after joining files")
         if any(values[columns:]):
             raise BrokenRow(f"{len(values)} values for {columns} columns")
         padded = values[:columns] + [""] * (columns - len(values))
@@ -436,9 +436,12 @@ def _is_utf16(start: bytes) -> bool:
     # Of letters as in names of columns or `{"`, each has a zero.
     if start[:8].count(0) >= 3:
         return True
-    # Of others only what stands between them has one: delimiters and ends of lines, always on the same side.
-    zeros = (start[::2].count(0), start[1::2].count(0))
-    return 0 in zeros and max(zeros) >= max(2, start.count(b"\n"))
+    first = start.partition(b"\n")[0].strip()
+    with contextlib.suppress(UnicodeDecodeError):
+        if first and b"\0" not in first and first.decode():
+            return False
+    # Of others, delimiters and ends of lines have one, all on the same side.
+    return max(start[::2].count(0), start[1::2].count(0)) >= max(2, start.count(b"\n"))
 
 
 def _open(path: Path) -> BinaryIO:
