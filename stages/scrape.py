@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from hashgen.base.errors import HashgenError
+from hashgen.base.errors import HashgenError, printable
 from hashgen.base.files import atomic_file, atomic_folder, write_json
 from hashgen.base.progress import progress
 from hashgen.corpus.posts import Post, shard_paths, write_shards
@@ -74,7 +74,7 @@ def _scrape(section: Scrape, out: Path, truth: Path, metrics: Path, home: Path, 
     summary = {"source": section.source, "posts": seen["posts"], **counts, "shards": shards, **source.metrics()}
     write_json(metrics, summary)
     for warning in source.warnings():
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {printable(warning)}", file=sys.stderr)
     if fault := source.fault or empty:
         raise fault
     done("scrape", f"{seen['posts']:,} posts from {section.source}, {seen['image']:,} with a picture")

@@ -1,4 +1,4 @@
-"""Faults of the system that a user can fix: a full disk, a missing permission, a file in the way."""
+"""Faults of the system that a user can fix: a full disk, a missing permission, a full GPU."""
 
 import errno
 import os
@@ -30,6 +30,8 @@ _FAULTS = {
 }
 # How libraries in C++ and Rust (Arrow, safetensors, tokenizers) name the number of an error of the system.
 _NUMBER = re.compile(r"\b(?:os error|errno) (\d+)\b", re.IGNORECASE)
+# torch has a class of its own for this, and hands on what CUDA and its libraries say.
+_GPU_FULL = re.compile(r"CUDA(?: error)?: out of memory|CUDA out of memory|\bCU[A-Z]+_STATUS_ALLOC_FAILED")
 
 
 def system_fault(error: BaseException, where: Path | None = None) -> HashgenError | None:
@@ -37,6 +39,8 @@ def system_fault(error: BaseException, where: Path | None = None) -> HashgenErro
 
     where: what it befell; by default the file that the error names. Exit code 8 for a full disk, else 1.
     """
+    if full := _gpu_fault(error):
+        return full
     number = _number(error)
     if number not in _FAULTS:
         return None
@@ -46,6 +50,15 @@ def system_fault(error: BaseException, where: Path | None = None) -> HashgenErro
     place = named or (None if number in _FULL else " ".join(str(error).split()))
     text = f"{what}; {remedy}, then run the same command again"
     return HashgenError(f"{place}: {text}" if place else text, DISK_FULL if number in _FULL else 1)
+
+
+def _gpu_fault(error: BaseException) -> HashgenError | None:
+    """The error for the user if the memory of the GPU is too small; no file is at fault then. Needs no torch."""
+    is_full = isinstance(error, RuntimeError) and _GPU_FULL.search(str(error))
+    if not is_full and type(error).__name__ != "OutOfMemoryError":
+        return None
+    what = "the memory of the GPU is full; free some of it (nvidia-smi shows what uses it), lower train.batch_size"
+    return HashgenError(f"{what} if this is a training, or use --device cpu")
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from hashgen.pictures.perceptual_hash import HASH_SIDE, perceptual_hash
-from hashgen.pictures.png import without_bulk
+from hashgen.pictures.png import readable
 
 # Named one by one because Pillow also opens formats that run other programs (EPS).
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP")
@@ -132,7 +132,7 @@ def open_picture(data: bytes, max_pixels: int) -> Image.Image:
     """A picture whose header was read and nothing more, at most `max_pixels` large; within `guarded`."""
     Image.init()
     try:
-        image = Image.open(io.BytesIO(without_bulk(data)), formats=[name for name in FORMATS if name in Image.OPEN])
+        image = Image.open(io.BytesIO(readable(data)), formats=[name for name in FORMATS if name in Image.OPEN])
     except Image.DecompressionBombError:
         raise
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The chunks of a PNG, and which of them hold so much text that Pillow would not read the picture."""
+"""The chunks of a PNG, and which of them keep Pillow from reading it though others do: too much text, bad checksums."""
 
 import zlib
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 # Pillow refuses a picture with a text or profile that unpacks to over 1 MiB, and editors write histories of several.
 _UNPACKED = 2**24
-# Above what `without_bulk` leaves in a picture.
+# Above what `readable` leaves in a picture.
 PngImagePlugin.MAX_TEXT_CHUNK = 2 * _UNPACKED
 PngImagePlugin.MAX_TEXT_MEMORY = 4 * _UNPACKED
 # So little cannot unpack to more than that: deflate packs 1032 : 1 at best.
@@ -29,28 +29,36 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         position = end
 
 
-def without_bulk(data: bytes) -> bytes:
-    """A PNG without the texts and profiles that would keep Pillow from reading it; other bytes as they are.
+def readable(data: bytes) -> bytes:
+    """A PNG without the chunks that keep Pillow, but not other decoders, from reading it; other bytes as they are.
 
-    Where texts and profile take more than 8 KiB, texts that tell no orientation go, and of the rest those that would
-    together unpack to over 16 MiB. No more than that is unpacked.
+    Those are chunks that a decoder may do without (PNG specification, 5.4) whose checksum is wrong. And where texts and
+    profile take more than 8 KiB, texts that tell no orientation, and of the rest those that would together unpack to
+    over 16 MiB. No more than that is unpacked.
     """
     if not data.startswith(SIGNATURE):
         return data
-    if sum(end - start for kind, start, end in chunks(data) if kind in _TEXTS_AND_PROFILE) <= _HARMLESS:
-        return data
     kept, position, left = [], 0, _UNPACKED
+    has_bulk = sum(end - start for kind, start, end in chunks(data) if kind in _TEXTS_AND_PROFILE) > _HARMLESS
     for kind, start, end in chunks(data):
-        if kind not in _TEXTS_AND_PROFILE:
-            continue
-        name, _, value = data[start + 8 : end - 4].partition(b"\0")
-        if kind == b"iCCP" or name in _TELLING:
-            left -= _unpacked_size(kind, value, left)
-            if left >= 0:
+        if not _is_damaged(data, kind, start, end):
+            if not has_bulk or kind not in _TEXTS_AND_PROFILE:
                 continue
+            name, _, value = data[start + 8 : end - 4].partition(b"\0")
+            if kind == b"iCCP" or name in _TELLING:
+                left -= _unpacked_size(kind, value, left)
+                if left >= 0:
+                    continue
         kept.append(data[position:start])
         position = end
     return b"".join((*kept, data[position:])) if kept else data
+
+
+def _is_damaged(data: bytes, kind: bytes, start: int, end: int) -> bool:
+    """Whether a whole chunk is of a kind that a decoder may do without, and its checksum is wrong."""
+    if end > len(data) or not kind.isalpha() or kind[:1].isupper():
+        return False
+    return zlib.crc32(memoryview(data)[start + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big")
 
 
 def _unpacked_size(kind: bytes, value: bytes, limit: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 from hashgen.pictures.decode import BadPicture, Header, decode_picture, read_header
-from hashgen.pictures.png import SIGNATURE, chunks, without_bulk
+from hashgen.pictures.png import SIGNATURE, chunks, readable
 
 # JPEG quality of a picture that must be re-encoded because it was turned, has another format, or was resized.
 TURNED_QUALITY = 95
@@ -126,7 +126,7 @@ def _bare_payload(marker: int, payload: bytes) -> bytes | None:
 def _bare_png(data: bytes) -> Iterator[bytes]:
     """The chunks of a PNG that decoding and colours need, up to its end."""
     yield SIGNATURE
-    data = without_bulk(data)  # of profiles too large to be read
+    data = readable(data)  # without profiles too large to be read, and damaged chunks
     for kind, start, end in chunks(data):
         if kind in _PNG_CHUNKS:
             yield data[start:end]

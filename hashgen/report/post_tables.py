@@ -38,6 +38,14 @@ WARNINGS = {
     "rows_without_file": "rows without a readable file",
     "files_without_rows": "files not named in any row",
     "unread_dates": "unreadable dates",
+    "unread_hashtags": "values among the hashtags that are not hashtags",
+    "decoded_captions": "captions with HTML or written-out escapes, decoded",
+    "mended_rows": "rows with half an emoji or a NUL character, replaced",
+    "doubtful_rows": "rows that may hold other rows",
+    "shared_ids": "rows with the id of another post",
+    "linked_folders": "links to folders, not followed",
+    "unread_files": "files that may be meant as metadata, not read",
+    "missing_pictures": "pictures that carousels lack",
 }
 
 

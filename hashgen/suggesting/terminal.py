@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hashgen.base.errors import HashgenError
+from hashgen.base.errors import HashgenError, printable
 from hashgen.base.faults import system_fault
 from hashgen.suggesting.options import Options
 from hashgen.suggesting.requests import Request, answers, named, read_lines
@@ -109,7 +109,7 @@ def _warn(answer: "Answer", told: set[str]) -> None:
     for warning in answer.warnings:
         if warning not in told:
             told.add(warning)
-            print(f"warning: {warning}", file=sys.stderr)
+            print(f"warning: {printable(warning)}", file=sys.stderr)
 
 
 def _text(answer: "Answer", name: str | None, explained: bool) -> list[str]:

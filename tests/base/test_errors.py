@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hashgen.base.errors import HashgenError
+from hashgen.base.errors import HashgenError, printable
 
 LIBRARY = Path(__file__).parents[2] / "hashgen"
 # The report is about a run of the pipeline; the command `hashgen` is not part of the library.
@@ -29,6 +29,19 @@ def test_an_error_ends_with_1_and_names_no_stage_unless_told_to() -> None:
     assert (str(error), error.exit_code, error.stage) == ("posts.parquet: no such file", 1, None)
     error = HashgenError("x", 3, stage="filter")
     assert (error.exit_code, error.stage) == (3, "filter")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("café 😀 北京: one\ntwo", "café 😀 北京: one\ntwo"),
+        ("\x1b[2Jcleared\rover", "\\x1b[2Jcleared\\rover"),
+        ("\u202egpj.exe", "\\u202egpj.exe"),
+        ("half \ud83d \U000e0001", "half \\ud83d \\U000e0001"),
+    ],
+)
+def test_no_message_holds_what_a_terminal_obeys(text: str, shown: str) -> None:
+    assert printable(text) == shown == str(HashgenError(text)) == printable(shown)
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,30 @@ def test_a_full_disk_ends_a_command_with_8(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().err == "error: the disk is full; free some space, then run the same command again\n"
 
 
+class OutOfMemoryError(RuntimeError):
+    """As torch names its own."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 1.00 GiB"),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ],
+    ids=repr,
+)
+def test_a_full_gpu_is_one_line(error: Exception, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, user_errors(), atomic_folder(tmp_path / "model"):
+        raise error
+    assert ended.value.code == 1 and leftovers(tmp_path) == []
+    assert capsys.readouterr().err == (
+        "error: the memory of the GPU is full; free some of it (nvidia-smi shows what uses it), lower train.batch_size"
+        " if this is a training, or use --device cpu\n"
+    )
+
+
 def test_a_bug_keeps_its_traceback() -> None:
     with pytest.raises(FileNotFoundError), user_errors():
         raise FileNotFoundError(errno.ENOENT, "No such file", "x")

@@ -18,6 +18,8 @@ from PIL import Image
 
 from hashgen.pictures.crops import Preparation, crops
 from hashgen.pictures.decode import BadPicture, check_picture, decode_picture, read_header
+from hashgen.pictures.png import chunks
+from hashgen.pictures.stripping import strip_metadata
 from tests.properties import examples
 
 MAX_PIXELS = 10**7
@@ -296,6 +298,38 @@ def test_a_png_with_much_text_is_read(kind: str, is_late: bool) -> None:
     data = plain[:at] + b"".join(ROOMY[kind]) + plain[at:]
     assert check_picture(data, 8, MAX_PIXELS) == check_picture(plain, 8, MAX_PIXELS)
     assert np.array_equal(crops(data, 32, [0], 1), crops(plain, 32, [0], 1))
+
+
+SMALL = {
+    b"tEXt": b"Comment\0hello",
+    b"zTXt": b"Comment\0\0" + zlib.compress(b"hello"),
+    b"iTXt": XMP + b"hello",
+    b"tIME": bytes([7, 230, 1, 2, 3, 4, 5]),
+    b"pHYs": bytes(9),
+    b"gAMA": bytes([0, 0, 177, 143]),
+    b"eXIf": b"II*\0",
+    b"iCCP": b"sRGB\0\0" + zlib.compress(b"profile"),
+    b"prVt": b"private",
+}
+
+
+@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_wrong_checksum_of_a_chunk_that_decoders_may_do_without_loses_no_picture(kind: bytes, is_late: bool) -> None:
+    plain = encoded(noise(40, 30))
+    at = len(plain) - 12 if is_late else 33
+    sound = chunk(kind, SMALL[kind])
+    damaged = plain[:at] + sound[:-1] + bytes([sound[-1] ^ 1]) + plain[at:]
+    assert check_picture(damaged, 8, MAX_PIXELS) == check_picture(plain, 8, MAX_PIXELS)
+    assert np.array_equal(crops(damaged, 32, [0], 1), crops(plain, 32, [0], 1))
+    assert strip_metadata(damaged, MAX_PIXELS) == strip_metadata(plain, MAX_PIXELS)
+
+
+@pytest.mark.parametrize("kind", [b"IHDR", b"PLTE"])
+def test_a_wrong_checksum_of_a_chunk_that_decoders_need_is_found(kind: bytes) -> None:
+    data = bytearray(encoded(noise(40, 30).quantize(256)))
+    data[next(end for name, _, end in chunks(bytes(data)) if name == kind) - 1] ^= 1
+    assert detail_of(bytes(data)) == "truncated"
 
 
 def test_what_colours_and_orientation_need_is_kept_beside_much_text() -> None:

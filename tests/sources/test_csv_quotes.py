@@ -110,6 +110,70 @@ def test_the_rest_of_a_broken_row_is_no_post(tmp_path: Path, rows: str) -> None:
     assert [post.id for post in posts if post.image] == ["9"] and counts.broken_rows >= 1
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '"my 5" screen\nhello, all\n#x, #y",a.jpg\n',
+        '"my 5" screen, hello\nto all, and\n#x, #y",a.jpg\n',
+        '"she said "hi", then\nleft, and\ncame, back",a.jpg\n',
+    ],
+)
+@pytest.mark.parametrize("before", ["", "first,a.jpg\n"])
+def test_of_two_columns_the_rest_of_a_broken_row_is_no_post(tmp_path: Path, rows: str, before: str) -> None:
+    posts, counts = read(saved(tmp_path / "p.csv", f"caption,image\n{before}{rows}end,a.jpg\n".encode()))
+    assert [post.caption for post in posts] == ["first"] * bool(before) + ["end"]
+    assert counts.broken_rows == rows.count("\n") and counts.rows_without_file == 0
+
+
+def test_of_rows_that_quotes_had_made_one_a_part_of_a_caption_is_no_post(tmp_path: Path) -> None:
+    text = 'caption,image\n"open,a.jpg\nb,a.jpg\nrest of it\n5",a.jpg\nend,a.jpg\nshort\n'
+    posts, counts = read(saved(tmp_path / "p.csv", text.encode()))
+    assert [(post.caption, post.image is None) for post in posts] == [
+        ("open", False),
+        ("b", False),
+        ('5"', False),
+        ("end", False),
+        ("short", True),
+    ]
+    assert [name.partition(":")[0] for name in counts.broken_names] == ["p.csv line 4"]
+
+
+def test_pictures_that_do_not_look_like_such_need_not_do_so_after_a_stray_quote(tmp_path: Path) -> None:
+    (tmp_path / "123").write_bytes(b"picture")
+    text = 'caption,image\nx,123\n"my 5" screen,123\ny,123\n'
+    assert captions(tmp_path / "p.csv", text) == ["x", 'my 5" screen', "y"]
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("image,caption", 'a.jpg,"open\nb.jpg,pipe 5"\n'),
+        ("image,caption,likes", 'a.jpg,"open\nb.jpg,pipe 5",3\n'),
+        ("caption,image", '"open\nx,b.jpg\ny\nz\n5",a.jpg\n'),
+        ("id,caption,image", '1,"open,7\n2,pipe 5",8\n'),
+        ("id,caption,image", '0,x,9\n1,"open,7\n2,mid,4\n2,pipe 5",8\n'),
+    ],
+)
+def test_a_row_that_may_hold_another_is_counted_and_named(tmp_path: Path, header: str, rows: str) -> None:
+    text = f"{header}\n{rows}"
+    posts, counts = read(saved(tmp_path / "p.csv", text.encode()))
+    assert counts.doubtful_rows == 1 and counts.broken_rows == 0 and len(posts) == counts.rows
+    assert counts.warnings()[-1] == (
+        "1 rows that hold what looks like other rows; if they do, a quote is missing or not doubled "
+        f"(first: p.csv line {text.count(chr(10))})"
+    )
+
+
+@pytest.mark.parametrize("caption", ["Shopping:\nflour, 200 g\nmilk, 1 l", "one, b.jpg too", "see\nthis.\n#a, #b"])
+@pytest.mark.parametrize("header", ["image,caption", "caption,image", "id,caption,image"])
+def test_a_caption_of_several_lines_is_not_doubted(tmp_path: Path, caption: str, header: str) -> None:
+    out = io.StringIO()
+    row = {"image": "a.jpg", "caption": caption, "id": "1"}
+    csv.writer(out).writerows([header.split(","), *([row[name] for name in header.split(",")] for _ in range(3))])
+    posts, counts = read(saved(tmp_path / "p.csv", out.getvalue().encode()))
+    assert [post.caption for post in posts] == [caption] * 3 and counts.doubtful_rows == counts.broken_rows == 0
+
+
 def test_one_stray_quote_loses_one_row_where_all_leave_out_the_last_value(tmp_path: Path) -> None:
     text = 'caption,image,likes\nx,a.jpg\n"open,a.jpg\ny,a.jpg\nz,a.jpg\n'
     assert captions(tmp_path / "p.csv", text) == ["x", "open", "y", "z"]

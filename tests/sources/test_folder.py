@@ -31,7 +31,7 @@ def jsonl(*rows: object) -> str:
 def make_folder(
     path: Path, metadata: str | bytes, name: str = "metadata.jsonl", files: tuple[str, ...] = ("a.jpg",)
 ) -> Path:
-    path.mkdir(parents=True, exist_ok=True)
+    (path / name).parent.mkdir(parents=True, exist_ok=True)
     (path / name).write_bytes(metadata if isinstance(metadata, bytes) else metadata.encode())
     for file in files:
         (path / file).parent.mkdir(parents=True, exist_ok=True)
@@ -130,17 +130,17 @@ def test_dates(tmp_path: Path, value: object, expected: datetime | None) -> None
         ({"file_name": "", "text": "x"}, "no file_name"),
         ({"file_name": "a.jpg"}, "no text"),
         ({"file_name": "a.jpg", "text": ["x"]}, "text is not text"),
-        ({"file_name": "a.jpg", "text": "x", "hashtags": 3}, "hashtags is neither a list nor text"),
-        ({"file_name": "a.jpg", "text": "x", "hashtags": [["y"]]}, "hashtags is not text"),
+        ({"file_name": ["a.jpg", "b.jpg"], "text": "x"}, "file_name is a list of 2 pictures; give each picture a row"),
+        ({"file_name": {"a": 1}, "text": "x"}, "file_name is not text"),
+        ({"file_name": {"url": "https://host.example/a.jpg"}, "text": "x"}, "file_name is an address; addresses are"),
+        ({"file_name": "//cdn.host.example/a.jpg", "text": "x"}, "file_name is an address; addresses are not fetched"),
+        ({"file_name": " Data:image/png;base64,aaaa", "text": "x"}, "a picture in base64; save it as a file, or set"),
         ({"file_name": "a.jpg", "text": "x", "id": {"a": 1}}, "id is not text"),
         ({"file_name": "/etc/passwd", "text": "x"}, "points outside the folder"),
         ({"file_name": "../a.jpg", "text": "x"}, "points outside the folder"),
         ({"file_name": "..\\a.jpg", "text": "x"}, "points outside the folder"),
         ({"file_name": "C:\\a.jpg", "text": "x"}, "points outside the folder"),
         ({"file_name": ".", "text": "x"}, "points outside the folder"),
-        ({"file_name": "a.jpg", "text": "a\0b"}, "NUL"),
-        ({"file_name": "a\0.jpg", "text": "x"}, "NUL"),
-        ({"file_name": "a.jpg", "text": "half a face \ud83d"}, "not UTF-8"),
         ("\0", "NUL"),
         (json.dumps({"file_name": "a.jpg", "text": "x" * MAX_LINE}), "32 MiB"),
     ],
@@ -151,6 +151,20 @@ def test_a_broken_row_is_counted_and_named_and_the_rest_goes_on(tmp_path: Path, 
     assert [post.id for post in posts] == ["a.jpg", "a.jpg"]
     assert (counts.rows, counts.broken_rows) == (3, 1)
     assert counts.broken_names[0].startswith("metadata.jsonl line 2: ") and reason in counts.broken_names[0]
+
+
+def test_half_an_emoji_and_nul_are_replaced_and_counted(tmp_path: Path) -> None:
+    texts = ["half a face \ud83d", "\ude00 the other", "whole \ud83d\ude00", "a\0b"]
+    rows = [{"file_name": "a.jpg", "text": text, "id": place} for place, text in enumerate(texts)]
+    posts, counts = read(
+        make_folder(tmp_path / "f", jsonl(*rows, {"file_name": "a.jpg", "text": "x", "\0": ["\udc80"]}))
+    )
+    assert [post.caption for post in posts] == ["half a face �", "� the other", "whole 😀", "a�b", "x"]
+    assert counts == RowCounts(rows=5, mended_rows=4)
+    assert counts.warnings() == [
+        "4 rows with half an emoji or a NUL character, replaced by � "
+        "(first: metadata.jsonl line 1: 'half a face \\ud83d')"
+    ]
 
 
 def test_a_line_that_is_not_utf8_is_a_broken_row(tmp_path: Path) -> None:
@@ -184,6 +198,15 @@ def test_files_and_rows_that_miss_each_other(tmp_path: Path) -> None:
     posts, counts = read(folder)
     assert [post.image for post in posts] == [b"picture a.jpg", None, None, None]
     assert (counts.rows_without_file, counts.files_without_rows) == (3, 2)
+    assert counts.warnings()[-1] == "2 files not named in any row (first: extra.PNG)"
+
+
+def test_no_message_holds_what_a_terminal_obeys(tmp_path: Path) -> None:
+    rows = [{"file_name": "\x1b[2J\u202egone\n.jpg", "text": "x", "date": "\x1b[31m"}, {"\x1b]0;title\x07": "y"}]
+    _, counts = read(make_folder(tmp_path / "f", jsonl(*rows)))
+    assert (counts.rows_without_file, counts.unread_dates, counts.broken_rows) == (1, 1, 1)
+    assert all(warning.isprintable() for warning in counts.warnings()) and len(counts.warnings()) == 4
+    assert "\\x1b[2J\\u202egone\\n.jpg" in counts.warnings()[1]
 
 
 def test_names_from_other_systems(tmp_path: Path) -> None:
@@ -237,7 +260,20 @@ def test_subfolders_with_metadata_of_their_own(tmp_path: Path) -> None:
         ("metadata.csv", "file_name,text,text\n", "two columns are named text"),
         ("metadata.jsonl", '{"file_names": ["a.jpg"], "text": "x"}\n', "a row needs one picture, named in file_name"),
         ("metadata1000.jsonl", "", r"rename metadata1000\.jsonl to metadata\.jsonl"),
-        ("metadata.parquet", "", r"scrape\.source: table and scrape\.table\.path to metadata\.parquet"),
+        ("metadata.parquet", "", r"set scrape\.source: table and scrape\.table\.path: /.*/f/metadata\.parquet$"),
+        ("data.parquet", "", r"set scrape\.source: table and scrape\.table\.path: /.*/f/data\.parquet$"),
+        ("Metadata.JSONL", "", r"rename Metadata\.JSONL to metadata\.jsonl"),
+        ("_metadata.jsonl", "", r"rename _metadata\.jsonl to metadata\.jsonl"),
+        ("metadata.csv.txt", "", r"rename metadata\.csv\.txt to metadata\.csv$"),
+        ("metadata.jsonl.bak", "", r"rename metadata\.jsonl\.bak to metadata\.jsonl$"),
+        ("metadata.csv (1)", "", r"rename metadata\.csv \(1\) to metadata\.csv$"),
+        ("metadata.jsonl.gz", "", r"unpack metadata\.jsonl\.gz"),
+        ("train/metadata1000.jsonl", "", r"rename train/metadata1000\.jsonl to metadata\.jsonl"),
+        ("train/data.parquet", "", r"scrape\.table\.path: /.*/f/train/data\.parquet$"),
+        ("metadata.csv/x.txt", "", r"metadata\.csv is a folder; put a file"),
+        ("metadata.jsonl", '{"posts": [{"file_name": "a.jpg", "text": "x"}]}', r"jq -c '\.posts\[\]' OLD > NEW\.jsonl"),
+        ("metadata.csv", "<!DOCTYPE html>\n<html>", r"a web page \(HTML or XML\), not the file itself"),
+        ("metadata.jsonl", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS.*git lfs pull"),
         ("metadata.json", "[]", r"write metadata\.json as metadata\.jsonl, one object a line"),
         ("data.zip", "", r"unpack data\.zip"),
         ("metadata.jsonl", jsonl({"file_name": "a.jpg", "text": "x"}).encode("utf-16"), "UTF-16"),
@@ -273,7 +309,7 @@ def test_reading_twice_counts_once(tmp_path: Path) -> None:
     counts = source.counts
     assert list(source.posts()) == first and source.counts == counts
     assert (counts.rows, counts.broken_rows, counts.rows_without_file, counts.files_without_rows) == (2, 1, 1, 1)
-    assert f"1 rows without a readable file (first: {tmp_path}" in " ".join(counts.warnings())
+    assert f"1 rows without a readable file (first: metadata.jsonl line 1: {tmp_path}" in " ".join(counts.warnings())
 
 
 def test_the_salt_is_made_once_and_kept_from_others(tmp_path: Path) -> None:
@@ -381,7 +417,8 @@ def test_links_that_lead_out_of_the_folder_are_refused(tmp_path: Path) -> None:
     ]
     assert source.counts.broken_rows == 4
     assert "file_name is a link that leads out of the folder" in source.counts.broken_names[0]
-    assert source.warnings()[-1] == "1 links to folders, not followed"
+    assert source.metrics()["linked_folders"] == 1
+    assert source.warnings()[-1] == "1 links to folders, not followed; put the folders themselves there (first: up)"
 
 
 def test_a_folder_that_is_itself_a_link_is_read(tmp_path: Path) -> None:
@@ -405,6 +442,37 @@ def test_a_subfolder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: p
     posts, counts = read(folder)
     assert [post.caption for post in posts] == ["x"]
     assert counts.broken_names == ["closed/: Permission denied"]
+    (folder / "metadata.jsonl").unlink()
+    with pytest.raises(HashgenError, match=r"folders cannot be read \(closed/: Permission denied\): check their perm"):
+        read(folder)
+
+
+def test_a_folder_that_holds_only_a_link_to_one(tmp_path: Path) -> None:
+    make_folder(tmp_path / "other", jsonl({"file_name": "a.jpg", "text": "x"}))
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f/train").symlink_to(tmp_path / "other")
+    with pytest.raises(HashgenError, match=r"links to folders are not followed \(train\): put the folder itself there"):
+        read(tmp_path / "f")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("train/metadata1000.jsonl", "rename train/metadata1000.jsonl to metadata.jsonl"),
+        ("Metadata.CSV", "rename Metadata.CSV to metadata.csv"),
+        ("train/metadata.parquet", "set scrape.source: table and scrape.table.path: {folder}/train/metadata.parquet"),
+        ("train/metadata.csv/x.txt", "train/metadata.csv is a folder; put a file of that name there instead"),
+    ],
+)
+def test_what_may_be_meant_as_metadata_is_counted_and_named(tmp_path: Path, name: str, told: str) -> None:
+    folder = make_folder(tmp_path / "f", jsonl({"file_name": "a.jpg", "text": "x"}))
+    make_folder(folder, "", name, ())
+    make_folder(folder, "", "notes.csv", ())
+    _, counts = read(folder)
+    assert counts == RowCounts(rows=1, unread_files=1)
+    assert counts.warnings() == [
+        f"1 files that are not read, but look as if they were meant to be (first: {told.format(folder=folder)})"
+    ]
 
 
 def test_pictures_that_are_still_packed_are_told(tmp_path: Path) -> None:
@@ -430,6 +498,12 @@ def test_words_for_nothing_are_no_values(tmp_path: Path, nothing: str) -> None:
     posts, counts = read(make_folder(tmp_path / "f", jsonl(row | {"file_name": "a.jpg", "text": "x"})))
     assert (posts[0].id, posts[0].author, posts[0].hashtags, posts[0].licence) == ("a.jpg", None, None, None)
     assert counts == RowCounts(rows=1)
+
+
+def test_metadata_that_is_a_link_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / "metadata.jsonl").symlink_to("gone")
+    with pytest.raises(HashgenError, match=r"metadata\.jsonl: a link to a file that is not there; put the file itself"):
+        read(tmp_path)
 
 
 def test_metadata_that_a_link_takes_from_elsewhere_is_refused(tmp_path: Path) -> None:

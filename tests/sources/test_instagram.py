@@ -29,7 +29,7 @@ def test_two_hashtags_with_shared_posts(bench: Bench) -> None:
     shared = {number(post) for post in posts if list(post.seed_hashtags) == ["food", "cats"]}
     assert shared == set(range(20, 30))
     complete = {"wanted": 30, "got": 30, "status": "complete"}
-    counts = {"rejected": {}, "broken_nodes": 0}
+    counts = {"rejected": {}, "missing_pictures": 0, "broken_nodes": 0}
     assert source.metrics() == {"hashtags": {"food": complete, "cats": complete}, **counts}
     first = posts[0]
     assert first.caption == "Caption 0 #food #हिन्दी" and first.date is not None and first.date.timestamp() == 1.5e9

@@ -327,6 +327,58 @@ def test_posts_that_were_rejected_in_an_outage_are_asked_for_again(bench: Bench)
     assert run(bench, refresh=True)[0] == found and len(bench.instagram.fetched) == 8
 
 
+def test_pictures_that_a_carousel_lacks_are_asked_for_again(bench: Bench) -> None:
+    bench.instagram.kinds = {5: ["image"] * 4, 7: ["image"] * 2}
+    good, missing = bench.instagram._picture, {(5, 1), (5, 3), (7, 1)}
+
+    def answer(request: Request) -> Answer | None:
+        found = good(request)
+        return Answer(404) if bench.instagram.fetched[-1] in missing else found
+
+    bench.instagram._picture = answer  # type: ignore[method-assign]
+    wanted = [(post, 0) for post in range(POSTS)] + [(5, 1), (5, 2), (5, 3), (7, 1)]
+
+    def collected(refresh: bool) -> list[tuple[int, int]]:
+        bench.now += 8 * 86400
+        posts, source = bench.run("food", per_hashtag=POSTS, carousel="all", refresh=refresh)
+        assert source.fault is None and source.metrics()["rejected"].keys() <= {"deleted"}
+        there = [(number(post), post.media_index) for post in posts]
+        lost = len(missing - set(there))
+        told = [f"{lost} pictures of carousels could not be had; set HASHGEN_REFRESH=1 to try them again"]
+        assert source.metrics()["missing_pictures"] == lost and source.warnings() == told * bool(lost)
+        bench.instagram.fetched.sort()
+        return there
+
+    found = collected(refresh=False)
+    assert sorted(found) == sorted(set(wanted) - missing)
+    bench.instagram.fetched.clear()
+    assert collected(refresh=False) == found and bench.instagram.fetched == []
+    missing.discard((5, 1))
+    for tries in (1, 2):  # what still fails costs a request each time, and nothing that is there
+        again = collected(refresh=True)
+        assert again == sorted([*found, (5, 1)], key=lambda one: (found.index((one[0], 0)), one[1]))
+        assert bench.instagram.fetched == sorted([(5, 1), *[(5, 3), (7, 1)] * tries])
+    missing.clear()
+    bench.instagram.fetched.clear()
+    delete_posts(bench.folder, [code_of(7)])
+    assert sorted(collected(refresh=True)) == sorted(one for one in wanted if one[0] != 7)
+    assert bench.instagram.fetched == [(5, 3)]
+
+
+def test_a_kept_carousel_whose_page_is_gone_stays(bench: Bench) -> None:
+    bench.instagram.kinds = {5: ["image"] * 2}
+    bench.instagram.picture_faults = {5: [Answer(200, picture(5, 0)), Answer(404)]}
+    found, source = run(bench, carousel="all")
+    assert found == set(range(POSTS)) and source.fault is None
+    for answer in (Answer(404), json_answer({"data": {}})):
+        bench.instagram.post_faults = {5: answer}
+        found, source = run(bench, carousel="all", refresh=True)
+        assert found == set(range(POSTS)) and source.metrics()["rejected"] == {}
+    bench.instagram.post_faults = {}
+    bench.instagram.kinds = {5: ["video"] * 2}
+    assert run(bench, carousel="all", refresh=True)[0] == set(range(POSTS))
+
+
 def test_they_are_asked_for_again_where_others_took_their_place(bench: Bench) -> None:
     bench.instagram.hashtags["food"] = list(range(60))
     run(bench, per_hashtag=40)

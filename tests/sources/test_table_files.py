@@ -1,17 +1,21 @@
 """Tables as files of text: what must end in one clear line, and what any rows or bytes come to."""
 
 import gzip
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hashgen.base.errors import HashgenError
 from hashgen.corpus.posts import write_shards
+from hashgen.sources.authors import hash_author
 from hashgen.sources.rows.values import RowCounts
-from tests.doubles.tables import KINDS, NOTHING, ROLES, read, saved, table, written
+from tests.doubles.tables import KINDS, NOTHING, ROLES, SALT, read, saved, table, written
 from tests.properties import examples
 
 HEAD = b"caption,image\nx,a.jpg\n"
@@ -33,6 +37,7 @@ HEAD = b"caption,image\nx,a.jpg\n"
         ("p.csv", b"caption,image\nx,y,z\n,,z\n", "all 2 rows are broken"),
         ("p.jsonl", b"", "no rows"),
         ("p.jsonl", b"[\n{},\n", "a JSON array; one object a line is needed"),
+        ("p.jsonl", b",\n\xef\xbb\xbf\n", "no rows"),
         ("p.jsonl", b"{}\n", "no column caption, image"),
         ("p.jsonl", b'{"text": "x", "image": "a"}\n' * 2, "no column caption; found 'text, image'; fix scrape"),
         ("p.jsonl", '{"caption": "x", "image": "a"}'.encode("utf-16"), "UTF-16"),
@@ -43,6 +48,41 @@ HEAD = b"caption,image\nx,a.jpg\n"
         ("p.csv", b"PK\x03\x04rest", "a ZIP or Excel file; unpack it, or save it as CSV UTF-8"),
         ("p.tsv", b"PAR1rest", r"a Parquet file; .*\.parquet"),
         ("p.csv", HEAD.decode().encode("utf-16-be"), "UTF-16"),
+        ("p.csv", "标题,图片\n上海,甲.jpg\n".encode("utf-16-le"), "UTF-16"),
+        ("p.csv", "标题,图片\n上海,甲.jpg\n".encode("utf-16-be"), "UTF-16"),
+        ("p.csv", "一,一\n一,一\n".encode("utf-16-le"), "UTF-16"),
+        ("p.tsv", "подпись\tфото\nкот\tа.jpg\n".encode("utf-16-le"), "UTF-16"),
+        ("p.jsonl", '{"标题": "上海"}\n'.encode("utf-16-le"), "UTF-16"),
+        ("p.jsonl", b'{"posts": [{"caption": "x"}, {}]}', r"around a list of objects; .*: jq -c '\.posts\[\]' OLD"),
+        ("p.json", b'{"n": 1, "data": {"my posts": [{"a": 1}]}}', r"jq -c '\.data\.\[\"my posts\"\]\[\]' OLD > NEW"),
+        (
+            "p.json",
+            b'{\n "count": 2,\n "data": [\n {"caption": "x"}\n ]\n}\n',
+            r"several lines; .* jq -c '\.data\[\]' OLD",
+        ),
+        ("p.json", b'{\n "caption": "x",\n "tags": ["a"]\n}\n', r"several lines; .* jq -c \. OLD"),
+        (
+            "p.csv",
+            b"<!DOCTYPE html>\n<html><body>Log in</body></html>",
+            r"a web page \(HTML or XML\), not the file itself",
+        ),
+        ("p.jsonl", b'\xef\xbb\xbf\n <html lang="en">\n', "a web page"),
+        (
+            "p.parquet",
+            b'<?xml version="1.0"?><Error>AccessDenied</Error>',
+            "a web page .*; download the file again, logged",
+        ),
+        ("p.csv.gz", b"<html>", "a web page"),
+        ("p.csv", b"<Error><Code>AccessDenied</Code></Error>", "a web page"),
+        ("p.csv", b"/annex/objects/SHA256E-s9--a.csv", "a pointer of git-annex.*git annex get"),
+        (
+            "p.csv",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "a pointer of Git LFS.*git lfs pull",
+        ),
+        ("p.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
+        ("p.parquet", b"<html>", "a web page"),
+        ("p.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
         ("p", b"", "unknown kind of table"),
         ("p.parquet", HEAD, "not a readable Parquet file"),
         ("p.parquet", b"", "not a readable Parquet file"),
@@ -65,11 +105,106 @@ def test_a_damaged_gzip_is_one_line(tmp_path: Path, damage: Callable[[bytes], by
         read(path)
 
 
+def test_a_pointer_named_as_packed(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl.gz").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(
+        HashgenError, match=r"p\.jsonl\.gz: a pointer of Git LFS, not the file itself; .*: git lfs pull$"
+    ):
+        read(tmp_path / "p.jsonl.gz")
+
+
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(HashgenError, match=r"no such file; fix scrape\.table\.path"):
         table(tmp_path / "gone.csv")
     with pytest.raises(HashgenError, match=r"no \.parquet files in this folder"):
         table(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["caption,image\n\0x\0,a.jpg\n", "caption,image\n" + "x,a.jpg\n" * 9 + "\0,\0\n"])
+def test_a_stray_nul_is_not_utf16(tmp_path: Path, text: str) -> None:
+    _, counts = read(saved(tmp_path / "p.csv", (text + "x,a.jpg\n" * 9).encode()))
+    assert counts.broken_rows == 1 and "a NUL character" in counts.broken_names[0]
+
+
+def test_several_objects_on_a_line_are_rows(tmp_path: Path) -> None:
+    row = '{"caption": "%s", "image": "a.jpg"}'
+    text = f"{row % 1}{row % 2}\n{row % 3} {row % 4}\t\n{row % 5}{{\n\ufeff{row % 6}, {row % 7},\n\x1e{row % 8}\n"
+    posts, counts = read(saved(tmp_path / "p.jsonl", text.encode()))
+    assert [(post.caption, post.id) for post in posts] == [
+        ("1", "p.jsonl:1"),
+        ("2", "p.jsonl:2"),
+        ("3", "p.jsonl:3"),
+        ("4", "p.jsonl:4"),
+        ("5", "p.jsonl:5"),
+        ("6", "p.jsonl:7"),
+        ("7", "p.jsonl:8"),
+        ("8", "p.jsonl:9"),
+    ]
+    (told,) = counts.broken_names
+    assert told.startswith("p.jsonl line 3: not valid JSON (") and told.endswith(", column 36)")
+
+
+def test_joined_csv_files_make_no_post_of_their_headers(tmp_path: Path) -> None:
+    text = "caption, image\nx,a.jpg\n\ufeffcaption,image\ny,a.jpg\n"
+    posts, counts = read(saved(tmp_path / "p.csv", text.encode()))
+    assert [post.caption for post in posts] == ["x", "y"]
+    assert counts.broken_names == ["p.csv line 3: the header again, as after joining files"]
+
+
+@pytest.mark.parametrize("start", ["version https://git-lfs.github.com/spec/v1\n", "/annex/objects/SHA256E-s9"])
+def test_a_pointer_is_no_picture(tmp_path: Path, start: str) -> None:
+    path = written(tmp_path / "p.csv", [{"caption": "x", "image": "a.jpg"}])
+    (tmp_path / "a.jpg").write_text(start)
+    posts, counts = read(path)
+    assert posts[0].image is None and counts == RowCounts(rows=1, rows_without_file=1)
+    assert f"a.jpg is a pointer of {'Git LFS' if 'lfs' in start else 'git-annex'}, not the file" in counts.warnings()[0]
+
+
+def test_types_that_mongodb_writes_as_objects(tmp_path: Path) -> None:
+    row = {
+        "id": {"$oid": "5d1f7a2e9c"},
+        "caption": "x",
+        "image": {"$binary": {"base64": "cGljdHVyZQ==", "subType": "00"}},
+        "date": {"$date": {"$numberLong": "1556625600000"}},
+        "author": {"$numberLong": "17841400000000000"},
+        "hashtags": [{"name": "a", "_id": {"$oid": "7"}}],
+    }
+    old = row | {
+        "image": {"bytes": {"$binary": "cGljdHVyZQ==", "$type": "00"}},
+        "date": {"$date": "2019-04-30T12:00:00Z"},
+    }
+    posts, counts = read(written(tmp_path / "p.jsonl", [row, old]), "id", "date", "author", "hashtags")
+    assert posts[0] == posts[1] and counts == RowCounts(rows=2)
+    assert (posts[0].id, posts[0].image, posts[0].hashtags) == ("5d1f7a2e9c", b"picture", ["a"])
+    assert str(posts[0].date) == "2019-04-30 12:00:00+00:00"
+    assert posts[0].author == hash_author("17841400000000000", SALT)
+
+
+def test_what_a_folder_of_shards_leaves_out_is_counted_and_named(tmp_path: Path) -> None:
+    posts = pa.table({"caption": ["x"], "image": [b"picture"]})
+    (tmp_path / "other").mkdir()
+    (tmp_path / "f/_temporary").mkdir(parents=True)
+    pq.write_table(posts, tmp_path / "f/a.parquet")
+    pq.write_table(posts, tmp_path / "other/b.parquet")
+    for name in ("more.csv", "c.pq", "README.md", "_common_metadata.parquet", ".b.jsonl"):
+        (tmp_path / "f" / name).touch()
+    for link in ("train", "_hidden"):
+        (tmp_path / "f" / link).symlink_to(tmp_path / "other")
+    source = table(tmp_path / "f")
+    for _ in range(2):
+        assert [post.id for post in source.posts()] == ["a.parquet:1"]
+        assert source.counts == RowCounts(rows=1, linked_folders=1, unread_files=2)
+    assert source.metrics()["linked_folders"] == 1
+    assert source.warnings() == [
+        "1 links to folders, not followed; put the folders themselves there (first: train)",
+        "2 files that are not read, but look as if they were meant to be "
+        "(first: c.pq; of a folder only .parquet files are read)",
+    ]
+    (tmp_path / "f/a.parquet").unlink()
+    with pytest.raises(
+        HashgenError, match=r"no \.parquet files in this folder \(the link train is not followed\); set"
+    ):
+        table(tmp_path / "f")
 
 
 def test_optional_columns_that_no_json_row_has(tmp_path: Path) -> None:
@@ -115,6 +250,39 @@ def test_rows_come_back_as_they_were_written(
     assert counts == RowCounts(rows=len(rows) + 1)
     assert [post.caption for post in posts[1:]] == [caption or None for caption, _ in rows]
     assert [post.licence for post in posts[1:]] == [None if text.strip() in NOTHING else text for _, text in rows]
+
+
+foreign = st.text(
+    st.characters(categories=["L"], max_codepoint=0xFFFF).filter(lambda letter: 10 not in letter.encode("utf-16-le")),
+    min_size=1,
+    max_size=5,
+)
+
+
+@examples(200)
+@given(names=st.lists(foreign, min_size=4, max_size=4), encoding=st.sampled_from(["utf-16-le", "utf-16-be"]))
+def test_utf16_without_its_mark_is_known_in_any_script(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str], encoding: str
+) -> None:
+    a, b, c, d = names
+    path = saved(tmp_path_factory.mktemp("utf16") / "p.csv", f"{a},{b}\n{c},{d}\n".encode(encoding))
+    with pytest.raises(HashgenError, match="UTF-16"):
+        read(path)
+
+
+@examples(200)
+@given(
+    captions=st.lists(st.text(max_size=10), min_size=1, max_size=6),
+    between=st.sampled_from(["", " ", "\n", "\t\r\n", ", ", "\ufeff", "\n\x1e"]),
+)
+def test_objects_are_rows_whatever_is_between_them(
+    tmp_path_factory: pytest.TempPathFactory, captions: list[str], between: str
+) -> None:
+    rows = [json.dumps({"caption": caption, "image": "a.jpg"}) for caption in captions]
+    path = saved(tmp_path_factory.mktemp("lines") / "p.jsonl", between.join([*rows, "{}"]).encode())
+    posts, counts = read(path)
+    assert len(posts) == len(rows) + 1 and counts.broken_rows == 0
+    assert counts.mended_rows == sum("\0" in caption for caption in captions)
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=[]))

@@ -176,8 +176,8 @@ def test_text_that_is_not_utf8_is_a_broken_row(tmp_path: Path) -> None:
     ("role", "column"),
     [
         ("caption", pa.array([["x"]])),
-        ("image", pa.array([["a.jpg"]])),
-        ("image", pa.array([{"url": "a.jpg"}])),
+        ("image", pa.array([[{"a": "x"}]])),
+        ("image", pa.array([{"alt": "a.jpg"}])),
         ("id", pa.array([{"a": 1}])),
         ("hashtags", pa.array([{"a": 1}])),
         ("hashtags", pa.array([[["a"]]])),
@@ -290,3 +290,26 @@ def test_rows_come_back_as_they_were_written(
     assert [post.caption for post in posts] == list(captions)
     assert [post.hashtags for post in posts] == [[bare(tag) for tag in tags if tag] for tags in hashtags]
     assert [post.image for post in posts] == list(images)
+
+
+def test_lists_and_objects_in_columns_of_pictures_and_hashtags(tmp_path: Path) -> None:
+    rows = {
+        "caption": ["x", "y", "z"],
+        "image": [[b"picture"], [b"one", b"two"], []],
+        "hashtags": [[{"name": "love", "id": 1}, {"name": None, "id": 2}], None, [{"name": "new york", "id": 3}]],
+    }
+    pq.write_table(pa.table(rows), tmp_path / "p.parquet")
+    posts, counts = read(tmp_path / "p.parquet", "hashtags")
+    assert [(post.image, post.hashtags) for post in posts] == [
+        (b"picture", ["love"]),
+        (None, None),
+        (None, ["new york"]),
+    ]
+    assert counts == RowCounts(rows=3, rows_without_file=2, unread_hashtags=1)
+    assert counts.warnings()[0].endswith("(first: p.parquet row 2: a list of 2 pictures; give each picture a row of "
+                                         "its own, with the same id and text)")  # fmt: skip
+    addresses = [{"url": "https://host.example/a.jpg?sig=secret"}]
+    pq.write_table(pa.table({"caption": ["a\0b"], "image": addresses}), tmp_path / "p.parquet")
+    posts, counts = read(tmp_path / "p.parquet")
+    assert [(post.caption, post.image_path) for post in posts] == [("a�b", "https://host.example/a.jpg")]
+    assert counts == RowCounts(rows=1, mended_rows=1, rows_without_file=1)

@@ -86,7 +86,11 @@ def test_a_folder_with_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         "unread_dates": 1,
         "unread_hashtags": 0,
         "decoded_captions": 0,
+        "mended_rows": 0,
+        "doubtful_rows": 0,
         "shared_ids": 0,
+        "linked_folders": 0,
+        "unread_files": 0,
     }
     errors = capsys.readouterr().err.splitlines()
     assert "1 broken rows skipped (metadata.jsonl line 3: not a JSON object)" in errors[0]

@@ -58,7 +58,11 @@ def test_a_table_with_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         "unread_dates": 1,
         "unread_hashtags": 0,
         "decoded_captions": 0,
+        "mended_rows": 0,
+        "doubtful_rows": 0,
         "shared_ids": 0,
+        "linked_folders": 0,
+        "unread_files": 0,
     }
     captured = capsys.readouterr()
     assert captured.out == "scrape: 2 posts from table, 1 with a picture\n"

@@ -57,7 +57,8 @@ class Collector:
     """Collects hashtags one after another.
 
     The state is saved post by post, so that the next call continues no matter how the last one ended. refresh: see
-    `collect`; posts that were rejected for what may be different by now are then asked for again.
+    `collect`; posts that were rejected, or kept without some of their pictures, for what may be different by now are
+    then asked for again.
     """
 
     def __init__(
@@ -356,24 +357,34 @@ class Collector:
         self._conclude(aside.hashtags, aside.listed, last, _reason(there) if there else aside.reason)
 
     def _conclude(self, hashtags: list[str], listed: ListedPost, picture: Picture | None, reason: str | None) -> None:
-        """Keep a post, or reject it for a reason; picture: the last one, which is not stored yet."""
-        post = Post(
-            id=listed.id,
-            source="instagram",
-            caption=listed.caption,
-            author=hash_author(listed.owner, self._salt),
-            date=listed.date,
-        )
-        self._state.decide(hashtags[0], post, picture, reason)
-        for hashtag in hashtags[1:]:
+        """Keep a post, or reject it for a reason; one that was kept before stays so.
+
+        picture: the last one, which is not stored yet.
+        """
+        was_kept = self._state.is_kept(listed.id)
+        if was_kept:
+            # It was asked for again for a picture that it lacked: whatever comes now, it stays.
+            if picture is not None:
+                self._state.add_picture(listed.id, picture)
+        else:
+            post = Post(
+                id=listed.id,
+                source="instagram",
+                caption=listed.caption,
+                author=hash_author(listed.owner, self._salt),
+                date=listed.date,
+            )
+            self._state.decide(hashtags[0], post, picture, reason)
+        for hashtag in hashtags[was_kept:]:
             self._state.sight(hashtag, listed.id)
         if reason is None:
             self._kept_post = listed
             self._politeness.accept()
-        elif listed.id in self._again:
+        if listed.id in self._again and any(self._state.pictures(listed.id).values() or (reason,)):
             self._state.mark([listed.id], RETRIED)
         self._again.discard(listed.id)
-        self._watcher.post(reason is None)
+        if not was_kept:
+            self._watcher.post(reason is None)
 
     def _stop(self, row: Row) -> NoReturn:
         """End the run in an outage; its posts stay undecided, and the next run asks for others first."""

@@ -127,7 +127,7 @@ class InstagramSource(Source):
             yield from state.posts(self._salt is not None)
 
     def metrics(self) -> dict[str, Any]:
-        """For each hashtag, posts wanted and collected and the status of its listing; rejects; broken nodes."""
+        """For each hashtag, posts wanted and collected and the status of its listing; rejects, missing pictures."""
         return self._metrics
 
     def warnings(self) -> list[str]:
@@ -143,12 +143,20 @@ class InstagramSource(Source):
         missing = [hashtag for hashtag in self._hashtags if self._refresh or self._is_missing(state, hashtag)]
         stop = self._try(state, signals, missing) if missing else None
         statuses = self._statuses(state, self._hashtag if isinstance(stop, Refusal) else None)
-        counts = {"rejected": state.rejected(), "broken_nodes": state.broken_nodes()}
+        counts = {
+            "rejected": state.rejected(),
+            "missing_pictures": state.missing_pictures(),
+            "broken_nodes": state.broken_nodes(),
+        }
         self._metrics = {"hashtags": statuses, **counts}
         self.total = state.total()
         if stop is not None:
             self._end(stop)
         self._report_shortfall(statuses)
+        if missing := self._metrics["missing_pictures"]:
+            self._warnings.append(
+                f"{missing:,} pictures of carousels could not be had; set HASHGEN_REFRESH=1 to try them again"
+            )
 
     def _is_missing(self, state: InstagramState, hashtag: str) -> bool:
         return state.listing(hashtag).status == "open" and state.collected(hashtag) < self._settings.per_hashtag

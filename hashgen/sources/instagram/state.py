@@ -25,6 +25,7 @@ DELETED, DELETED_UNKEPT = "deleted", "deleted_unkept"  # reasons of posts delete
 _LASTING = (DELETED, DELETED_UNKEPT, "video", "too_small", "too_large")
 RETRIED = "retried"  # the mark of a rejected post that was asked for again, in vain
 _IS_DELETED = f"reason IN ('{DELETED}', '{DELETED_UNKEPT}')"
+_IS_NOT_DELETED = f"id NOT IN (SELECT id FROM posts WHERE {_IS_DELETED})"
 _VERSION = 2
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS posts (
@@ -251,12 +252,14 @@ class InstagramState:
         return {post for (post,) in self._rows((str,), query, self._policy, hashtag, number)}
 
     def retriable(self) -> set[str]:
-        """The posts that were rejected for what may be different another time."""
+        """The posts that were rejected, or lack one of their pictures, for what may be different another time."""
         query = (
-            f"SELECT id FROM posts WHERE policy = ? AND reason NOT IN {_LASTING}"
-            f" AND id NOT IN (SELECT id FROM posts WHERE {_IS_DELETED})"
+            f"SELECT id FROM posts WHERE policy = ? AND reason NOT IN {_LASTING} AND {_IS_NOT_DELETED}"
+            " UNION SELECT id FROM pictures WHERE policy = ?"
+            f" AND reason NOT IN {_LASTING} AND {_IS_NOT_DELETED}"
+            " AND EXISTS (SELECT 1 FROM posts WHERE policy = pictures.policy AND id = pictures.id AND reason IS NULL)"
         )
-        return {post for (post,) in self._rows((str,), query, self._policy)}
+        return {post for (post,) in self._rows((str,), query, self._policy, self._policy)}
 
     def mark(self, posts: Iterable[str], mark: str) -> None:
         """Remember something of posts: RETRIED, or in which row of failures they were set aside (see `outages`)."""
@@ -393,6 +396,14 @@ class InstagramState:
         if not all(reason.isidentifier() for reason in found):
             raise Damaged("an impossible reason")
         return found
+
+    def missing_pictures(self) -> int:
+        """How many pictures the kept posts of the wanted hashtags lack for what may be different another time."""
+        query = (
+            f"SELECT count(*) FROM pictures JOIN posts USING (policy, id) WHERE policy = ? AND posts.reason IS NULL"
+            f" AND pictures.reason NOT IN {_LASTING} AND {_IS_WANTED}"
+        )
+        return int(self._value(query, self._policy))
 
     def set_broken_nodes(self, hashtag: str, cursor: str | None, number: int) -> None:
         """Remember how many nodes of a page contain no post. cursor: of the page, None for the first."""

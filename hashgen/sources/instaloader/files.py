@@ -191,7 +191,7 @@ def _show_the_same(folder: Folder, names: Sequence[str]) -> bool:
 
 def _look(path: Path) -> tuple[Checked, npt.NDArray[np.float64]]:
     """A picture's size and hash, and its colours when small: (_SMALL, _SMALL, 3)."""
-    data = read_picture(path) or b""
+    data = read_picture(path)[0] or b""
     small = decode_picture(data, MAX_PIXELS).resize((_SMALL, _SMALL), Image.Resampling.BOX)
     return check_picture(data, 1, MAX_PIXELS), np.asarray(small, np.float64)
 

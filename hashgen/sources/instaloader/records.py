@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import instaloader
 
 from hashgen.sources.rows.picture_files import read_file
-from hashgen.sources.rows.values import BrokenRow, RowCounts, check_text, read_date
+from hashgen.sources.rows.values import BrokenRow, RowCounts, mended, read_date
 
 # A post's JSON has ten to some hundred kilobytes; xz as instaloader writes it takes 9 MiB of memory to unpack.
 MAX_JSON = 2**24
@@ -138,7 +138,7 @@ def _record(post: instaloader.Post, node: dict[str, Any], counts: RowCounts, num
     return Record(
         shortcode=post.shortcode,
         number=str(number).partition("_")[0] if isinstance(number, str | int) else None,
-        caption=_caption(node),
+        caption=_caption(node, counts),
         owner=str(owner) if isinstance(owner, str | int) else None,
         # Posts of 2010 have nine digits.
         date=read_date(_first(*(node.get(key) for key in ("date", "taken_at_timestamp", "taken_at"))), counts),
@@ -148,8 +148,8 @@ def _record(post: instaloader.Post, node: dict[str, Any], counts: RowCounts, num
     )
 
 
-def _caption(node: dict[str, Any]) -> str | None:
-    """The text unchanged; instaloader's own property would normalise it."""
+def _caption(node: dict[str, Any], counts: RowCounts) -> str | None:
+    """The text unchanged, but for half an emoji; instaloader's own property would normalise it."""
     text = at(node, "edge_media_to_caption", "edges", 0, "node", "text")
     if text is None:
         caption = node.get("caption")
@@ -158,8 +158,8 @@ def _caption(node: dict[str, Any]) -> str | None:
         return "" if "caption" in node or "edge_media_to_caption" in node else None
     if not isinstance(text, str):
         raise BrokenRow("its caption is not text")
-    check_text(text)
-    return text
+    mended_text: str = mended(text, counts)
+    return mended_text
 
 
 def _children(post: instaloader.Post, node: dict[str, Any], numbered: Sequence[bool]) -> tuple[Medium, ...]:

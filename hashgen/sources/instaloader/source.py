@@ -75,7 +75,6 @@ class InstaloaderSource(Source):
             "shared_names": "posts left without a picture, because files with their names may belong to another post "
             "(instaloader --filename-pattern={shortcode} avoids this)",
             "unmatched_pictures": "pictures that do not match their JSON, left out with all pictures of their posts",
-            "linked_folders": "links to folders, not followed",
         }
         met = self._met
         return self.counts.warnings() + [f"{met[name]:,} {line}" for name, line in lines.items() if met[name]]
@@ -86,7 +85,7 @@ class InstaloaderSource(Source):
             raise HashgenError(f"{self._path}: {problem}; fix scrape.instaloader.path")
         for here, folders, names in os.walk(self._path, onerror=self._count_folder):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
-            self._met["linked_folders"] += sum(Path(here, name).is_symlink() for name in folders)
+            self.counts.linked_folders += sum(Path(here, name).is_symlink() for name in folders)
             yield list_folder(Path(here), find_seed(self._path, Path(here)), names)
 
     def _count_folder(self, error: OSError) -> None:
@@ -101,11 +100,12 @@ class InstaloaderSource(Source):
         records: dict[str, Record] = {}
         is_alone = True
         for name in folder.jsons[base]:
+            # Without the folder, which may be the name of an account.
+            self.counts.place = f"#{folder.seed}/{name}" if folder.seed else name
             try:
                 record = read_record(folder.path / name, self.counts, folder.numbered(base))
             except BrokenRow as error:
-                # Without the folder, which may be the name of an account. A second JSON may belong to the same post.
-                self._count_broken(f"#{folder.seed}/{name}" if folder.seed else name, error)
+                self._count_broken(self.counts.place, error)  # a second JSON may belong to the same post
                 is_alone = False
                 continue
             if record is None:
@@ -140,7 +140,7 @@ class InstaloaderSource(Source):
         for place in wanted:
             post = self._post(folder, record, place, found.get(place))
             if post.image is None and files is not None and not unlike:
-                self.counts.add_without_file()
+                self.counts.add_without_file("no picture of it is there")
             yield post
 
     def _wanted(self, media: Sequence[Medium]) -> list[int]:
@@ -187,7 +187,7 @@ class InstaloaderSource(Source):
 
 def _read_bare(path: Path) -> bytes | None:
     """A picture without EXIF and the like, which may reveal where people live; a damaged one unchanged."""
-    data = read_picture(path)
+    data = read_picture(path)[0]
     try:
         return data and strip_metadata(data, MAX_PIXELS)
     except BadPicture:

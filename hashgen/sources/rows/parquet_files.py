@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hashgen.base.errors import HashgenError
+from hashgen.sources.rows.downloads import not_the_file
 from hashgen.sources.rows.values import BrokenRow, Row
 
 # Rows in memory at once: as many as fit in this many bytes by the footer, which counts a repeated picture once.
@@ -18,6 +19,7 @@ _BATCH_ROWS = 32
 # A Parquet file ends in the length of its footer (4 bytes) and the magic number.
 _MAGIC = b"PAR1"
 _TAIL = 8
+_START = 512  # bytes that tell a page or pointer
 
 
 def read_footer(path: Path) -> tuple[pa.Schema, int]:
@@ -54,8 +56,18 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
         with pq.ParquetFile(path, metadata=_plain_footer(path), pre_buffer=False, buffer_size=2**20) as file:
             yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if instead := not_the_file(_start(path)):
+            raise HashgenError(f"{path}: {instead}") from error
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise HashgenError(f"{path}: not a readable Parquet file ({reason}); download or write it again") from error
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(_START)
+    except OSError:
+        return b""
 
 
 def _plain_footer(path: Path) -> pq.FileMetaData:

@@ -5,12 +5,15 @@ import re
 import unicodedata
 from pathlib import Path
 
-PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic")
+from hashgen.sources.rows.downloads import pointer
+
+PICTURES = (".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif")
 VIDEOS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
 
 # Pictures may be packed in one of these beside the rows that name them.
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 NOT_FETCHED = "addresses are not fetched; download the pictures first"
+ONE_EACH = "give each picture a row of its own, with the same id and text"
 
 # Bounds memory: a larger file is not the picture of a post.
 MAX_FILE = 2**28
@@ -18,9 +21,12 @@ MAX_FILE = 2**28
 MAX_PIXELS = 100_000_000
 
 
-def read_picture(path: Path) -> bytes | None:
-    """The bytes of a regular file of at most MAX_FILE bytes; None where there is none or it cannot be read."""
-    return read_file(path, MAX_FILE)
+def read_picture(path: Path) -> tuple[bytes | None, str | None]:
+    """The bytes of a regular file of at most MAX_FILE bytes; or None, and for a message the path and what is wrong."""
+    data = read_file(path, MAX_FILE)
+    if data is not None and (instead := pointer(data[:512])):
+        return None, f"{path} is {instead}"
+    return data, None if data is not None else str(path)
 
 
 def read_file(path: Path, most: int) -> bytes | None:
@@ -66,9 +72,13 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name.strip()).casefold())
 
 
+# Also without its scheme, as pages write it: //cdn.example/a.jpg.
+_ADDRESS = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+://|//[\w-]+(?:\.[\w-]+)+[/:?#]", re.IGNORECASE)
+
+
 def is_address(name: str) -> bool:
-    """Whether the name of a file is an address on the web."""
-    return re.match(r"(?:https?|ftp|s3|gs)://", name, re.IGNORECASE) is not None
+    """Whether the name of a file is an address on the web or in a cloud."""
+    return _ADDRESS.match(name.strip()) is not None
 
 
 def bare_address(address: str) -> str:
@@ -86,7 +96,7 @@ def looks_like_picture(value: object) -> bool:
     name = value.strip()
     plain = bare_address(name).lower()
     return (
-        plain.endswith((*PICTURES, *VIDEOS, ".jfif"))
+        plain.endswith((*PICTURES, *VIDEOS))
         or is_address(name)
         or plain.startswith("data:image/")
         or _BASE64.fullmatch(name) is not None

@@ -3,17 +3,20 @@
 import contextlib
 import csv
 import dataclasses
+import enum
 import gzip
 import io
 import itertools
 import json
 import re
+import shlex
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from hashgen.base.errors import HashgenError
+from hashgen.sources.rows.downloads import not_the_file
 from hashgen.sources.rows.picture_files import looks_like_picture
 from hashgen.sources.rows.values import BrokenRow, Row, check_text
 
@@ -41,6 +44,7 @@ _SEPARATOR = re.compile(r"\"?sep=(.)\"?", re.IGNORECASE)
 # Some put a blank after the comma, before the quote that opens a value.
 _BLANK_BEFORE_QUOTE = re.compile(r'(?:^|,) +"(?!")')
 
+_AROUND = " \ufeff"  # of names in a header
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 # What other files begin with, and what to do with them.
@@ -55,6 +59,14 @@ _OTHER_FILES = {
     b"\xfd7zXZ": "compressed with xz; unpack it",
     b"PAR1": "a Parquet file; change the end of its name to .parquet",
 }
+# MongoDB's way to write types that JSON lacks: {"$oid": "5d1…"} (MongoDB Extended JSON v2).
+_MONGODB = ("$oid", "$date", "$numberLong", "$numberInt", "$numberDouble", "$numberDecimal", "$uuid", "$symbol")
+# What may stand between objects on a line: also a comma, RFC 7464's mark, and that of the byte order in joined files.
+_BLANKS = re.compile("[ \t\n\r\ufeff\x1e,]*")
+# A list of objects within a larger one, in JSON over several lines.
+_LIST_WITHIN = re.compile(r'"((?:[^"\\]|\\.){1,100})"\s*:\s*\[\s*\{')
+_PEEKED_LINES = 1000
+_DEPTH = 3  # of objects around that list
 _NEEDS_LINES = "one object a line is needed, without commas between them: jq -c '.[]' OLD > NEW.jsonl"
 
 
@@ -63,6 +75,7 @@ def csv_rows(
     check_header: Callable[[list[str]], None],
     delimiter: str = ",",
     picture: str | None = None,
+    doubt: Callable[[int], None] = lambda _: None,
 ) -> Iterator[tuple[int, Row | BrokenRow]]:
     """The rows of a CSV file: the line each ends on, and its values by column or what is wrong with it.
 
@@ -71,6 +84,7 @@ def csv_rows(
     empty file has none and no rows. An empty value is None, and so are values that a row lacks at its end. A row whose
     quotes make no sense is read as a single line, its quotes a part of the values, and reading goes on after it.
     picture: the column that names a picture, by which lines within one value tell of a quote that was never closed.
+    doubt: gets the line of a row, before that is yielded, whose lines look like rows but may be those of a value.
     Raises HashgenError if the file as a whole cannot be used.
     """
     # Closed explicitly, or an error would leave the file to the garbage collector.
@@ -91,14 +105,16 @@ def csv_rows(
         if any(map(_SURROGATE.search, header)):
             raise HashgenError(f"{path}: its first line is not UTF-8; save it as UTF-8, not Windows-1252 or the like")
         check_header(header)
-        yield from _csv_records(lines, _Shape(header, delimiter, picture))
+        yield from _csv_records(lines, _Shape(header, delimiter, picture), doubt)
 
 
-def json_rows(path: Path) -> Generator[tuple[int, Row | BrokenRow], None, None]:
+def json_rows(path: Path, columns: Collection[str] = ()) -> Generator[tuple[int, Row | BrokenRow], None, None]:
     """The rows of a JSON Lines file: the line of each, and its object or what is wrong with it; NaN is None.
 
-    path: UTF-8, gzipped if its name ends in .gz. Raises HashgenError if the file as a whole cannot be used, and for
-    JSON of another form: an array, objects with commas between them, or objects over several lines.
+    path: UTF-8, gzipped if its name ends in .gz. A line may hold several objects; MongoDB's objects for types that JSON
+    lacks are their values. columns: of which a row has at least one. Raises HashgenError if the file as a whole cannot
+    be used, and for JSON of another form: an array, objects with commas between them or over several lines, or an
+    object around a list of those that could be rows.
     """
     is_first = True
     with contextlib.closing(_lines(path)) as lines:
@@ -107,19 +123,49 @@ def json_rows(path: Path) -> Generator[tuple[int, Row | BrokenRow], None, None]:
                 yield number, BrokenRow(_TOO_LONG)
             elif text := line.strip():
                 if is_first:
-                    _check_first_json(path, text)
+                    _check_first_json(path, text, lines, columns)
                 is_first = False
-                yield number, _caught(_json_row, line)
+                for row in _json_values(line):
+                    yield number, row
 
 
-def _check_first_json(path: Path, line: str) -> None:
-    """Raise HashgenError if the first line shows that the file is JSON, but not a value a line."""
-    if line.startswith("[") and isinstance(_caught(_json_row, line), BrokenRow):
+def _check_first_json(path: Path, line: str, following: Iterator[str], columns: Collection[str]) -> None:
+    """Raise HashgenError if the first line shows that the file is JSON, but not a row a line."""
+    row = next(_json_values(line), None)
+    if line.startswith("[") and not isinstance(row, dict):
         raise HashgenError(f"{path}: a JSON array; {_NEEDS_LINES}")
-    if line.startswith("{") and line.endswith(",") and not isinstance(_caught(_json_row, line[:-1]), BrokenRow):
+    if line.startswith("{") and line.endswith(",") and _are_rows(line[:-1]):
         raise HashgenError(f"{path}: JSON objects with commas between them; {_NEEDS_LINES}")
     if line == "{" or (line.startswith("{") and line.endswith((",", "{", "["))):
-        raise HashgenError(f"{path}: a JSON object over several lines; one object a line is needed: jq -c . OLD > NEW")
+        found = _LIST_WITHIN.search("".join((line, *itertools.islice(following, _PEEKED_LINES))))
+        items = _jq([found[1]]) if found else "."
+        raise HashgenError(
+            f"{path}: a JSON object over several lines; one object a line is needed: jq -c {items} OLD > NEW.jsonl"
+        )
+    if isinstance(row, dict) and row.keys().isdisjoint(columns) and (keys := _keys_of_list(row)):
+        raise HashgenError(
+            f"{path}: one JSON object around a list of objects; one object a line is needed: "
+            f"jq -c {_jq(keys)} OLD > NEW.jsonl"
+        )
+
+
+def _are_rows(line: str) -> bool:
+    return not any(isinstance(row, BrokenRow) for row in _json_values(line))
+
+
+def _keys_of_list(row: Row, depth: int = _DEPTH) -> list[str]:
+    """The keys that lead to the first list of objects in an object; none where there is no such list."""
+    for key, value in row.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            return [key]
+        if isinstance(value, dict) and depth > 1 and (keys := _keys_of_list(value, depth - 1)):
+            return [key, *keys]
+    return []
+
+
+def _jq(keys: list[str]) -> str:
+    """What jq is to print of a file, quoted for a shell: the objects of the list that the keys lead to."""
+    return shlex.quote("".join(f".{key}" if key.isidentifier() else f".[{json.dumps(key)}]" for key in keys) + "[]")
 
 
 class _Lines:
@@ -156,26 +202,40 @@ class _Lines:
         del self.taken[1:]
 
 
+class _Holds(enum.Enum):
+    """Whether the lines of a row are rows by themselves."""
+
+    NONE = enum.auto()
+    PERHAPS = enum.auto()
+    ROWS = enum.auto()
+
+
 @dataclasses.dataclass(frozen=True)
 class _Shape:
     header: list[str]
     delimiter: str
     picture: str | None
 
-    def row(self, values: list[str], text: str = "", is_astray: bool = False) -> Row:
-        """Values by column: empty ones at the end may be too few or too many.
-
-        is_astray: the quotes of a row before made no sense, so that this may be the rest of it: then it must have all
-        values, or name a picture, and its own quotes, in `text`, must come in pairs.
-        """
+    def row(self, values: list[str]) -> Row:
+        """Values by column: empty ones at the end may be too few or too many."""
         for value in values:
             check_text(value)
         columns = len(self.header)
+        if len(values) == columns and [value.strip(_AROUND) for value in values] == self.header:
+            raise BrokenRow("the header again, as after joining files")
         if any(values[columns:]):
             raise BrokenRow(f"{len(values)} values for {columns} columns")
         padded = values[:columns] + [""] * (columns - len(values))
-        row = {name: value or None for name, value in zip(self.header, padded, strict=True)}
-        if is_astray and (text.count('"') % 2 or not (len(values) == columns or self.names_picture(row))):
+        return {name: value or None for name, value in zip(self.header, padded, strict=True)}
+
+    def row_astray(self, values: list[str], needs_picture: bool) -> Row:
+        """A row after one whose quotes made no sense, so that it may be the rest of that.
+
+        It must have all values, or name a picture; it must do that if `needs_picture`, because other rows do. Raises
+        BrokenRow if not.
+        """
+        row = self.row(values)
+        if not self.names_picture(row) and (needs_picture or len(values) < len(self.header)):
             raise BrokenRow(_STRAY_QUOTE)
         return row
 
@@ -183,8 +243,11 @@ class _Shape:
         """Whether a row has what looks like a picture in its column."""
         return self.picture is not None and looks_like_picture(row.get(self.picture))
 
-    def line(self, line: str) -> Row:
-        """A line by itself, whose quotes make no sense. Raises BrokenRow if its values are not those of a row."""
+    def line(self, line: str, needs_picture: bool = False) -> Row:
+        """A line by itself, whose quotes make no sense. Raises BrokenRow if its values are not those of a row.
+
+        needs_picture: other rows name one, so that this must.
+        """
         line = line.rstrip("\r\n")
         check_text(line)
         values = line.split(self.delimiter)
@@ -194,22 +257,31 @@ class _Shape:
                 with contextlib.suppress(csv.Error):  # an end of line within
                     values = next(csv.reader([line], delimiter=self.delimiter), [])
         row = self.row(values)
-        if len(values) < len(self.header) and not self.names_picture(row):
+        if (needs_picture or len(values) < len(self.header)) and not self.names_picture(row):
             raise BrokenRow(_STRAY_QUOTE)
         return row
 
-    def holds_rows(self, lines: list[str]) -> bool:
-        """Whether lines that the quotes make one row are rows by themselves, all or most of them."""
+    def holds_rows(self, lines: list[str], needs_picture: bool) -> "_Holds":
+        """Whether lines that the quotes make one row are rows by themselves, all or most of them.
+
+        needs_picture: whether what is in this file's column of pictures looks like such.
+        """
         if len(lines) < 2:
-            return False
+            return _Holds.NONE
         # Where the picture comes first, the first line of any row names one.
         asked = lines[1:] if self.picture == self.header[0] else lines
         rows = [_caught(self.line, line) for line in asked if line.strip()]
         whole = [row for row in rows if not isinstance(row, BrokenRow)]
         pictures = sum(map(self.names_picture, whole))
         if pictures >= _TELLING_PICTURES and 2 * pictures >= len(rows):
-            return True
-        return len(self.header) >= _TELLING_COLUMNS and len(whole) == len(rows) >= _TELLING_LINES
+            return _Holds.ROWS
+        are_whole = len(self.header) >= _TELLING_COLUMNS and len(whole) == len(rows)
+        if are_whole and len(rows) >= _TELLING_LINES:
+            return _Holds.ROWS
+        # One of the lines names the picture of the row itself.
+        others = pictures if asked is not lines else pictures - 1
+        is_likely = are_whole and pictures == 0 and (asked is lines or not needs_picture)
+        return _Holds.PERHAPS if others > 0 or is_likely else _Holds.NONE
 
 
 def _unquoted(value: str) -> str:
@@ -224,9 +296,11 @@ def _unquoted(value: str) -> str:
     return value[1:-1].replace('""', '"')
 
 
-def _csv_records(lines: _Lines, shape: _Shape) -> Iterator[tuple[int, Row | BrokenRow]]:
+def _csv_records(lines: _Lines, shape: _Shape, doubt: Callable[[int], None]) -> Iterator[tuple[int, Row | BrokenRow]]:
     """The rows; `lines.taken` holds the lines of each while it is yielded."""
-    is_astray = False
+    is_astray = False  # what follows may be the rest of a row whose quotes made no sense
+    astray_to = 0  # the last line of rows that quotes had made one row
+    named = 0  # how many rows with sound quotes more than not name what looks like a picture
     while True:
         lines.taken.clear()
         try:
@@ -234,16 +308,26 @@ def _csv_records(lines: _Lines, shape: _Shape) -> Iterator[tuple[int, Row | Brok
         except StopIteration:
             return
         values = _csv_values(first, lines, shape)
-        if values is None or shape.holds_rows(lines.taken):
+        needs_picture = named >= 0
+        holds = _Holds.NONE if values is None else shape.holds_rows(lines.taken, needs_picture)
+        if values is None or holds is _Holds.ROWS:
+            is_astray = values is None
+            astray_to = 0 if is_astray else lines.number
             lines.give_back()
-            row = _caught(shape.line, first)
-            is_astray = values is None  # else the lines that follow are known to be rows
+            row = _caught(shape.line, first, needs_picture)
         elif not values:
             continue
-        else:
-            # What follows such a line may be the rest of its row, and must not become a post with values missing.
-            row = _caught(shape.row, values, "".join(lines.taken), is_astray)
+        elif is_astray and "".join(lines.taken).count('"') % 2:
+            row = BrokenRow(_STRAY_QUOTE)
+        elif is_astray or lines.number <= astray_to:
+            row = _caught(shape.row_astray, values, needs_picture)
             is_astray = is_astray and isinstance(row, BrokenRow)
+        else:
+            row = _caught(shape.row, values)
+            if not isinstance(row, BrokenRow):
+                named += 1 if shape.names_picture(row) else -1
+        if holds is _Holds.PERHAPS and not isinstance(row, BrokenRow):
+            doubt(lines.number)
         yield lines.number, row
 
 
@@ -257,15 +341,45 @@ def _csv_values(first: str, lines: Iterator[str], shape: _Shape) -> list[str] | 
         return None
 
 
-def _json_row(line: str) -> Row:
-    check_text(line)
+def _json_values(line: str) -> Iterator[Row | BrokenRow]:
+    """The objects of a line, one after another; the last is broken where the line is, and nothing after it is read."""
     try:
-        row = json.loads(line, parse_constant=lambda _: None)  # pandas writes NaN for what is missing
-    except (ValueError, RecursionError) as error:
-        raise BrokenRow("not valid JSON") from error
-    if not isinstance(row, dict):
-        raise BrokenRow("not a JSON object")
-    return row
+        check_text(line)
+    except BrokenRow as error:
+        yield error
+        return
+    line = line.rstrip("\r\n")  # or an error at the end would be in the next line's first column
+    position = _after_blanks(line, 0)
+    while position < len(line):
+        try:
+            row, position = _DECODER.raw_decode(line, position)
+        except json.JSONDecodeError as error:
+            row = BrokenRow(f"not valid JSON ({error.msg}, column {error.colno})")
+        except (ValueError, RecursionError):  # a number of thousands of digits, or nested too deeply
+            row = BrokenRow("not valid JSON")
+        if not isinstance(row, dict):
+            yield row if isinstance(row, BrokenRow) else BrokenRow("not a JSON object")
+            return
+        yield row
+        position = _after_blanks(line, position)
+
+
+def _after_blanks(line: str, position: int) -> int:
+    found = _BLANKS.match(line, position)
+    return found.end() if found else position
+
+
+def _unwrapped(value: Row) -> object:
+    """The value that an object of MongoDB stands for; any other object as it is."""
+    if "$binary" in value:
+        inner = value["$binary"]
+        return {"bytes": inner.get("base64") if isinstance(inner, dict) else inner}
+    key = next(iter(value), "")
+    return value[key] if len(value) == 1 and key in _MONGODB else value
+
+
+# pandas writes NaN for what is missing.
+_DECODER = json.JSONDecoder(object_hook=_unwrapped, parse_constant=lambda _: None)
 
 
 def _caught(parse: Callable[..., Row], *values: object) -> Row | BrokenRow:
@@ -293,6 +407,10 @@ def _lines(path: Path) -> Generator[str, None, None]:
                     pass
                 yield _NO_LINE
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        with path.open("rb") as stream:
+            instead = not_the_file(stream.read(_START))
+        if instead:
+            raise HashgenError(f"{path}: {instead}") from error
         raise HashgenError(f"{path}: damaged gzip file ({error}); download or compress it again") from error
     except OSError as error:
         raise HashgenError(
@@ -305,11 +423,25 @@ def _check_start(path: Path, start: bytes) -> None:
     for magic, problem in _OTHER_FILES.items():
         if start.startswith(magic):
             raise HashgenError(f"{path}: {problem}")
-    # Files begin with names of columns or `{"`, in which UTF-16 has a zero for each letter.
-    if start[:8].count(0) >= 3:
+    if instead := not_the_file(start):
+        raise HashgenError(f"{path}: {instead}")
+    if _is_utf16(start):
         raise HashgenError(f"{path}: encoded as UTF-16, or no text; save it as UTF-8")
     if b"\r" in start.partition(b"\n")[0].rstrip(b"\r"):
         raise HashgenError(f"{path}: lines end in CR, as on old Macs; save it with line ends LF or CRLF")
+
+
+def _is_utf16(start: bytes) -> bool:
+    """Whether a file that has no byte order mark begins as UTF-16 does, in any script."""
+    # Of letters as in names of columns or `{"`, each has a zero.
+    if start[:8].count(0) >= 3:
+        return True
+    first = start.partition(b"\n")[0].strip()
+    with contextlib.suppress(UnicodeDecodeError):
+        if first and b"\0" not in first and first.decode():
+            return False
+    # Of others, delimiters and ends of lines have one, all on the same side.
+    return max(start[::2].count(0), start[1::2].count(0)) >= max(2, start.count(b"\n"))
 
 
 def _open(path: Path) -> BinaryIO:

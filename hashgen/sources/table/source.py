@@ -1,14 +1,12 @@
 """Posts from the rows of a table: CSV, TSV, JSON Lines or Parquet, of any size."""
 
-import base64
 import contextlib
 import functools
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
@@ -19,21 +17,17 @@ from hashgen.params.scrape import Scrape
 from hashgen.sources import Opening, Source
 from hashgen.sources.authors import hash_author
 from hashgen.sources.rows.parquet_files import parquet_rows, read_footer
-from hashgen.sources.rows.picture_files import (
-    NOT_FETCHED,
-    VIDEOS,
-    PictureFinder,
-    bare_address,
-    is_address,
-    read_picture,
-)
+from hashgen.sources.rows.picture_files import VIDEOS, PictureFinder, read_picture
+from hashgen.sources.rows.picture_values import ADDRESS_KEYS, picture_of
 from hashgen.sources.rows.shared_ids import SharedIds
 from hashgen.sources.rows.text_files import csv_rows, json_rows
 from hashgen.sources.rows.values import (
+    HASHTAG_KEYS,
     NOTHING,
     BrokenRow,
     Row,
     RowCounts,
+    mended,
     quoted,
     read_caption,
     read_date,
@@ -50,11 +44,8 @@ _ROWS_TO_JUDGE = 1000
 # How they write whole numbers once a column has gaps: 12.0, 1.7e+16.
 _WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0+|-?[0-9](\.[0-9]+)?[eE]\+[0-9]{2}")
 
-# A longer text is not a path but a picture in base64; so is a shorter one that begins as JPEG, PNG, GIF or WebP do.
-_LONGEST_PATH = 4096
-_BASE64 = re.compile(r"(?:/9j/|iVBORw0KGgo|R0lGOD|UklGR)[A-Za-z0-9+/\s]{60,}=*\s*")
-# A struct or bytes that Python wrote as text.
-_PYTHON = re.compile(r"\{\s*['\"](?:bytes|path)['\"]\s*:|b['\"]|<PIL\.|bytearray\(")
+# Of the files in a folder of shards these are tables too, but not read.
+_OTHER_TABLES = (*_DELIMITERS, *_JSON, ".pq", ".parq", ".arrow", ".feather", ".orc")
 
 Rows = Iterator[tuple[int, Row | BrokenRow]]
 
@@ -68,13 +59,12 @@ class TableSource(Source):
     """Posts of a table, in the order of its rows; a few rows, and what tells ids apart, are in memory at a time.
 
     path: a CSV, TSV or JSON Lines file (.csv, .tsv, .jsonl, .ndjson, .json, also with .gz after it), a Parquet file, or
-    a folder of Parquet files, read in the order of their names. section.columns says which column holds what. Pictures
-    are paths (absolute or relative to the table's folder), bytes, or {bytes, path}, of which the bytes come first; as
-    text, bytes are base64 or a data URL. Without an id, `<file>:<row>` is used, which stays the same when rows are
-    added at the end; rows that share an id are told apart by `SharedIds`. Dates are as `read_date` reads them, or
-    Arrow's, UTC if they have no zone. Empty text, NaN, None and null mean no value, and so do these words, except in
-    captions. Of authors only a hash is kept, keyed with `salt`, or not even that (None). `counts` says what was wrong
-    with the rest.
+    a folder of Parquet files, read in the order of their names; links to folders in it are not followed.
+    section.columns says which column holds what. Pictures are what `picture_of` reads: paths (absolute or relative to
+    the table's folder) or bytes. Without an id, `<file>:<row>` is used, which stays the same when rows are added at the
+    end; rows that share an id are told apart by `SharedIds`. Dates are as `read_date` reads them, or Arrow's, UTC if
+    they have no zone. Empty text, NaN, None and null mean no value, and so do these words, except in captions. Of
+    authors only a hash is kept, keyed with `salt`, or not even that (None). `counts` says what was wrong with the rest.
 
     Raises HashgenError for a table that does not exist, is of an unknown kind or (Parquet only; for others `posts`
     does) lacks the columns.
@@ -87,13 +77,18 @@ class TableSource(Source):
         self._folder = path if path.is_dir() else path.parent
         self._salt = salt
         self._finder = PictureFinder()
-        self._files = _table_files(path)
+        self._found = _table_files(path)
+        self._files = self._found.files
         if _kind(self._files[0]) == ".parquet":
             self.total = sum(self._checked_rows(file) for file in self._files)
 
     def posts(self) -> Iterator[Post]:
         """Yield the posts. Raises HashgenError for a damaged table, a missing column, and if no row makes a post."""
         self.counts = counts = RowCounts()
+        for folder in self._found.links:
+            counts.add_linked(folder)
+        for name in self._found.others:
+            counts.add_unread_file(f"{name}; of a folder only .parquet files are read")
         ids = SharedIds(counts)
         unit = "row" if self.total is not None else "line"
         for file in self._files:
@@ -101,6 +96,7 @@ class TableSource(Source):
             for number, (line, row) in enumerate(self._rows(file), start=1):
                 counts.rows += 1
                 place, own_id = f"{name} {unit} {line}", f"{name}:{number}"
+                counts.place = place
                 try:
                     post = self._post(row, own_id)
                 except BrokenRow as error:
@@ -114,7 +110,7 @@ class TableSource(Source):
             raise HashgenError(f"{where}: all {counts.rows:,} rows are broken ({counts.broken()})")
 
     def metrics(self) -> dict[str, int]:
-        """Counts of broken rows, rows without a readable picture, and unreadable dates."""
+        """Counts of broken rows, rows without a readable picture, unreadable dates, and what else `RowCounts` has."""
         return self.counts.metrics()
 
     def warnings(self) -> list[str]:
@@ -128,13 +124,20 @@ class TableSource(Source):
         if kind in _JSON:
             return self._json_rows(file)
         check_header = functools.partial(self._check_header, file)
-        return csv_rows(file, check_header, _DELIMITERS[kind], self._columns["image"])
+        name = file.relative_to(self._folder).as_posix()
+        return csv_rows(
+            file,
+            check_header,
+            _DELIMITERS[kind],
+            self._columns["image"],
+            lambda line: self.counts.add_doubtful(f"{name} line {line}"),
+        )
 
     def _json_rows(self, file: Path) -> Rows:
         """The rows of a JSON Lines file; as it has no header, its columns are those that any row has."""
         missing = set(self._columns.values())
         found: list[str] | None = None
-        with contextlib.closing(json_rows(file)) as rows:
+        with contextlib.closing(json_rows(file, set(missing))) as rows:
             for number, (line, row) in enumerate(rows, start=1):
                 if not isinstance(row, BrokenRow):
                     found = list(row) if found is None else found
@@ -179,13 +182,13 @@ class TableSource(Source):
     def _post(self, row: Row | BrokenRow, place: str) -> Post:
         if isinstance(row, BrokenRow):
             raise row
-        fields = {role: _present(row.get(name), role) for role, name in self._columns.items()}
-        picture = _picture(fields.get("image"))
-        data, path = picture.data, picture.path
+        fields = mended({role: row.get(name) for role, name in self._columns.items()}, self.counts)
+        fields = {role: _present(value, role) for role, value in fields.items()}
+        picture = picture_of(fields["image"])
+        data, path, fault = picture
         kind = "video" if data is None and path and PurePosixPath(path).suffix.lower() in VIDEOS else "image"
-        file = self._finder.find(self._folder / path) if data is None and path and not picture.fault else None
-        if file and kind == "image":
-            data = read_picture(file)
+        if data is None and path and not fault and kind == "image":
+            data, fault = read_picture(self._finder.find(self._folder / path))
         post = Post(
             id=read_text(fields, "id") or place,
             source="table",
@@ -201,38 +204,57 @@ class TableSource(Source):
             date=read_date(fields.get("date"), self.counts),
         )
         if data is None and kind == "image":
-            self.counts.add_without_file(picture.fault or file)
+            self.counts.add_without_file(fault)
         return post
 
 
-def _table_files(path: Path) -> list[Path]:
+class _Found(NamedTuple):
+    """The files that make up a table; of a folder also what is left out: links to folders, and other tables."""
+
+    files: list[Path]
+    links: Sequence[str] = ()
+    others: Sequence[str] = ()
+
+
+def _table_files(path: Path) -> _Found:
     """The files that make up a table. Raises HashgenError where there is none, or a folder cannot be read."""
     if path.is_dir():
-        shards = [file for file in _files_below(path) if _kind(file) == ".parquet"]
-        # Spark and its like leave hidden and underscored files beside the data.
-        files = [file for file in shards if not any(part[0] in "._" for part in file.relative_to(path).parts)]
-        if not files:
-            raise HashgenError(f"{path}: no .parquet files in this folder; set scrape.table.path to a table file")
-        return sorted(files, key=lambda file: file.relative_to(path).as_posix())
+        return _shards(path)
     if not path.is_file():
         raise HashgenError(f"{path}: {'not a file' if path.exists() else 'no such file'}; fix scrape.table.path")
     if _kind(path) not in (*_DELIMITERS, *_JSON, ".parquet"):
         raise HashgenError(
             f"{path}: unknown kind of table; scrape.table.path accepts .csv .tsv .jsonl .ndjson (also .gz) and .parquet"
         )
-    return [path]
+    return _Found([path])
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
+def _shards(folder: Path) -> _Found:
     def fail(error: OSError) -> None:
         raise HashgenError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from error
 
-    for here, _, names in os.walk(folder, onerror=fail):
-        for file in (Path(here, name) for name in names):
+    files: list[Path] = []
+    links: list[str] = []
+    others: list[str] = []
+    for here, folders, names in os.walk(folder, onerror=fail):
+        # Spark and its like leave hidden and underscored files beside the data.
+        folders[:] = [name for name in folders if name[0] not in "._"]
+        links += [_below(folder, Path(here, name)) for name in folders if Path(here, name).is_symlink()]
+        for file in (Path(here, name) for name in names if name[0] not in "._"):
             if file.is_symlink() and not file.exists() and _kind(file) == ".parquet":
                 raise HashgenError(f"{file}: a link to a file that is not there; download it again")
-            if file.is_file():
-                yield file
+            if file.is_file() and _kind(file) == ".parquet":
+                files.append(file)
+            elif file.is_file() and _kind(file) in _OTHER_TABLES:
+                others.append(_below(folder, file))
+    if not files:
+        link = f" (the link {min(links)} is not followed)" if links else ""
+        raise HashgenError(f"{folder}: no .parquet files in this folder{link}; set scrape.table.path to a table file")
+    return _Found(sorted(files, key=lambda file: _below(folder, file)), sorted(links), sorted(others))
+
+
+def _below(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()
 
 
 def _kind(path: Path) -> str:
@@ -241,10 +263,15 @@ def _kind(path: Path) -> str:
 
 def _suits(role: str, kind: pa.DataType) -> bool:
     """Whether a column of this type can hold what its role asks for."""
+    if role == "image" and (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return _suits(role, kind.value_type)
     if role == "image" and pa.types.is_struct(kind):
-        return not {"bytes", "path"}.isdisjoint(field.name for field in kind)
+        return not {"bytes", "path", *ADDRESS_KEYS}.isdisjoint(field.name for field in kind)
     if role in ("hashtags", "seed_hashtags") and pa.types.is_nested(kind):
-        return hasattr(kind, "value_type") and not pa.types.is_nested(kind.value_type)
+        item = getattr(kind, "value_type", None)
+        if item is not None and pa.types.is_struct(item):
+            return not {field.name for field in item}.isdisjoint(HASHTAG_KEYS)
+        return item is not None and not pa.types.is_nested(item)
     # Numbers would be labels, whose names are not in the table.
     return not pa.types.is_nested(kind) and not (role == "hashtags" and pa.types.is_integer(kind))
 
@@ -267,50 +294,3 @@ def _decoded(value: bytes, role: str) -> str:
     """Bytes as the UTF-8 they should be; of an id or author that are none, as hexadecimal digits."""
     text = value.decode("utf-8", "surrogateescape")
     return value.hex() if role in ("id", "author") and not text.isprintable() else text
-
-
-class _Picture(NamedTuple):
-    """The bytes of a picture and its path, where a value has them. fault: why there can be no picture."""
-
-    data: bytes | None = None
-    path: str | None = None
-    fault: str | None = None
-
-
-def _picture(value: object) -> _Picture:
-    """The picture that a value holds or names. Raises BrokenRow for a value that can be none."""
-    data, path = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (None, value)
-    if isinstance(path, bytes):
-        data, path = path, None
-    data = _from_base64(data) if isinstance(data, str) else _present(data, "image")
-    if data is not None and not isinstance(data, bytes):
-        raise BrokenRow("image is neither a path nor bytes")
-    name = read_text({"image": _present(path, "image")}, "image")
-    if name is None or data is not None:
-        return _Picture(data or None, None if name is None else _bare_path(name))
-    if name.startswith("data:"):  # RFC 2397
-        data = _from_base64(name.partition(";base64,")[2])
-        return _Picture(data, fault=None if data else f"{quoted(name)} is no picture in base64")
-    if _PYTHON.match(name):
-        what = "Python's text of a picture, which cannot be read back; save the table as Parquet"
-        return _Picture(fault=f"{quoted(name[:20])} is {what}")
-    if len(name) > _LONGEST_PATH or _BASE64.fullmatch(name):
-        data = _from_base64(name)
-        return _Picture(data, fault=None if data else f"{quoted(name[:20])} is neither a path nor base64")
-    path = _bare_path(name)
-    return _Picture(None, path, f"{path}; {NOT_FETCHED}" if is_address(path) else None)
-
-
-def _bare_path(name: str) -> str:
-    """A path as this system has them; of an address nothing that may be a signature."""
-    if is_address(name):
-        return bare_address(name)
-    return unquote(urlsplit(name).path) if name.startswith("file://") else name.replace("\\", "/")
-
-
-def _from_base64(text: str) -> bytes | None:
-    """The bytes of base64 text, which may be broken into lines; None for anything else."""
-    try:
-        return base64.b64decode("".join(text.splitlines()).strip(), validate=True) or None
-    except ValueError:
-        return None
