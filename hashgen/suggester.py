@@ -15,6 +15,7 @@ from hashgen.models.folder import Standing, Trained
 from hashgen.pictures.crops import crops
 from hashgen.pictures.decode import BadPicture
 from hashgen.text.captions import clean_caption
+from hashgen.text.sentiment import sentiments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +83,8 @@ class Suggester:
         cleaned = clean_caption(caption)
         features = Features(plain, np.empty((1, 0, plain.shape[1]), np.float16))
         sentences = None if self.captions is None else self.captions([cleaned]).astype(np.float32)  # (1, dim)
-        posts = Posts(features, np.array([0]), [cleaned], sentences)
+        sentiment = sentiments([cleaned]) if self.trained.about.section.sentiment else None
+        posts = Posts(features, np.array([0]), [cleaned], sentences, sentiment)
         blind: Blind | None = None if cleaned else "caption"
         model = self.trained.model if decoding is None else self.trained.model.with_decoding(decoding)
         return model.write(posts, blind)[0]

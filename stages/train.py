@@ -76,7 +76,7 @@ def _open(manifest: Path, vocab: Path, features: Path, section: Train) -> "tuple
     from hashgen.text.vocabulary import Vocabularies
 
     vocabularies, store = Vocabularies.load(vocab), FeatureStore.open(features)
-    train, val = (read_labelled(manifest, split, store) for split in SPLITS[:2])
+    train, val = (read_labelled(manifest, split, store, section.sentiment) for split in SPLITS[:2])
     counts = [sum(bool(vocabularies.hashtags.encode_known(tags)) for tags in part.hashtags) for part in (train, val)]
     if counts[0] < 2 or not counts[1]:
         raise HashgenError(
@@ -116,12 +116,14 @@ TRAINING_CODE = (
     "models/folder.py",
     "models/habits.py",
     "models/sequence.py",
+    "text/sentiment.py",
     "text/vocabulary.py",
     "text/words.py",
     "training/about.py",
     "training/checkpoint.py",
     "training/dataset.py",
     "training/decoding.py",
+    "training/encoder_decoder.py",
     "training/fit.py",
     "training/hashtag_words.py",
     "training/history.py",

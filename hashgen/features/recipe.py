@@ -18,7 +18,7 @@ class Recipe:
 
     weights: as params name them. weights_sha256: digest of the weights used. file_sha256: of the file they came from.
     captions: kind of the caption encoder, tfidf for none; its weights as params name them, its digest, and the length
-    of its vectors.
+    of its vectors. grid: whether the places of a picture are kept too.
     """
 
     __pydantic_config__: ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(extra="forbid", strict=True)
@@ -38,6 +38,7 @@ class Recipe:
     caption_weights: Name | None = None
     caption_sha256: Name | None = None
     caption_dim: _Dim | None = None
+    grid: bool = False
 
     @classmethod
     def from_json(cls, document: Any) -> "Recipe":

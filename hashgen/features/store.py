@@ -15,6 +15,7 @@ from hashgen.base.files import read_json, require
 from hashgen.corpus.manifest import SplitName, read_manifest
 from hashgen.features.posts import Features, Labelled, Posts
 from hashgen.features.recipe import Recipe
+from hashgen.text.sentiment import sentiments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,15 +85,20 @@ class FeatureStore(Features):
         return np.array([known[id] for id in ids], dtype=np.int64)
 
 
-def label(manifest: pd.DataFrame, store: FeatureStore) -> Labelled:
-    """The posts of a manifest, row by row. Raises HashgenError that names posts without features."""
+def label(manifest: pd.DataFrame, store: FeatureStore, sentiment: bool = False) -> Labelled:
+    """The posts of a manifest, row by row.
+
+    sentiment: whether models read that of the captions. Raises HashgenError that names posts without features, and
+    when the package for sentiment is not installed.
+    """
     rows = store.rows(list(manifest["id"]))
     sentences = None if store.sentences is None else store.sentences[rows].astype(np.float32)
-    posts = Posts(store, rows, list(manifest["caption"]), sentences)
+    captions = list(manifest["caption"])
+    posts = Posts(store, rows, captions, sentences, sentiments(captions) if sentiment else None)
     groups = list(manifest["group"]) if "group" in manifest else None
     return Labelled(posts, list(manifest["hashtags"]), groups)
 
 
-def read_labelled(folder: Path, split: SplitName, store: FeatureStore) -> Labelled:
+def read_labelled(folder: Path, split: SplitName, store: FeatureStore, sentiment: bool = False) -> Labelled:
     """The posts of one split. Raises HashgenError as `read_manifest` and `label`."""
-    return label(read_manifest(folder, split), store)
+    return label(read_manifest(folder, split), store, sentiment)

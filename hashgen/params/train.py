@@ -90,6 +90,7 @@ class Train(Section):
     clip_norm: PositiveFloat | None
     caption_length: Annotated[int, Field(ge=1, le=10_000)]
     hashtag_length: Annotated[int, Field(ge=1, le=1000)]
+    sentiment: bool
     seed: Seed
     # A block for each model. Only the chosen one is saved with a model, hence None for the others there.
     lstm: Lstm | None

@@ -44,8 +44,8 @@ def test_any_caption_has_shares_that_make_one(caption: str) -> None:
 def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     from hashgen.text import sentiment as module
 
-    module._polarity.cache_clear()
+    module._analyse.cache_clear()
     monkeypatch.setitem(sys.modules, "textblob.sentiments", None)
     with pytest.raises(HashgenError, match=r'^train\.sentiment: .*pip install "textblob>=0\.19"$'):
         sentiment("a caption that no other test has")
-    module._polarity.cache_clear()
+    module._analyse.cache_clear()
