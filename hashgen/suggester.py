@@ -81,7 +81,8 @@ class Suggester:
             ) from error
         plain = self.encoder(pixels)  # (1, dim)
         cleaned = clean_caption(caption)
-        features = Features(plain, np.empty((1, 0, plain.shape[1]), np.float16))
+        grid = self.encoder.grid(pixels) if recipe.grid else None
+        features = Features(plain, np.empty((1, 0, plain.shape[1]), np.float16), grid=grid)
         sentences = None if self.captions is None else self.captions([cleaned]).astype(np.float32)  # (1, dim)
         sentiment = sentiments([cleaned]) if self.trained.about.section.sentiment else None
         posts = Posts(features, np.array([0]), [cleaned], sentences, sentiment)

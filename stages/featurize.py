@@ -60,6 +60,7 @@ def main(
         workers=workers,
         preparation=encoder.preparation,
         sentences=sentences,
+        encode_grid=encoder.grid if section.grid else None,
     )
     rate = f", {counts.encoded / counts.seconds:,.0f} pictures/s" if counts.encoded else ""
     known = f"{counts.encoded:,} encoded, {counts.remembered:,} already known"

@@ -40,7 +40,14 @@ class Recipe:
     caption_dim: _Dim | None = None
     grid: bool = False
 
+    def to_json(self) -> dict[str, Any]:
+        """What `from_json` needs. A grid is named only where there is one, so that without it no byte is another."""
+        document = dataclasses.asdict(self)
+        if not self.grid:
+            del document["grid"]
+        return document
+
     @classmethod
     def from_json(cls, document: Any) -> "Recipe":
-        """The recipe that `dataclasses.asdict` turned into JSON. Raises ValueError for anything else."""
+        """The recipe that `to_json` wrote down. Raises ValueError for anything else."""
         return pydantic.TypeAdapter(cls).validate_json(json.dumps(document))

@@ -13,7 +13,7 @@ from hashgen.base.errors import HashgenError
 from hashgen.base.faults import system_fault
 from hashgen.base.files import read_json, require
 from hashgen.corpus.manifest import SplitName, read_manifest
-from hashgen.features.posts import Features, Labelled, Posts
+from hashgen.features.posts import GRID_SIDE, Features, Labelled, Posts
 from hashgen.features.recipe import Recipe
 from hashgen.text.sentiment import sentiments
 
@@ -47,6 +47,7 @@ class FeatureStore(Features):
                 pq.read_table(ids).column("id").to_pylist(),
                 recipe,
                 None if recipe.caption_sha256 is None else np.load(folder / "captions.npy", mmap_mode="r"),
+                grid=np.load(folder / "grid.npy", mmap_mode="r") if recipe.grid else None,
             )
         except Exception as error:  # the parsers of damaged files raise nearly anything
             reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -62,9 +63,14 @@ class FeatureStore(Features):
                 f"{folder}: its files have different lengths; run the stage featurize again", stage="featurize"
             )
         n, recipe = len(self.ids), self.recipe
-        arrays = [(self.plain, (n, recipe.dim)), (self.views, (n, recipe.views, recipe.dim))]
+        arrays: list[tuple[npt.NDArray[np.float16], tuple[int, ...]]] = [
+            (self.plain, (n, recipe.dim)),
+            (self.views, (n, recipe.views, recipe.dim)),
+        ]
         if self.sentences is not None:
             arrays.append((self.sentences, (n, recipe.caption_dim or 0)))
+        if self.grid is not None:
+            arrays.append((self.grid, (n, GRID_SIDE**2, recipe.dim)))
         # "<f2" are float16 with the lower byte first, as any processor of today has them.
         if any(array.shape != shape or array.dtype.str != "<f2" for array, shape in arrays):
             raise HashgenError(

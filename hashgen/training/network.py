@@ -13,8 +13,8 @@ class Sizes:
     """What a model must know of its data: lengths of vectors and vocabularies.
 
     feature, dimension: lengths of picture features, and of word and hashtag embeddings. word_count, hashtag_count:
-    sizes of the vocabularies, specials included. cells: places of a picture's grid; 0 for features of the whole picture.
-    sentiment: numbers that stand beside each word of a caption; 0 where its sentiment is not read.
+    sizes of the vocabularies, specials included. cells: places of a picture's grid; 0 without one. sentiment: numbers
+    that stand beside each word of a caption; 0 where its sentiment is not read.
     """
 
     feature: int

@@ -27,6 +27,7 @@ SECTION = Featurize(
     seed=1,
     captions="tfidf",
     caption_weights=None,
+    grid=False,
 )
 
 
