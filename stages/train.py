@@ -67,7 +67,8 @@ def learnt(
             len(data.train),
         )
         require_unchanged()  # before the checkpoint goes: whoever undoes an edit need not train again
-        checkpoint.unlink(missing_ok=True)
+        for file in checkpoint.parent.glob(f"{checkpoint.stem}*.pt"):  # those of an ensemble's members too
+            file.unlink()
 
 
 def _open(manifest: Path, vocab: Path, features: Path, section: Train) -> "tuple[Data, Recipe]":
@@ -98,7 +99,8 @@ def _key(section: Train, device: str, manifest: Path, vocab: Path, features: Pat
         sha256_of_folder(features),
     ]
     parts += [sha256_of_file(manifest / f"{split}.parquet") for split in SPLITS[:2]]
-    parts += [sha256_of_file(file) for file in training_code(section.model)]
+    code = dict.fromkeys(file for model in (section.model, *section.members()) for file in training_code(model))
+    parts += [sha256_of_file(file) for file in code]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 

@@ -28,8 +28,8 @@ class Trained:
         """Write `model.json`, the model's own files, and their SHA-256 in `sha256.json` into an existing folder."""
         self.about.write(folder)
         self.model.save(folder)
-        files = sorted(path for path in folder.iterdir() if path.name != _HASHES)
-        write_json(folder / _HASHES, {path.name: sha256_of_file(path) for path in files})
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _HASHES)
+        write_json(folder / _HASHES, {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files})
 
     @classmethod
     def load(cls, folder: Path, device: "torch.device") -> "Trained":
@@ -90,7 +90,10 @@ def _check(folder: Path) -> None:
     if not isinstance(hashes, dict) or "model.json" not in hashes:
         raise unfit(folder, ValueError(f"{_HASHES} does not name its files"))
     for name, written in hashes.items():
-        path = require(folder / Path(name).name, "train")
+        path = Path(name)
+        if path.is_absolute() or ".." in path.parts:
+            raise unfit(folder, ValueError(f"{_HASHES} names a file elsewhere"))
+        path = require(folder / path, "train")
         if not path.is_file() or sha256_of_file(path) != written:
             raise HashgenError(
                 f"{path}: has changed since the model was saved; copy the folder again, or run the stage train again",
