@@ -78,3 +78,26 @@ def test_an_encoder_that_moved_is_named_or_refused(folder: Path) -> None:
     write_static_model(static, normalise=True)
     with pytest.raises(HashgenError, match=r"trained with other weights than .*static has now; restore them"):
         Suggester.load(folder, device="cpu")
+
+
+def test_places_and_sentiment_reach_a_model_that_learnt_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hashgen.text.sentiment._analyse", lambda: lambda caption: (len(caption) / 100, 0.5))
+    recipe = small_recipe(backbone="resnet18", image_size=64, grid=True)
+    encoder = load_encoder(recipe, "random", CPU)
+    recipe = dataclasses.replace(recipe, dim=encoder.dim, weights_sha256=encoder.digest)
+    section = train_section(model="attention", sentiment=True)
+    data = small_data(tmp_path / "data", dim=encoder.dim, grid=True, sentiment=True)
+    model = model_class("attention").fit(data, section, Place(CPU, tmp_path / "checkpoint.pt"))
+    (tmp_path / "model").mkdir()
+    Trained(model, About(section, recipe, 1, 0.5)).save(tmp_path / "model")
+    Image.new("RGB", (64, 64), "teal").save(tmp_path / "picture.png")
+    suggester = Suggester.load(tmp_path / "model", device="cpu")
+    watching = Watching(suggester.trained.model)
+    trained = dataclasses.replace(suggester.trained, model=watching)  # type: ignore[arg-type]
+    assert dataclasses.replace(suggester, trained=trained).suggest(tmp_path / "picture.png", "sea run #sea")
+    (posts,) = watching.seen
+    assert posts.sentiment is not None and posts.sentiment.tolist() == [[pytest.approx(0.07), 0.5]]
+    assert posts.features.grid is not None and posts.features.grid.shape == (1, 49, 512)
+    np.testing.assert_allclose(posts.features.grid.astype(float).mean(1), posts.features.plain, rtol=0.01, atol=0.01)

@@ -49,7 +49,7 @@ def test_any_caption_has_shares_that_make_one(caption: str) -> None:
 def test_models_read_polarity_and_subjectivity() -> None:
     found = sentiments(["so sad today", "lunch with friends", "GREAT!!!"])
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, [[-0.5, 1], [0, 0], [1, 0.75]], rtol=1e-6)
+    assert found.ravel().tolist() == pytest.approx([-0.5, 1, 0, 0, 1, 0.75])
 
 
 class Found(NamedTuple):
