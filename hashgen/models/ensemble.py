@@ -62,42 +62,27 @@ class EnsembleModel(Model):
     def fit(cls, data: Data, section: "Train", place: Place) -> Self:
         """Fit each member by its own block, then calibrate and weigh them on the validation posts."""
         assert section.ensemble is not None
-        members = []
+        members, given = [], []
         for name in section.ensemble.members:
             # Each has a checkpoint of its own; it goes with that of the ensemble.
             own = dataclasses.replace(place, checkpoint=place.checkpoint.with_suffix(f".{name}.pt"))
             model = model_class(name).fit(data, section.of(name), own)
             said = _clipped(model.rank(data.val.posts, _DEPTH))
-            members.append(Member(name, model, 0.0, _calibration(said, data.val)))
-        habits = Habits(data.train.hashtags)
-        ensemble = cls(members, habits, sum(habits.counts.values()) / len(data.train))
-        given = [ensemble._given(member, data.val.posts, None) for member in members]
+            calibration = _calibration(said, data.val)
+            members.append(Member(name, model, 0.0, calibration))
+            given.append(_calibrated(said, calibration))
         weights = _best_weights(given, data.val.hashtags)
-        ensemble.members = [
-            dataclasses.replace(member, weight=weight) for member, weight in zip(members, weights, strict=True)
-        ]
-        ensemble.calibration = _calibration(ensemble._mixed(data.val.posts), data.val)
-        return ensemble
-
-    @staticmethod
-    def _given(member: Member, posts: Posts, blind: Blind | None) -> list[Ranking]:
-        """A member's ranking of each post, its scores calibrated."""
-        rankings = _clipped(member.model.rank(posts, _DEPTH, blind))
-        return rankings if member.calibration is None else [_applied(member.calibration, one) for one in rankings]
-
-    def _mixed(self, posts: Posts, blind: Blind | None = None) -> list[Ranking]:
-        """Weighted means, best first; of equals, first what the first member ranks higher."""
-        used = [member for member in self.members if member.weight > 0]
-        given = [self._given(member, posts, blind) for member in used]
-        weights = [member.weight for member in used]
-        return [_mean(rankings, weights) for rankings in zip(*given, strict=True)]
+        weighed = [dataclasses.replace(member, weight=weight) for member, weight in zip(members, weights, strict=True)]
+        habits = Habits(data.train.hashtags)
+        mean_length = sum(habits.counts.values()) / len(data.train)
+        return cls(weighed, habits, mean_length, _calibration(_mix(given, weights), data.val))
 
     def _probabilities(self, posts: Posts, blind: Blind | None) -> list[Ranking]:
-        mixed = self._mixed(posts, blind)
-        if self.calibration is None:
-            return mixed
+        used = [member for member in self.members if member.weight > 0]
+        said = [(_clipped(member.model.rank(posts, _DEPTH, blind)), member.calibration) for member in used]
+        mixed = _mix([_calibrated(*one) for one in said], [member.weight for member in used])
         # Sorted again: the last bits of two that are nearly equal may turn round.
-        return [_best_first(_applied(self.calibration, ranking)) for ranking in mixed]
+        return [_best_first(ranking) for ranking in _calibrated(mixed, self.calibration)]
 
     def rank(self, posts: Posts, depth: int, blind: Blind | None = None) -> list[Ranking]:
         """Hashtags by their probability; those that no member ranks follow by frequency, with 0."""
@@ -176,12 +161,19 @@ def _best_weights(given: Sequence[Sequence[Ranking]], hashtags: Sequence[Sequenc
     return max(simplex(len(given), _PARTS), key=f1)
 
 
-def _mean(rankings: Sequence[Ranking], weights: Sequence[float]) -> Ranking:
-    total: dict[str, float] = {}
-    for ranking, weight in zip(rankings, weights, strict=True):
-        for hashtag, score in ranking:
-            total[hashtag] = total.get(hashtag, 0.0) + weight * score
-    return _best_first([(hashtag, min(1.0, score)) for hashtag, score in total.items() if score > 0])
+def _mix(given: Sequence[Sequence[Ranking]], weights: Sequence[float]) -> list[Ranking]:
+    """Weighted means of each post's scores, best first; of equals, first what an earlier member ranks higher.
+
+    given: rankings (posts), by member.
+    """
+    mixed = []
+    for rankings in zip(*given, strict=True):
+        total: dict[str, float] = {}
+        for ranking, weight in zip(rankings, weights, strict=True):
+            for hashtag, score in ranking:
+                total[hashtag] = total.get(hashtag, 0.0) + weight * score
+        mixed.append(_best_first([(hashtag, min(1.0, score)) for hashtag, score in total.items() if score > 0]))
+    return mixed
 
 
 def _best_first(ranking: Ranking) -> Ranking:
@@ -204,9 +196,15 @@ def _calibration(rankings: Sequence[Ranking], labelled: Labelled) -> Calibration
     return Calibration.fit(*zip(*pairs, strict=True)) if pairs else None
 
 
-def _applied(calibration: Calibration, ranking: Ranking) -> Ranking:
-    chances = calibration.apply([score for _, score in ranking]).tolist()
-    return [(hashtag, chance) for (hashtag, _), chance in zip(ranking, chances, strict=True)]
+def _calibrated(rankings: Sequence[Ranking], calibration: Calibration | None) -> list[Ranking]:
+    """The same rankings with their scores as probabilities."""
+    if calibration is None:
+        return list(rankings)
+    found = []
+    for ranking in rankings:
+        chances = calibration.apply([score for _, score in ranking]).tolist()
+        found.append([(hashtag, chance) for (hashtag, _), chance in zip(ranking, chances, strict=True)])
+    return found
 
 
 def _to_json(calibration: Calibration | None) -> dict[str, float] | None:

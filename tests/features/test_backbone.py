@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from torchvision import models, transforms
 
 from hashgen.base.errors import HashgenError
-from hashgen.features.backbone import Encoder, backbones, load_encoder
+from hashgen.features.backbone import Encoder, _folded, _map_model, backbones, load_encoder
+from hashgen.features.network import Network
 from hashgen.params.featurize import Featurize
 from hashgen.pictures.crops import crops
 
@@ -318,3 +319,26 @@ def test_a_grid_changes_no_feature() -> None:
 def test_a_backbone_without_places_is_named(backbone: str, size: int) -> None:
     said = fault(backbone=backbone, image_size=size, grid=True)
     assert said.startswith(f"featurize.grid: {backbone} has no map of places for pictures of {size} pixels; ")
+
+
+class Branching(torch.nn.Module):
+    """As timm's networks: what it does depends on its input, so that it cannot be traced, and it names its map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = torch.nn.Conv2d(3, 8, 3, stride=2)
+
+    def forward_features(self, pictures: torch.Tensor) -> torch.Tensor:
+        maps: torch.Tensor = self.stem(pictures)
+        return maps if maps.sum() > 0 else maps * 1
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        return self.forward_features(pictures).mean((2, 3))
+
+
+def test_a_network_that_cannot_be_traced_is_asked_for_its_map() -> None:
+    network, batch = Network(Branching(), (), 40), torch.ones(2, 3, 40, 40)
+    maps = _map_model(network, _folded(network.model), 8, section())
+    torch.testing.assert_close(maps(batch).mean((2, 3)), network.model(batch))
+    with pytest.raises(HashgenError, match=r"^featurize\.grid: "):
+        _map_model(network, _folded(network.model), 9, section())

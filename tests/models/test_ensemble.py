@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import sha256_of_file, write_json
@@ -19,8 +20,11 @@ from hashgen.models.ensemble import EnsembleModel, Member, _best_weights, simple
 from hashgen.models.folder import Trained
 from hashgen.models.habits import Habits
 from hashgen.models.popularity import Popularity
-from hashgen.params.train import Ensemble
+from hashgen.params import read_section
+from hashgen.params.train import Ensemble, Train
 from hashgen.training.about import About
+from stages.train import _key
+from tests import ROOT
 from tests.doubles.settings import small_recipe, train_section
 from tests.doubles.small_world import small_data
 from tests.properties import examples
@@ -130,3 +134,32 @@ def test_a_member_that_cannot_be_is_refused(folder: Path, key: str, value: objec
     path.write_text(before[0])
     hashes.write_text(before[1])
     Trained.load(folder, CPU)
+
+
+def test_a_checkpoint_goes_by_the_members_settings_and_by_no_others(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("manifest", "vocab", "features")]
+    for path in folders:
+        path.mkdir()
+    for split in ("train", "val"):
+        (folders[0] / f"{split}.parquet").write_bytes(b"")
+    section = train_section(model="ensemble")
+
+    def key(**changes: object) -> str:
+        return _key(train_section(model="ensemble", **changes), "cpu", *folders)
+
+    assert section.lstm is not None and section.attention is not None
+    other = {name: getattr(section, name).model_copy(update={"hidden": 17}) for name in ("lstm", "attention")}
+    assert key(attention=other["attention"]) == key()
+    assert key(lstm=other["lstm"]) != key()
+    assert key(ensemble=Ensemble(members=("lstm", "ranker"))) != key()
+
+
+@pytest.mark.parametrize("members", [[], ["lstm"], ["lstm", "lstm"], ["lstm", "ensemble"], ["lstm", "gpt"], "lstm"])
+def test_members_that_make_no_ensemble_are_named(members: object, tmp_path: Path) -> None:
+    yaml = YAML()
+    document = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    document["train"]["ensemble"]["members"] = members
+    with (tmp_path / "params.yaml").open("w", encoding="utf-8") as stream:
+        yaml.dump(document, stream)
+    with pytest.raises(HashgenError, match=r"params\.yaml: train\.ensemble"):
+        read_section(tmp_path / "params.yaml", Train)
