@@ -51,7 +51,7 @@ def main(
     found: dict[str, list[dict[str, Any]]] = {}
     groups: list[str] = []
     for seed in range(splits):
-        train, val, test = (label(part, store) for part in deal(posts, seed))
+        train, val, test = (label(part, store, section.sentiment) for part in deal(posts, seed))
         groups += test.groups or []
         methods: dict[str, Model] = dict(baselines(deal(posts, seed)[0], store, 10, val))
         seconds = dict.fromkeys(methods, 0.0)

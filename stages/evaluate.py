@@ -163,7 +163,7 @@ def _bridge(chosen: _Found, rest: list[_Found], baselines: Path, section: Evalua
         rows = one.rows[one.rows["split"] == "test"]
         said[one.name] = Predictions([list(row) for row in rows["both"]], [list(row) for row in rows["ranked"]])
         if isinstance(one.trained.model, SequenceModel):
-            forced[one.name] = one.trained.model.write_forced(scored.labelled, section.seed)
+            forced[one.name] = one.trained.model.write_forced(one.test.scored.labelled, section.seed)
     common = next(iter(scored.habits.popular))
     targets = [list(hashtags) for hashtags in scored.labelled.hashtags]
     return bridge(said, targets, common, batch_size=train.batch_size, length=train.hashtag_length, forced=forced)
@@ -194,7 +194,7 @@ def _index(chosen: _Found, manifest: Path, features: Path) -> "Index":
     from hashgen.suggesting.index import Index
 
     posts = read_manifest(manifest, "train")
-    train = label(posts, FeatureStore.open(features))
+    train = label(posts, FeatureStore.open(features), chosen.trained.about.section.sentiment)
     sources = ", ".join(sorted(set(posts["source"])))
     return Index.of(chosen.trained.model, list(posts["id"]), train, chosen.val.scored.labelled, sources)
 
@@ -235,7 +235,8 @@ def _open(trained: "Trained", manifest: Path, features: Path) -> dict[str, _Part
         )
     train = read_manifest(manifest, "train")
     frames = {"val": read_manifest(manifest, "val"), "test": read_manifest(manifest, "test")}
-    return {split: _Part(split, posts, Scored.of(posts, train, store)) for split, posts in frames.items()}
+    sentiment = trained.about.section.sentiment
+    return {split: _Part(split, posts, Scored.of(posts, train, store, sentiment)) for split, posts in frames.items()}
 
 
 def _score(

@@ -9,6 +9,7 @@ import typer
 from hashgen.base.errors import HashgenError
 from hashgen.commands import DeviceOption
 from hashgen.features.encoding import Pictures, encode_captions, read_pictures, write_features
+from hashgen.features.posts import GRID_SIDE
 from hashgen.params import read_section
 from hashgen.params.featurize import Featurize
 from stages.command import PARAMS, HomeOption, ParamsOption, done, input_path, run
@@ -60,11 +61,13 @@ def main(
         workers=workers,
         preparation=encoder.preparation,
         sentences=sentences,
+        encode_grid=encoder.grid if section.grid else None,
     )
     rate = f", {counts.encoded / counts.seconds:,.0f} pictures/s" if counts.encoded else ""
     known = f"{counts.encoded:,} encoded, {counts.remembered:,} already known"
     captions = f"; captions {caption_encoder.dim}-d" if caption_encoder else ""
-    done("featurize", f"{len(pictures):,} pictures, {known}, {encoder.dim}-d{rate}{captions}")
+    places = f"; {GRID_SIDE} x {GRID_SIDE} places" if section.grid else ""
+    done("featurize", f"{len(pictures):,} pictures, {known}, {encoder.dim}-d{rate}{places}{captions}")
 
 
 def _caption_encoder(section: Featurize, place: "torch.device") -> "CaptionEncoder | None":

@@ -67,7 +67,8 @@ def learnt(
             len(data.train),
         )
         require_unchanged()  # before the checkpoint goes: whoever undoes an edit need not train again
-        checkpoint.unlink(missing_ok=True)
+        for file in checkpoint.parent.glob(f"{checkpoint.stem}*.pt"):  # those of an ensemble's members too
+            file.unlink()
 
 
 def _open(manifest: Path, vocab: Path, features: Path, section: Train) -> "tuple[Data, Recipe]":
@@ -76,7 +77,7 @@ def _open(manifest: Path, vocab: Path, features: Path, section: Train) -> "tuple
     from hashgen.text.vocabulary import Vocabularies
 
     vocabularies, store = Vocabularies.load(vocab), FeatureStore.open(features)
-    train, val = (read_labelled(manifest, split, store) for split in SPLITS[:2])
+    train, val = (read_labelled(manifest, split, store, section.sentiment) for split in SPLITS[:2])
     counts = [sum(bool(vocabularies.hashtags.encode_known(tags)) for tags in part.hashtags) for part in (train, val)]
     if counts[0] < 2 or not counts[1]:
         raise HashgenError(
@@ -98,7 +99,8 @@ def _key(section: Train, device: str, manifest: Path, vocab: Path, features: Pat
         sha256_of_folder(features),
     ]
     parts += [sha256_of_file(manifest / f"{split}.parquet") for split in SPLITS[:2]]
-    parts += [sha256_of_file(file) for file in training_code(section.model)]
+    code = dict.fromkeys(file for model in (section.model, *section.members()) for file in training_code(model))
+    parts += [sha256_of_file(file) for file in code]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
@@ -116,12 +118,14 @@ TRAINING_CODE = (
     "models/folder.py",
     "models/habits.py",
     "models/sequence.py",
+    "text/sentiment.py",
     "text/vocabulary.py",
     "text/words.py",
     "training/about.py",
     "training/checkpoint.py",
     "training/dataset.py",
     "training/decoding.py",
+    "training/encoder_decoder.py",
     "training/fit.py",
     "training/hashtag_words.py",
     "training/history.py",

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import http.client
+import math
 import pickle
 import re
 from pathlib import Path
@@ -12,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
+from torch.fx.passes.shape_prop import ShapeProp
 from torch.fx.proxy import TraceError
 from torchvision import models
 
@@ -22,6 +24,7 @@ from hashgen.base.faults import is_disk_full, system_fault
 from hashgen.base.files import sha256_of_file
 from hashgen.features.captions import CaptionEncoder
 from hashgen.features.network import Channels, Network, digest_of_tensors
+from hashgen.features.posts import GRID_SIDE
 from hashgen.features.recipe import Recipe
 from hashgen.features.timm_network import PREFIX, build_timm, published_timm
 from hashgen.params.featurize import Featurize
@@ -54,6 +57,9 @@ class Wanted(Protocol):
     @property
     def seed(self) -> int: ...  # noqa: D102
 
+    @property
+    def grid(self) -> bool: ...  # noqa: D102
+
 
 @dataclasses.dataclass(frozen=True)
 class Encoder:
@@ -62,7 +68,8 @@ class Encoder:
     model: normalised pictures (batch, 3, size, size) to (batch, dim). mean, deviation: of the channels, 0..1, that it
     was trained with. preparation: how it wants its pictures. digest: hex SHA-256 of the weights used, the classifier
     left out, and of normalisation and preparation where they are not torchvision's. file_sha256: of the file of
-    weights, if they came from one. batch_size: pictures a call that suit the device.
+    weights, if they came from one. batch_size: pictures a call that suit the device. map_model: normalised pictures to
+    the network's last feature map (batch, dim, height, width), where a grid is wanted.
     """
 
     model: nn.Module
@@ -76,6 +83,7 @@ class Encoder:
     digest: str
     file_sha256: str | None
     batch_size: int
+    map_model: nn.Module | None = None
 
     @torch.inference_mode()
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
@@ -83,16 +91,29 @@ class Encoder:
 
         Raises HashgenError when the features overflow or vanish in float16: better none than infinite or empty ones.
         """
-        batch = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)  # (batch, 3, size, size), channels last
-        features: Tensor = self.model(self._normalised(batch).to(self.dtype)).float()  # (batch, dim)
+        features: Tensor = self.model(self._normalised(pixels)).float()  # (batch, dim)
         _check(features.abs().max().item())
         return features.half().cpu().numpy()
 
-    def _normalised(self, batch: Tensor) -> Tensor:
-        """Channels with the mean and deviation taken out that the weights expect."""
+    @torch.inference_mode()
+    def grid(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
+        """Features (batch, GRID_SIDE², dim) of the places of the same pictures, row by row from the top left.
+
+        The last feature map, pooled to GRID_SIDE rows and columns. For an encoder that was loaded with a grid. Raises
+        HashgenError as for the features of whole pictures.
+        """
+        assert self.map_model is not None
+        found: Tensor = self.map_model(self._normalised(pixels)).float()  # (batch, dim, height, width)
+        places = nn.functional.adaptive_avg_pool2d(found, GRID_SIDE).flatten(2).transpose(1, 2)
+        _check(places.abs().max().item())
+        return places.half().cpu().numpy()
+
+    def _normalised(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
+        """Pictures (batch, 3, size, size) with the mean and deviation taken out that the weights expect."""
+        batch = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)  # channels last
         mean = torch.tensor(self.mean, device=batch.device).view(1, 3, 1, 1) * 255
         deviation = torch.tensor(self.deviation, device=batch.device).view(1, 3, 1, 1) * 255
-        return batch.float().sub_(mean).div_(deviation)
+        return batch.float().sub_(mean).div_(deviation).to(self.dtype)
 
 
 def _check(largest: float) -> None:
@@ -128,7 +149,11 @@ def load_encoder(wanted: Wanted, weights: str | Path, device: torch.device, dim:
     model.eval().requires_grad_(False)
     dim, digest = dim or _dim(network, wanted), _digest(network)
     dtype: torch.dtype = getattr(torch, wanted.precision)
-    model = _folded(model).to(device, dtype).to(memory_format=torch.channels_last)
+    model = _folded(model)
+    map_model = _map_model(network, model, dim, wanted) if wanted.grid else None
+    for part in (model, map_model):
+        if part is not None:
+            part.to(device, dtype).to(memory_format=torch.channels_last)
     return Encoder(
         model,
         network.size,
@@ -141,6 +166,7 @@ def load_encoder(wanted: Wanted, weights: str | Path, device: torch.device, dim:
         digest,
         file_sha256,
         _BATCH_SIZES[device.type],
+        map_model,
     )
 
 
@@ -229,6 +255,62 @@ def _dim(network: Network, wanted: Wanted) -> int:
         raise HashgenError(
             f"featurize.image_size: {wanted.backbone} does not support pictures of {side} pixels ({_short(error)})"
         ) from error
+
+
+def _map_model(network: Network, folded: nn.Module, dim: int, wanted: Wanted) -> nn.Module:
+    """The part of a network that ends with its last feature map (batch, dim, height, width).
+
+    folded: what `_folded` made of it. Raises HashgenError for a network without such a map.
+    """
+    side = network.size
+    part = _before_pooling(folded, side, dim)
+    if part is None and hasattr(network.model, "forward_features"):  # of timm, where it cannot be traced
+        part = _Maps(network.model)
+    if part is not None:
+        with torch.inference_mode():
+            shape = part(torch.zeros(1, 3, side, side)).shape
+        if len(shape) == 4 and shape[1] == dim and shape[2] * shape[3] > 1:
+            return part
+    raise HashgenError(
+        f"featurize.grid: {wanted.backbone} has no map of places for pictures of {side} pixels; set it to false, or "
+        "use a convolutional featurize.backbone such as resnet50, or a larger featurize.image_size"
+    )
+
+
+class _Maps(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.network.forward_features(pictures)  # type: ignore[operator, no-any-return]
+
+
+def _before_pooling(model: nn.Module, side: int, dim: int) -> nn.Module | None:
+    """A traced network up to what its last pooling reads: a map (1, dim, height, width) of more than one place.
+
+    None for a network that was not traced or pools no map, as a vision transformer.
+    """
+    if not isinstance(model, fx.GraphModule):
+        return None
+    with torch.inference_mode():
+        ShapeProp(model).propagate(torch.zeros(1, 3, side, side))
+    for node in reversed(model.graph.nodes):
+        for source in node.all_input_nodes:
+            before, after = _shape(source), _shape(node)
+            if len(before) == 4 and before[:2] == after[:2] == (1, dim) and math.prod(before) > math.prod(after) == dim:
+                graph, copied = fx.Graph(), dict[fx.Node, fx.Node]()
+                graph.graph_copy(model.graph, copied)
+                graph.output(copied[source])
+                part = fx.GraphModule(model, graph)
+                part.graph.eliminate_dead_code()
+                part.recompile()
+                return part
+    return None
+
+
+def _shape(node: fx.Node) -> tuple[int, ...]:
+    return tuple(getattr(node.meta.get("tensor_meta"), "shape", ()))
 
 
 def _digest(network: Network) -> str:
@@ -336,4 +418,5 @@ def recipe_of(section: Featurize, encoder: Encoder, captions: CaptionEncoder | N
         caption_weights=section.caption_weights if captions else None,
         caption_sha256=captions.digest if captions else None,
         caption_dim=captions.dim if captions else None,
+        grid=section.grid,
     )

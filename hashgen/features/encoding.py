@@ -22,6 +22,7 @@ from hashgen.base.workers import map_in_order
 from hashgen.corpus.posts import read_picture_bytes
 from hashgen.corpus.tables import POSTS_SCHEMA, read_table
 from hashgen.features.memo import MEMO_VERSION, Key, Memo, with_memo
+from hashgen.features.posts import GRID_SIDE
 from hashgen.features.recipe import Recipe
 from hashgen.pictures.crops import TORCHVISION, TRANSFORM_VERSION, Preparation, crops
 from hashgen.pictures.decode import BadPicture
@@ -89,6 +90,9 @@ class Counts:
     remembered: int
     seconds: float
 
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.encoded + other.encoded, self.remembered + other.remembered, self.seconds + other.seconds)
+
 
 def write_features(
     pictures: Pictures,
@@ -102,30 +106,56 @@ def write_features(
     workers: int,
     preparation: Preparation = TORCHVISION,
     sentences: npt.NDArray[np.float16] | None = None,
+    encode_grid: Encode | None = None,
 ) -> Counts:
     """Encode the pictures that the memo below `home` does not know yet, then write the folder `out` as a whole.
 
     encode: 8-bit pictures (batch, size, size, 3), resized by `preparation`, to (batch, dim); always called with
     `batch_size` of them, so that a feature does not depend on its neighbours. sentences: (n, recipe.caption_dim), the
-    vectors of the captions, None if the recipe has none. workers: processes that decode; 0 decodes in this one. A kill
-    loses the batch in hand; a damaged memo is renamed and rebuilt. Processes that share a memo take turns.
+    vectors of the captions, None if the recipe has none. encode_grid: pictures to their places (batch, cells, dim),
+    None if the recipe has no grid; for these the plain views go through the network once more, so that features which
+    are remembered stay so. workers: processes that decode; 0 decodes in this one. A kill loses the batch in hand; a
+    damaged memo is renamed and rebuilt. Processes that share a memo take turns.
     Raises HashgenError when a raw picture is not the one that the filter saw, or when the memo cannot be written.
     """
 
-    def work(memo: Memo) -> Counts:
-        counts = _encode_missing(pictures, raw, recipe, encode, memo, batch_size, workers, preparation)
-        _export(pictures, memo, recipe, sentences, out)
-        return counts
+    memos = home / "features"
+    name = f"{recipe.backbone.replace('/', '-')}-{memo_digest(recipe)[:16]}"
+    with atomic_folder(out) as folder:
 
-    name = recipe.backbone.replace("/", "-")
-    return with_memo(home / "features" / f"{name}-{memo_digest(recipe)[:16]}.sqlite", recipe.dim, work)
+        def plain(memo: Memo) -> Counts:
+            counts = _encode_missing(pictures, raw, recipe, encode, memo, batch_size, workers, preparation)
+            _export(pictures, memo, recipe, folder)
+            return counts
+
+        def grid(memo: Memo) -> Counts:
+            assert encode_grid is not None
+            unseen, flat = dataclasses.replace(recipe, views=0), _flat(encode_grid)
+            counts = _encode_missing(pictures, raw, unseen, flat, memo, batch_size, workers, preparation)
+            _export_grid(pictures, memo, recipe, folder)
+            return counts
+
+        counts = with_memo(memos / f"{name}.sqlite", recipe.dim, plain)
+        if encode_grid is not None:
+            counts += with_memo(memos / f"{name}-grid.sqlite", GRID_SIDE**2 * recipe.dim, grid)
+        if sentences is not None:
+            np.save(folder / "captions.npy", sentences)
+        ids = pa.table({"id": pa.array(pictures.ids, pa.string())})
+        pq.write_table(ids, folder / "ids.parquet", compression="zstd")
+        write_json(folder / "features.json", recipe.to_json())
+    return counts
+
+
+def _flat(encode_grid: Encode) -> Encode:
+    """Places (batch, cells, dim) as one row a picture, as a memo keeps them."""
+    return lambda pixels: encode_grid(pixels).reshape(len(pixels), -1)
 
 
 def memo_digest(recipe: Recipe) -> str:
     """Hex SHA-256 that names the memo: of what changes a feature; how many views are kept does not."""
     key = dataclasses.asdict(recipe) | {"transform_version": TRANSFORM_VERSION, "memo_version": MEMO_VERSION}
     captions = ("captions", "caption_weights", "caption_sha256", "caption_dim")
-    for name in ("weights", "file_sha256", "views", *captions):
+    for name in ("weights", "file_sha256", "views", "grid", *captions):
         del key[name]
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
@@ -213,24 +243,23 @@ def _batches(decoded: Iterable[tuple[Key, Pixels]], size: int) -> Iterator[tuple
         yield keys, batch
 
 
-def _export(
-    pictures: Pictures, memo: Memo, recipe: Recipe, sentences: npt.NDArray[np.float16] | None, out: Path
-) -> None:
+def _export(pictures: Pictures, memo: Memo, recipe: Recipe, folder: Path) -> None:
     n, views, dim = len(pictures), recipe.views, recipe.dim
-    with atomic_folder(out) as folder:
-        # Ordinary writes, which fail on a full disk. Memory-mapped ones kill the process there, without a word.
-        with (folder / "plain.npy").open("wb") as plain, (folder / "views.npy").open("wb") as augmented:
-            _write_header(plain, (n, dim))
-            _write_header(augmented, (n, views, dim))
-            for sha in pictures.sha256:
-                features = memo.get(sha, views)  # (1 + views, dim)
-                plain.write(features[0].tobytes())
-                augmented.write(features[1:].tobytes())
-        if sentences is not None:
-            np.save(folder / "captions.npy", sentences)
-        ids = pa.table({"id": pa.array(pictures.ids, pa.string())})
-        pq.write_table(ids, folder / "ids.parquet", compression="zstd")
-        write_json(folder / "features.json", dataclasses.asdict(recipe))
+    # Ordinary writes, which fail on a full disk. Memory-mapped ones kill the process there, without a word.
+    with (folder / "plain.npy").open("wb") as plain, (folder / "views.npy").open("wb") as augmented:
+        _write_header(plain, (n, dim))
+        _write_header(augmented, (n, views, dim))
+        for sha in pictures.sha256:
+            features = memo.get(sha, views)  # (1 + views, dim)
+            plain.write(features[0].tobytes())
+            augmented.write(features[1:].tobytes())
+
+
+def _export_grid(pictures: Pictures, memo: Memo, recipe: Recipe, folder: Path) -> None:
+    with (folder / "grid.npy").open("wb") as stream:
+        _write_header(stream, (len(pictures), GRID_SIDE**2, recipe.dim))
+        for sha in pictures.sha256:
+            stream.write(memo.get(sha, 0).tobytes())
 
 
 def _write_header(stream: BinaryIO, shape: tuple[int, ...]) -> None:

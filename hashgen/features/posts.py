@@ -10,6 +10,8 @@ import numpy.typing as npt
 # What a model reads of a post, and what it is made blind to when it is scored.
 Inputs = Literal["both", "image", "caption"]
 Blind = Literal["image", "caption"]
+# Rows, and columns, of the grid that a picture's places are pooled to.
+GRID_SIDE = 7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,11 +19,12 @@ class Features:
     """Picture features in rows.
 
     plain: (n, dim) float16, the pictures unaugmented. views: (n, views, dim) float16, the augmented ones; views may
-    be 0.
+    be 0. grid: (n, GRID_SIDE², dim) float16, places of the pictures unaugmented, row by row; None without.
     """
 
     plain: npt.NDArray[np.float16]
     views: npt.NDArray[np.float16]
+    grid: npt.NDArray[np.float16] | None = dataclasses.field(default=None, kw_only=True)
 
     @property
     def dim(self) -> int:
@@ -35,12 +38,14 @@ class Posts:
 
     features: of these posts, and perhaps of others. rows: (n,) int64, the row of each post in them. captions: (n),
     cleaned, hashtags cut. sentences: (n, dim) float32, what a frozen encoder makes of each caption; None without one.
+    sentiment: (n, 2) float32, of each caption (see `hashgen.text.sentiment`); None where models do not read it.
     """
 
     features: Features
     rows: npt.NDArray[np.int64]
     captions: list[str]
     sentences: npt.NDArray[np.float32] | None = None
+    sentiment: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -48,9 +53,12 @@ class Posts:
     def pair(self, pictures: Sequence[int], captions: Sequence[int]) -> "Posts":
         """New posts: the pictures of the posts at the places `pictures` with the captions of those at `captions`."""
         texts = np.array(captions, np.int64)
-        sentences = None if self.sentences is None else self.sentences[texts]
         return Posts(
-            self.features, self.rows[np.array(pictures, np.int64)], [self.captions[post] for post in texts], sentences
+            self.features,
+            self.rows[np.array(pictures, np.int64)],
+            [self.captions[post] for post in texts],
+            None if self.sentences is None else self.sentences[texts],
+            None if self.sentiment is None else self.sentiment[texts],
         )
 
 

@@ -18,7 +18,7 @@ class Recipe:
 
     weights: as params name them. weights_sha256: digest of the weights used. file_sha256: of the file they came from.
     captions: kind of the caption encoder, tfidf for none; its weights as params name them, its digest, and the length
-    of its vectors.
+    of its vectors. grid: whether the places of a picture are kept too.
     """
 
     __pydantic_config__: ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(extra="forbid", strict=True)
@@ -38,8 +38,16 @@ class Recipe:
     caption_weights: Name | None = None
     caption_sha256: Name | None = None
     caption_dim: _Dim | None = None
+    grid: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """What `from_json` needs. A grid is named only where there is one, so that without it no byte is another."""
+        document = dataclasses.asdict(self)
+        if not self.grid:
+            del document["grid"]
+        return document
 
     @classmethod
     def from_json(cls, document: Any) -> "Recipe":
-        """The recipe that `dataclasses.asdict` turned into JSON. Raises ValueError for anything else."""
+        """The recipe that `to_json` wrote down. Raises ValueError for anything else."""
         return pydantic.TypeAdapter(cls).validate_json(json.dumps(document))

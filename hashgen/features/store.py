@@ -13,8 +13,9 @@ from hashgen.base.errors import HashgenError
 from hashgen.base.faults import system_fault
 from hashgen.base.files import read_json, require
 from hashgen.corpus.manifest import SplitName, read_manifest
-from hashgen.features.posts import Features, Labelled, Posts
+from hashgen.features.posts import GRID_SIDE, Features, Labelled, Posts
 from hashgen.features.recipe import Recipe
+from hashgen.text.sentiment import sentiments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +47,7 @@ class FeatureStore(Features):
                 pq.read_table(ids).column("id").to_pylist(),
                 recipe,
                 None if recipe.caption_sha256 is None else np.load(folder / "captions.npy", mmap_mode="r"),
+                grid=np.load(folder / "grid.npy", mmap_mode="r") if recipe.grid else None,
             )
         except Exception as error:  # the parsers of damaged files raise nearly anything
             reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -61,9 +63,14 @@ class FeatureStore(Features):
                 f"{folder}: its files have different lengths; run the stage featurize again", stage="featurize"
             )
         n, recipe = len(self.ids), self.recipe
-        arrays = [(self.plain, (n, recipe.dim)), (self.views, (n, recipe.views, recipe.dim))]
+        arrays: list[tuple[npt.NDArray[np.float16], tuple[int, ...]]] = [
+            (self.plain, (n, recipe.dim)),
+            (self.views, (n, recipe.views, recipe.dim)),
+        ]
         if self.sentences is not None:
             arrays.append((self.sentences, (n, recipe.caption_dim or 0)))
+        if self.grid is not None:
+            arrays.append((self.grid, (n, GRID_SIDE**2, recipe.dim)))
         # "<f2" are float16 with the lower byte first, as any processor of today has them.
         if any(array.shape != shape or array.dtype.str != "<f2" for array, shape in arrays):
             raise HashgenError(
@@ -84,15 +91,20 @@ class FeatureStore(Features):
         return np.array([known[id] for id in ids], dtype=np.int64)
 
 
-def label(manifest: pd.DataFrame, store: FeatureStore) -> Labelled:
-    """The posts of a manifest, row by row. Raises HashgenError that names posts without features."""
+def label(manifest: pd.DataFrame, store: FeatureStore, sentiment: bool = False) -> Labelled:
+    """The posts of a manifest, row by row.
+
+    sentiment: whether models read that of the captions. Raises HashgenError that names posts without features, and
+    when the package for sentiment is not installed.
+    """
     rows = store.rows(list(manifest["id"]))
     sentences = None if store.sentences is None else store.sentences[rows].astype(np.float32)
-    posts = Posts(store, rows, list(manifest["caption"]), sentences)
+    captions = list(manifest["caption"])
+    posts = Posts(store, rows, captions, sentences, sentiments(captions) if sentiment else None)
     groups = list(manifest["group"]) if "group" in manifest else None
     return Labelled(posts, list(manifest["hashtags"]), groups)
 
 
-def read_labelled(folder: Path, split: SplitName, store: FeatureStore) -> Labelled:
+def read_labelled(folder: Path, split: SplitName, store: FeatureStore, sentiment: bool = False) -> Labelled:
     """The posts of one split. Raises HashgenError as `read_manifest` and `label`."""
-    return label(read_manifest(folder, split), store)
+    return label(read_manifest(folder, split), store, sentiment)

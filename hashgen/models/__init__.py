@@ -117,7 +117,7 @@ class Model(abc.ABC):
 
     @abc.abstractmethod
     def save(self, folder: Path) -> None:
-        """Write all that `load` needs into an existing folder that holds `model.json`; no pickles."""
+        """Write all that `load` needs into an existing folder; no pickles."""
 
     @classmethod
     @abc.abstractmethod

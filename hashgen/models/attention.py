@@ -1,24 +1,26 @@
 """The paper's encoder-decoder with attention: at each hashtag it looks again at the caption's words and the picture."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import pad_packed_sequence
 
-from hashgen.features.posts import Inputs
+from hashgen.features.posts import Features, Inputs
 from hashgen.models.sequence import SequenceModel
 from hashgen.params.train import Attention, Train
 from hashgen.text.vocabulary import PAD_ID
-from hashgen.training.network import SequenceNetwork, Sizes
+from hashgen.training.encoder_decoder import EncoderDecoder
+from hashgen.training.network import Sizes
 
 
-class AttentionNetwork(SequenceNetwork):
+class AttentionNetwork(EncoderDecoder):
     """As the LSTM of the paper, but the decoder's output looks at what was read before it names a hashtag.
 
-    Caption: the states of an LSTM, word by word. Picture: regions. Today they are made from the one pooled vector of a
-    picture, a part of a linear layer each; a grid of features, one vector a place, would be a sequence of regions as
-    well and need no other change (Kazemi & Elqursh 2017 attend over 14 x 14 places). Attention is over each of the two
-    apart, by dot products, after the decoder's LSTM (Luong et al. 2015), so that a whole sequence is read at once.
+    Caption: the states of an LSTM, word by word. Picture: regions. With a grid of features they are its places, one
+    vector each (Kazemi & Elqursh 2017 attend over 14 x 14 places); without one, parts of a linear layer over the
+    pooled vector of the picture. Attention is over each of the two apart, by dot products, after the decoder's LSTM
+    (Luong et al. 2015), so that a whole sequence is read at once.
 
     State, the batch first: joined vector (batch, hidden), regions (batch, regions, hidden), caption (batch, 1 + words,
     hidden), the decoder's hidden and cell (batch, layers, hidden).
@@ -26,15 +28,15 @@ class AttentionNetwork(SequenceNetwork):
 
     def __init__(self, sizes: Sizes, inputs: Inputs, section: Attention) -> None:
         super().__init__()
-        hidden, layers, regions = section.hidden, section.layers, section.regions
+        hidden, layers, regions = section.hidden, section.layers, sizes.cells or section.regions
         self.inputs = inputs
         self.hashtag_count = sizes.hashtag_count
         self.layers = layers
         self.regions = regions
         self.picture_norm = nn.BatchNorm1d(sizes.feature, momentum=section.batch_norm_momentum)
-        self.picture_projection = nn.Linear(sizes.feature, regions * hidden)
+        self.picture_projection = nn.Linear(sizes.feature, hidden if sizes.cells else regions * hidden)
         self.word_embedding = nn.Embedding(sizes.word_count, sizes.dimension, padding_idx=PAD_ID)
-        self.caption_lstm = nn.LSTM(sizes.dimension, hidden, layers, batch_first=True)
+        self.caption_lstm = nn.LSTM(sizes.dimension + sizes.sentiment, hidden, layers, batch_first=True)
         self.join = nn.Linear(2 * hidden, hidden)
         self.first_state = nn.Linear(hidden, 2 * layers * hidden)
         self.hashtag_embedding = nn.Embedding(sizes.hashtag_count, sizes.dimension, padding_idx=PAD_ID)
@@ -48,19 +50,18 @@ class AttentionNetwork(SequenceNetwork):
         self.register_buffer("caption_mean", torch.zeros(1, 1, hidden))
 
     def picture_vector(self, picture: Tensor) -> Tensor:
-        """Encode picture features (batch, feature) as regions (batch, regions, hidden)."""
-        unit = nn.functional.normalize(self.picture_norm(picture), dim=1)  # (batch, feature)
-        return torch.tanh(self.picture_projection(unit)).view(len(picture), self.regions, -1)
+        """Encode picture features (batch, feature), or a grid (batch, cells, feature), as (batch, regions, hidden)."""
+        normed = self.picture_norm(picture.flatten(0, -2))  # (batch or batch * cells, feature)
+        regions = torch.tanh(self.picture_projection(nn.functional.normalize(normed, dim=1)))
+        return regions.view(len(picture), self.regions, -1)
 
-    def caption_vector(self, words: Tensor, lengths: Tensor) -> Tensor:
-        """Encode captions (batch, words) of the given lengths (batch,) as (batch, 1 + words, hidden).
+    def caption_vector(self, words: Tensor, lengths: Tensor, sentiment: Tensor | None = None) -> Tensor:
+        """Encode captions (batch, words) of the given lengths and sentiment (batch, 2) as (batch, 1 + words, hidden).
 
         First the whole caption (the last state), then a state a word. Padding is zero, which no state is.
         """
-        embedded = self.dropout(self.word_embedding(words))  # (batch, words, dimension)
-        packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
-        states, (hidden, _) = self.caption_lstm(packed)
-        return torch.cat([hidden[-1].unsqueeze(1), pad_packed_sequence(states, batch_first=True)[0]], dim=1)
+        states, last = self.read(words, lengths, sentiment)
+        return torch.cat([last.unsqueeze(1), pad_packed_sequence(states, batch_first=True)[0]], dim=1)
 
     def gist(self, caption: Tensor) -> Tensor:
         """The whole caption (batch, 1, hidden) out of what `caption_vector` gives: a blind one has no words."""
@@ -70,31 +71,19 @@ class AttentionNetwork(SequenceNetwork):
         """State before the first hashtag, from regions (batch, regions, hidden) and caption (batch, 1 + words, …)."""
         both = torch.cat([picture.mean(1), caption[:, 0]], dim=1)  # (batch, 2 * hidden)
         joined = self.dropout(torch.tanh(self.join(both)))  # (batch, hidden)
-        first = self.first_state(joined).view(len(joined), 2, self.layers, -1)  # (batch, 2, layers, hidden)
-        return joined, picture, caption, torch.tanh(first[:, 0]), first[:, 1]
+        return joined, picture, caption, *self.begin(joined)
 
     def step(self, state: tuple[Tensor, ...], tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Feed tokens (batch,); returns the logits (batch, hashtags) of what follows, and the next state."""
         joined, picture, caption, hidden, cell = state
-        below = torch.cat([self.dropout(self.hashtag_embedding(tokens)), joined], dim=1)  # (batch, dimension + hidden)
-        hiddens, cells = [], []
-        # The same weights cell by cell: a call of the whole LSTM for one step costs ten times as much.
-        for layer, weights in enumerate(self.decoder_lstm.all_weights):
-            below, following = torch.lstm_cell(below, (hidden[:, layer], cell[:, layer]), *weights)
-            hiddens.append(below)
-            cells.append(following)
-        logits = self._name(below.unsqueeze(1), picture, caption).squeeze(1)  # (batch, hashtags)
-        return logits, (joined, picture, caption, torch.stack(hiddens, dim=1), torch.stack(cells, dim=1))
+        output, hidden, cell = self.advance(joined, hidden, cell, tokens)
+        logits = self._name(output.unsqueeze(1), picture, caption).squeeze(1)  # (batch, hashtags)
+        return logits, (joined, picture, caption, hidden, cell)
 
     def forward(self, state: tuple[Tensor, ...], tokens: Tensor) -> Tensor:
         """Feed whole sequences (batch, steps) by teacher forcing; returns logits (batch, steps, hashtags)."""
         joined, picture, caption, hidden, cell = state
-        embedded = self.dropout(self.hashtag_embedding(tokens))  # (batch, steps, dimension)
-        beside = joined.unsqueeze(1).expand(-1, tokens.shape[1], -1)  # (batch, steps, hidden)
-        # The LSTM keeps layers in dimension 0; our state keeps the batch there, so that a beam can reorder it.
-        before = (hidden.transpose(0, 1).contiguous(), cell.transpose(0, 1).contiguous())
-        output, _ = self.decoder_lstm(torch.cat([embedded, beside], dim=2), before)
-        return self._name(output, picture, caption)
+        return self._name(self.advance_through(joined, hidden, cell, tokens), picture, caption)
 
     def _name(self, output: Tensor, picture: Tensor, caption: Tensor) -> Tensor:
         """Logits (batch, steps, hashtags) of the decoder's output (batch, steps, hidden) and what it attends to."""
@@ -115,6 +104,13 @@ class AttentionModel(SequenceModel):
         """The network, its weights drawn from torch's random state."""
         assert section.attention is not None
         return AttentionNetwork(sizes, section.inputs, section.attention)
+
+    @staticmethod
+    def seen(features: Features) -> Features:
+        """The grid of the pictures where there is one: it has no augmented views."""
+        if features.grid is None:
+            return features
+        return Features(features.grid, np.empty((len(features.grid), 0, *features.grid.shape[1:]), np.float16))
 
 
 MODEL = AttentionModel

@@ -85,8 +85,8 @@ class Standing:
 
 def seal(folder: Path) -> None:
     """Write the SHA-256 of all files of a model folder into its `sha256.json`."""
-    files = sorted(path for path in folder.iterdir() if path.name != _HASHES)
-    write_json(folder / _HASHES, {path.name: sha256_of_file(path) for path in files})
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _HASHES)
+    write_json(folder / _HASHES, {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files})
 
 
 def _check(folder: Path) -> None:
@@ -95,7 +95,10 @@ def _check(folder: Path) -> None:
     if not isinstance(hashes, dict) or "model.json" not in hashes:
         raise unfit(folder, ValueError(f"{_HASHES} does not name its files"))
     for name, written in hashes.items():
-        path = require(folder / Path(name).name, "train")
+        path = Path(name)
+        if path.is_absolute() or ".." in path.parts:
+            raise unfit(folder, ValueError(f"{_HASHES} names a file elsewhere"))
+        path = require(folder / path, "train")
         if not path.is_file() or sha256_of_file(path) != written:
             raise HashgenError(
                 f"{path}: has changed since the model was saved; copy the folder again, or run the stage train again",

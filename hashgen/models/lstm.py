@@ -2,16 +2,16 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
 
 from hashgen.features.posts import Inputs
 from hashgen.models.sequence import SequenceModel
 from hashgen.params.train import Lstm, Train
 from hashgen.text.vocabulary import PAD_ID
-from hashgen.training.network import SequenceNetwork, Sizes
+from hashgen.training.encoder_decoder import EncoderDecoder
+from hashgen.training.network import Sizes
 
 
-class LstmNetwork(SequenceNetwork):
+class LstmNetwork(EncoderDecoder):
     """Picture and caption in, hashtags out (Tambwekar & Dharur 2019, sections 3 and 4).
 
     Picture: pooled features, batch norm, a projection. Caption: embeddings and an LSTM, its last hidden state. Both
@@ -31,7 +31,7 @@ class LstmNetwork(SequenceNetwork):
         self.picture_norm = nn.BatchNorm1d(sizes.feature, momentum=section.batch_norm_momentum)
         self.picture_projection = nn.Linear(sizes.feature, hidden)
         self.word_embedding = nn.Embedding(sizes.word_count, sizes.dimension, padding_idx=PAD_ID)
-        self.caption_lstm = nn.LSTM(sizes.dimension, hidden, layers, batch_first=True)
+        self.caption_lstm = nn.LSTM(sizes.dimension + sizes.sentiment, hidden, layers, batch_first=True)
         self.join = nn.Linear(2 * hidden, hidden)
         self.first_state = nn.Linear(hidden, 2 * layers * hidden)
         self.hashtag_embedding = nn.Embedding(sizes.hashtag_count, sizes.dimension, padding_idx=PAD_ID)
@@ -46,41 +46,25 @@ class LstmNetwork(SequenceNetwork):
         unit = nn.functional.normalize(self.picture_norm(picture), dim=1)  # (batch, feature)
         return torch.tanh(self.picture_projection(unit))  # (batch, hidden)
 
-    def caption_vector(self, words: Tensor, lengths: Tensor) -> Tensor:
-        """Encode captions (batch, words) of the given lengths (batch,) as (batch, hidden)."""
-        embedded = self.dropout(self.word_embedding(words))  # (batch, words, dimension)
-        packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
-        _, (hidden, _) = self.caption_lstm(packed)
-        return hidden[-1]  # type: ignore[no-any-return]  # (batch, hidden)
+    def caption_vector(self, words: Tensor, lengths: Tensor, sentiment: Tensor | None = None) -> Tensor:
+        """Encode captions (batch, words) of the given lengths (batch,) and sentiment (batch, 2) as (batch, hidden)."""
+        return self.read(words, lengths, sentiment)[1]
 
     def start(self, picture: Tensor, caption: Tensor) -> tuple[Tensor, ...]:
         """State before the first hashtag: joined vector (batch, hidden), hidden and cell (batch, layers, hidden)."""
         joined = self.dropout(torch.tanh(self.join(torch.cat([picture, caption], dim=1))))  # (batch, hidden)
-        first = self.first_state(joined).view(len(joined), 2, self.layers, -1)  # (batch, 2, layers, hidden)
-        return joined, torch.tanh(first[:, 0]), first[:, 1]
+        return joined, *self.begin(joined)
 
     def step(self, state: tuple[Tensor, ...], tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Feed tokens (batch,); returns the logits (batch, hashtags) of what follows, and the next state."""
         joined, hidden, cell = state
-        below = torch.cat([self.dropout(self.hashtag_embedding(tokens)), joined], dim=1)  # (batch, dimension + hidden)
-        hiddens, cells = [], []
-        # The same weights cell by cell: a call of the whole LSTM for one step costs ten times as much.
-        for layer, weights in enumerate(self.decoder_lstm.all_weights):
-            below, following = torch.lstm_cell(below, (hidden[:, layer], cell[:, layer]), *weights)
-            hiddens.append(below)
-            cells.append(following)
-        logits = self.output(self.dropout(below))  # (batch, hashtags)
-        return logits, (joined, torch.stack(hiddens, dim=1), torch.stack(cells, dim=1))
+        output, hidden, cell = self.advance(joined, hidden, cell, tokens)
+        return self.output(self.dropout(output)), (joined, hidden, cell)
 
     def forward(self, state: tuple[Tensor, ...], tokens: Tensor) -> Tensor:
         """Feed whole sequences (batch, steps) by teacher forcing; returns logits (batch, steps, hashtags)."""
         joined, hidden, cell = state
-        embedded = self.dropout(self.hashtag_embedding(tokens))  # (batch, steps, dimension)
-        beside = joined.unsqueeze(1).expand(-1, tokens.shape[1], -1)  # (batch, steps, hidden)
-        # The LSTM keeps layers in dimension 0; our state keeps the batch there, so that a beam can reorder it.
-        before = (hidden.transpose(0, 1).contiguous(), cell.transpose(0, 1).contiguous())
-        output, _ = self.decoder_lstm(torch.cat([embedded, beside], dim=2), before)
-        return self.output(self.dropout(output))  # type: ignore[no-any-return]  # (batch, steps, hashtags)
+        return self.output(self.dropout(self.advance_through(joined, hidden, cell, tokens)))  # type: ignore[no-any-return]
 
 
 class LstmModel(SequenceModel):

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hashgen.base.files import read_json, require, write_json
-from hashgen.features.posts import Blind, Labelled, Posts
+from hashgen.features.posts import GRID_SIDE, Blind, Features, Labelled, Posts
 from hashgen.models import Data, Decoding, Model, Place, Ranking
 from hashgen.params.train import Train
 from hashgen.text.vocabulary import Vocabularies
@@ -53,14 +53,19 @@ class SequenceModel(Model):
 
         train, val = (cls._examples(part, data.vocabularies, section) for part in (data.train, data.val))
         features = data.train.posts.features
-        learnable = fit.Data(train.learnable(), val, features, data.vocabularies)
-        sizes = sizes_of(data.vocabularies, features.dim)
+        learnable = fit.Data(train.learnable(), val, cls.seen(features), data.vocabularies)
+        sizes = sizes_of(data.vocabularies, features.dim, features.grid is not None, section.sentiment)
         network, history = fit.fit(
             learnable, section, lambda: cls.make(section, sizes), place.device, place.checkpoint, place.on_epoch
         )
         model = cls(network, data.vocabularies, section)
         model._take(history)
         return model
+
+    @staticmethod
+    def seen(features: Features) -> Features:
+        """What the network sees of pictures as its `plain` and `views`."""
+        return features
 
     def _take(self, history: Sequence[Epoch]) -> None:
         self.history = history
@@ -76,7 +81,7 @@ class SequenceModel(Model):
         """Hashtags by their probability of being in the post (see `hashgen.training.decoding.rank`)."""
         tokens = self.vocabularies.hashtags.tokens
         length = self.section.hashtag_length
-        found = rank(self.network, self._unlabelled(posts), posts.features, length, depth, blind=blind)
+        found = rank(self.network, self._unlabelled(posts), self.seen(posts.features), length, depth, blind=blind)
         return [[(tokens[number], score) for number, score in ranking] for ranking in found]
 
     def write(self, posts: Posts, blind: Blind | None = None) -> list[list[str]]:
@@ -85,7 +90,7 @@ class SequenceModel(Model):
         numbers = decode(
             self.network,
             self._unlabelled(posts),
-            posts.features,
+            self.seen(posts.features),
             self.section.hashtag_length,
             beam=how.beam if how.search == "beam" else 1,
             penalty=how.length_penalty,
@@ -107,9 +112,9 @@ class SequenceModel(Model):
         hashtags = self.vocabularies.hashtags
         written: list[list[str]] = []
         self.network.eval()
-        for batch in batches(examples, labelled.posts.features, self.section.batch_size, device):
+        for batch in batches(examples, self.seen(labelled.posts.features), self.section.batch_size, device):
             with torch.inference_mode():
-                state = encode(self.network, batch.picture, batch.words, batch.lengths)
+                state = encode(self.network, batch.picture, batch.words, batch.lengths, sentiment=batch.sentiment)
                 logits = mixed_forcing(self.network, state, batch.inputs, self.section.teacher_forcing, coins)
             written += [hashtags.decode(row) for row in logits.argmax(2).tolist()]
         return written, [hashtags.decode(row) for row in examples.hashtags]
@@ -128,7 +133,9 @@ class SequenceModel(Model):
         state = load_file(require(folder / "model.safetensors", "train"))
         # Without memory for its weights, however large model.json makes it: those of the file take their place.
         with torch.device("meta"):
-            network = cls.build(sizes_of(vocabularies, about.recipe.dim), about.section)
+            network = cls.build(
+                sizes_of(vocabularies, about.recipe.dim, about.recipe.grid, about.section.sentiment), about.section
+            )
         if any(state[name].dtype != tensor.dtype for name, tensor in network.state_dict().items()):
             raise ValueError("model.safetensors has another type of numbers than the network")
         network.load_state_dict(state, assign=True)
@@ -137,7 +144,17 @@ class SequenceModel(Model):
         return model
 
 
-def sizes_of(vocabularies: Vocabularies, feature: int) -> Sizes:
-    """Sizes for a network on these vocabularies and picture features of length `feature`."""
+def sizes_of(vocabularies: Vocabularies, feature: int, grid: bool = False, sentiment: bool = False) -> Sizes:
+    """Sizes for a network on these vocabularies and picture features of length `feature`.
+
+    grid: whether pictures have one. sentiment: whether that of captions is read.
+    """
     words, dimension = vocabularies.word_vectors.shape
-    return Sizes(feature, dimension, words, len(vocabularies.hashtags))
+    return Sizes(
+        feature,
+        dimension,
+        words,
+        len(vocabularies.hashtags),
+        cells=GRID_SIDE**2 if grid else 0,
+        sentiment=2 if sentiment else 0,
+    )

@@ -29,7 +29,7 @@ from hashgen.training.about import About
 from hashgen.training.checkpoint import State, keep, resume
 from hashgen.training.dataset import Batch, Examples, batches, make_examples, training_batches
 from hashgen.training.history import Epoch
-from hashgen.training.network import Sizes
+from hashgen.training.network import Sizes, beside
 
 _BATCH = 256
 
@@ -59,7 +59,7 @@ class TransformerNetwork(nn.Module):
         # so, F1 .302 and .310, F1@5 without the picture .195 and .228.
         nn.init.normal_(self.picture_projection.weight, std=VECTOR_STD)
         self.word_embedding = nn.Embedding(sizes.word_count, sizes.dimension, padding_idx=PAD_ID)
-        self.word_projection = nn.Linear(sizes.dimension, width)
+        self.word_projection = nn.Linear(sizes.dimension + sizes.sentiment, width)
         layer = nn.TransformerEncoderLayer(
             width, settings.heads, 4 * width, settings.dropout, "gelu", batch_first=True, norm_first=True
         )
@@ -76,12 +76,17 @@ class TransformerNetwork(nn.Module):
         normed = self.picture_norm(picture) / picture.shape[1] ** 0.5  # (batch, feature), of a length near 1
         return self.picture_projection(normed).view(len(picture), self.regions, -1)  # type: ignore[no-any-return]
 
-    def caption_words(self, words: Tensor) -> Tensor:
-        """Encode captions (batch, words) as (batch, words, width), word by word."""
-        return self.word_projection(self.word_embedding(words)) + self.positions[:, : words.shape[1]]  # type: ignore[no-any-return]
+    def caption_words(self, words: Tensor, sentiment: Tensor | None = None) -> Tensor:
+        """Encode captions (batch, words) and their sentiment (batch, 2) as (batch, words, width), word by word."""
+        embedded = beside(self.word_embedding(words), sentiment)
+        return self.word_projection(embedded) + self.positions[:, : words.shape[1]]  # type: ignore[no-any-return]
 
-    def forward(self, picture: Tensor, words: Tensor, blind: Blind | None = None) -> Tensor:
+    def forward(
+        self, picture: Tensor, words: Tensor, blind: Blind | None = None, sentiment: Tensor | None = None
+    ) -> Tensor:
         """Logits (batch, hashtags), specials left out, of pictures (batch, feature) and captions (batch, words).
+
+        sentiment: (batch, 2), of the captions, for a network that reads it.
 
         An input that is not learnt, or to which it is blind, is replaced by its mean over the training posts: the mean
         of each region, or one word that is the mean of all (zeros until `remember_means`).
@@ -95,7 +100,7 @@ class TransformerNetwork(nn.Module):
             caption = self.caption_mean.expand(batch, -1, -1)
             padding = torch.zeros(batch, 1, dtype=torch.bool, device=words.device)
         else:
-            caption, padding = self.caption_words(words), words == PAD_ID
+            caption, padding = self.caption_words(words, sentiment), words == PAD_ID
         sequence = torch.cat([self.summary.expand(batch, -1, -1), regions, caption], dim=1)  # (batch, places, width)
         padding = nn.functional.pad(padding, (sequence.shape[1] - padding.shape[1], 0))  # (batch, places)
         encoded = self.encoder(self.dropout(sequence), src_key_padding_mask=padding)[:, 0]  # (batch, width)
@@ -137,7 +142,8 @@ class TransformerModel(Model):
         Resumable after a kill, like `hashgen.training.fit.fit`.
         """
         torch.manual_seed(section.seed)
-        network = cls.build(sizes_of(data.vocabularies, data.train.posts.features.dim), section)
+        sizes = sizes_of(data.vocabularies, data.train.posts.features.dim, sentiment=section.sentiment)
+        network = cls.build(sizes, section)
         with torch.no_grad():
             network.word_embedding.weight.copy_(torch.from_numpy(data.vocabularies.word_vectors))
             network.hashtag_embedding.weight.copy_(torch.from_numpy(data.vocabularies.hashtag_vectors))
@@ -162,7 +168,8 @@ class TransformerModel(Model):
         tokens = self.vocabularies.hashtags.tokens[len(SPECIALS) :]
         rankings: list[Ranking] = []
         for batch in batches(examples, features, _BATCH, self.network.summary.device):
-            shares = self.network(batch.picture, batch.words, blind).softmax(1)  # (batch, hashtags)
+            logits = self.network(batch.picture, batch.words, blind, batch.sentiment)
+            shares = logits.softmax(1)  # (batch, hashtags)
             best = shares.sort(dim=1, descending=True, stable=True)
             for numbers, scores in zip(best.indices[:, :depth].tolist(), best.values[:, :depth].tolist(), strict=True):
                 rankings.append([(tokens[number], score) for number, score in zip(numbers, scores, strict=True)])
@@ -193,7 +200,8 @@ class TransformerModel(Model):
             state = load_file(weights)
         except SafetensorError as error:
             raise ValueError(str(error)) from error
-        network = cls.build(sizes_of(vocabularies, about.recipe.dim), about.section)
+        sizes = sizes_of(vocabularies, about.recipe.dim, sentiment=about.section.sentiment)
+        network = cls.build(sizes, about.section)
         network.load_state_dict(state)
         return cls(network.to(device).eval(), vocabularies, about.section, habits)
 
@@ -307,7 +315,7 @@ class _Training:
         for batch in batches(self.train, self.features, _BATCH, self.place.device):
             pictures += network.picture_regions(batch.picture).sum(0)
             there = batch.words != PAD_ID
-            words += network.caption_words(batch.words)[there].sum(0)
+            words += network.caption_words(batch.words, batch.sentiment)[there].sum(0)
             count += int(there.sum())
         if network.inputs != "caption":
             network.picture_mean.copy_(pictures / len(self.train))
@@ -316,4 +324,4 @@ class _Training:
 
 
 def _batch_loss(network: TransformerNetwork, batch: Batch) -> Tensor:
-    return set_loss(network(batch.picture, batch.words), batch.targets)
+    return set_loss(network(batch.picture, batch.words, sentiment=batch.sentiment), batch.targets)

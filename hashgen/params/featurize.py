@@ -17,6 +17,7 @@ class Featurize(Section):
     seed: Seed
     captions: Captions
     caption_weights: Name | None
+    grid: bool
 
     @pydantic.model_validator(mode="after")
     def _captions_have_weights(self) -> Self:

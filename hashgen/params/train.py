@@ -47,7 +47,18 @@ class Ranker(Section):
     classifier: Classifier
 
 
-ModelName = Literal["lstm", "attention", "transformer", "classifier", "neighbours", "ranker"]
+MemberName = Literal["lstm", "attention", "transformer", "classifier", "neighbours", "ranker"]
+ModelName = Literal[MemberName, "ensemble"]
+
+
+class Ensemble(Section):
+    members: Annotated[tuple[MemberName, ...], Field(min_length=2)]
+
+    @pydantic.model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len(set(self.members)) < len(self.members):
+            raise ValueError("members must name each model once")
+        return self
 
 
 class Attention(Section):
@@ -90,14 +101,17 @@ class Train(Section):
     clip_norm: PositiveFloat | None
     caption_length: Annotated[int, Field(ge=1, le=10_000)]
     hashtag_length: Annotated[int, Field(ge=1, le=1000)]
+    sentiment: bool
     seed: Seed
-    # A block for each model. Only the chosen one is saved with a model, hence None for the others there.
+    # A block for each model. Only the chosen one, of an ensemble its members' too, is saved with a model, hence None
+    # for the others there.
     lstm: Lstm | None
     classifier: Classifier | None
     attention: Attention | None
     transformer: Transformer | None
     neighbours: Neighbours | None
     ranker: Ranker | None
+    ensemble: Ensemble | None
 
     @pydantic.model_validator(mode="after")
     def _rates_in_order(self) -> Self:
@@ -107,17 +121,22 @@ class Train(Section):
 
     @pydantic.model_validator(mode="after")
     def _block_of_the_model(self) -> Self:
-        if getattr(self, self.model) is None:
-            raise ValueError(f"the block {self.model} must not be empty while train.model is {self.model}")
+        empty = [name for name in (self.model, *self.members()) if getattr(self, name) is None]
+        if empty:
+            raise ValueError(f"the block {empty[0]} must not be empty while train.model is {self.model}")
         return self
+
+    def members(self) -> tuple[MemberName, ...]:
+        """The models that are trained for the chosen one: those of an ensemble, for any other none."""
+        return self.ensemble.members if self.model == "ensemble" and self.ensemble is not None else ()
 
     def of(self, model: ModelName) -> "Train":
         """The section with another model. Raises pydantic.ValidationError if that has no block."""
         return Train(**dict(self) | {"model": model})
 
     def chosen(self) -> dict[str, Any]:
-        """What decides a training, as JSON knows it: all but the blocks of models that are not chosen."""
-        return self.model_dump(mode="json", exclude=self._blocks() - {self.model})
+        """What decides a training, as JSON knows it: all but the blocks of models that are not trained."""
+        return self.model_dump(mode="json", exclude=self._blocks() - {self.model, *self.members()})
 
     @classmethod
     def of_chosen(cls, values: dict[str, Any]) -> "Train":

@@ -105,7 +105,7 @@ def read_findings(
         rejects=read_frame(rejects, "filter", REJECTS_SCHEMA),
         history=read_history(history, learnt.epoch),
         trained=learnt,
-        keeps_posts=about.section.model in KEEPERS,
+        keeps_posts=any(name in KEEPERS for name in (about.section.model, *about.section.members())),
     )
 
 

@@ -46,9 +46,12 @@ class Scored:
     habits: Habits
 
     @classmethod
-    def of(cls, manifest: pd.DataFrame, train: pd.DataFrame, features: FeatureStore) -> "Scored":
-        """The posts of a manifest; `train` is the manifest of the training posts."""
-        return cls(label(manifest, features), list(manifest["seed_hashtags"]), Habits(list(train["hashtags"])))
+    def of(
+        cls, manifest: pd.DataFrame, train: pd.DataFrame, features: FeatureStore, sentiment: bool = False
+    ) -> "Scored":
+        """The posts of a manifest; `train` is the manifest of the training posts. sentiment: see `label`."""
+        labelled = label(manifest, features, sentiment)
+        return cls(labelled, list(manifest["seed_hashtags"]), Habits(list(train["hashtags"])))
 
     @property
     def depth(self) -> int:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hashgen.base.devices import choose_device
 from hashgen.base.errors import HashgenError
-from hashgen.features.posts import Blind, Features, Posts
+from hashgen.features.posts import GRID_SIDE, Blind, Features, Posts
 from hashgen.models.folder import Standing, Trained
 from hashgen.pictures.crops import crops
 from hashgen.pictures.decode import BadPicture
@@ -19,6 +19,7 @@ from hashgen.suggesting.explaining import explain as explain_hashtags
 from hashgen.suggesting.index import Index
 from hashgen.suggesting.options import Mix, Options, hidden_hashtags
 from hashgen.text.captions import clean_caption
+from hashgen.text.sentiment import sentiments
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,9 +42,13 @@ _EDGE = 1e-6
 
 @dataclasses.dataclass(frozen=True)
 class EncodedPicture:
-    """What a model sees of a picture: a row of features. Made by `Suggester.encode`; knows nothing else of it."""
+    """What a model sees of a picture. Made by `Suggester.encode`; knows nothing else of it.
 
-    plain: npt.NDArray[np.float16]  # (dim,)
+    plain: (dim,). grid: features of its places (GRID_SIDE², dim), for a model that looks at them.
+    """
+
+    plain: npt.NDArray[np.float16]
+    grid: npt.NDArray[np.float16] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,20 +160,26 @@ class Suggester:
 
     def encode_all(self, pictures: "Sequence[Image | bytes | str | Path]") -> "list[EncodedPicture | HashgenError]":
         """`encode` of several pictures at once, which is faster; an error takes the place of one that fails."""
-        found: list[EncodedPicture | HashgenError] = []
+        found: list[HashgenError | None] = []
         pixels = []
         for picture in pictures:
             try:
                 pixels.append(self._pixels(picture))
-                found.append(EncodedPicture(np.empty(0, np.float16)))
+                found.append(None)
             except HashgenError as error:
                 found.append(error)
         size = self.encoder.batch_size
-        rows = [
-            row for start in range(0, len(pixels), size) for row in self.encoder(np.stack(pixels[start : start + size]))
-        ]
-        left = iter(rows)
-        return [one if isinstance(one, HashgenError) else EncodedPicture(next(left)) for one in found]
+        encoded = iter(
+            [one for start in range(0, len(pixels), size) for one in self._encoded(pixels[start : start + size])]
+        )
+        return [next(encoded) if error is None else error for error in found]
+
+    def _encoded(self, pixels: "list[npt.NDArray[np.uint8]]") -> "list[EncodedPicture]":
+        batch = np.stack(pixels)
+        plain = self.encoder(batch)
+        if not self.trained.about.recipe.grid:
+            return [EncodedPicture(row) for row in plain]
+        return [EncodedPicture(row, places) for row, places in zip(plain, self.encoder.grid(batch), strict=True)]
 
     def _pixels(self, picture: "Image | bytes | str | Path") -> npt.NDArray[np.uint8]:
         recipe = self.trained.about.recipe
@@ -185,11 +196,16 @@ class Suggester:
 
     def posts(self, picture: EncodedPicture | None, captions: Sequence[str]) -> Posts:
         """Posts as the model sees them: one picture (zeros if there is none) with each of the captions, cleaned."""
-        dim = self.trained.about.recipe.dim
-        plain = (np.zeros(dim, np.float16) if picture is None else picture.plain)[None]
-        features = Features(plain, np.empty((1, 0, dim), np.float16))
-        sentences = None if self.captions is None else self.captions(list(captions)).astype(np.float32)
-        return Posts(features, np.zeros(len(captions), np.int64), list(captions), sentences)
+        recipe = self.trained.about.recipe
+        if picture is None:
+            places = np.zeros((GRID_SIDE**2, recipe.dim), np.float16) if recipe.grid else None
+            picture = EncodedPicture(np.zeros(recipe.dim, np.float16), places)
+        grid = None if picture.grid is None else picture.grid[None]
+        features = Features(picture.plain[None], np.empty((1, 0, recipe.dim), np.float16), grid=grid)
+        texts = list(captions)
+        sentences = None if self.captions is None else self.captions(texts).astype(np.float32)
+        sentiment = sentiments(texts) if self.trained.about.section.sentiment else None
+        return Posts(features, np.zeros(len(texts), np.int64), texts, sentences, sentiment)
 
     def suggest(
         self,

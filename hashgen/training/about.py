@@ -38,7 +38,7 @@ class About:
 
     def write(self, folder: Path) -> None:
         """Write `model.json` into an existing folder."""
-        document = {"train": self.section.chosen(), "features": dataclasses.asdict(self.recipe)}
+        document = {"train": self.section.chosen(), "features": self.recipe.to_json()}
         write_json(folder / "model.json", document | {"epoch": self.epoch, "val_f1": self.val_f1}, exact=True)
 
 

@@ -21,12 +21,14 @@ class Examples:
     rows: (n,) int64, the post's row in the features. words: numbers of the caption's words, at least one.
     hashtags: numbers of the hashtags that the vocabulary knows, without BEGIN and END; may be empty.
     targets: all true hashtags, also those that the vocabulary does not know: what scores are taken against.
+    sentiment: (n, 2) float32, of the captions; None where models do not read it.
     """
 
     rows: npt.NDArray[np.int64]
     words: list[list[int]]
     hashtags: list[list[int]]
     targets: list[list[str]]
+    sentiment: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -34,7 +36,8 @@ class Examples:
     def take(self, indices: npt.NDArray[np.int64]) -> "Examples":
         """The examples at `indices`, in that order."""
         words, hashtags, targets = ([part[i] for i in indices] for part in (self.words, self.hashtags, self.targets))
-        return Examples(self.rows[indices], words, hashtags, targets)
+        sentiment = None if self.sentiment is None else self.sentiment[indices]
+        return Examples(self.rows[indices], words, hashtags, targets, sentiment)
 
     def learnable(self) -> "Examples":
         """The examples with at least one hashtag that the vocabulary knows."""
@@ -52,7 +55,7 @@ def make_examples(
     words = [encode_caption(caption, vocabularies, caption_length) for caption in posts.captions]
     targets = [[] for _ in posts.captions] if hashtags is None else hashtags
     known = [vocabularies.hashtags.encode_known(target)[:hashtag_length] for target in targets]
-    return Examples(posts.rows, words, known, targets)
+    return Examples(posts.rows, words, known, targets, posts.sentiment)
 
 
 def encode_caption(caption: str, vocabularies: Vocabularies, length: int) -> list[int]:
@@ -64,9 +67,10 @@ def encode_caption(caption: str, vocabularies: Vocabularies, length: int) -> lis
 class Batch:
     """A batch of posts as tensors on one device.
 
-    picture: (batch, features) float32. words: (batch, words) int64, padded with PAD. lengths: (batch,) int64 on the
-    CPU (what packing asks for). inputs: (batch, steps) int64, BEGIN and the hashtags. targets: (batch, steps) int64,
-    the hashtags and END, padded with PAD. steps is at most the hashtag length + 1.
+    picture: (batch, features) float32, or (batch, cells, features) for a network that looks at places. words: (batch,
+    words) int64, padded with PAD. lengths: (batch,) int64 on the CPU (what packing asks for). inputs: (batch, steps)
+    int64, BEGIN and the hashtags. targets: (batch, steps) int64, the hashtags and END, padded with PAD. steps is at
+    most the hashtag length + 1. sentiment: (batch, 2) float32, or None.
     """
 
     picture: Tensor
@@ -74,13 +78,14 @@ class Batch:
     lengths: Tensor
     inputs: Tensor
     targets: Tensor
+    sentiment: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
 
 
 def make_batch(examples: Examples, picture: npt.NDArray[np.float16], device: torch.device) -> Batch:
-    """Pad examples to tensors; `picture` is (batch, features), one row an example."""
+    """Pad examples to tensors; `picture` is as `Batch` has it, one row an example."""
     inputs = _pad([[BEGIN_ID, *hashtags] for hashtags in examples.hashtags])  # (batch, steps)
     targets = _pad([[*hashtags, END_ID] for hashtags in examples.hashtags])  # (batch, steps)
     return Batch(
@@ -89,6 +94,7 @@ def make_batch(examples: Examples, picture: npt.NDArray[np.float16], device: tor
         torch.tensor([len(words) for words in examples.words]),
         inputs.to(device),
         targets.to(device),
+        None if examples.sentiment is None else torch.from_numpy(examples.sentiment).to(device),
     )
 
 
@@ -122,7 +128,7 @@ def training_batches(
     for start, stop in itertools.pairwise(bounds):
         chosen = order[start:stop]
         part = examples.take(chosen)
-        picture = np.array(features.plain[part.rows])  # (batch, features)
+        picture = np.array(features.plain[part.rows])  # (batch, features), or (batch, cells, features)
         augmented = view[chosen] >= 0
         picture[augmented] = features.views[part.rows[augmented], view[chosen][augmented]]
         yield make_batch(part, picture, device)

@@ -142,7 +142,7 @@ def decode(
     written: list[list[int]] = []
     for batch in batches(examples, features, max(1, _BATCH // beam), device):
         with torch.inference_mode():
-            state = encode(network, batch.picture, batch.words, batch.lengths, blind)
+            state = encode(network, batch.picture, batch.words, batch.lengths, blind, batch.sentiment)
         written += beam_search(network, state, length, beam, penalty)
     return written
 
@@ -218,7 +218,7 @@ def rank(
     size = max(1, min(_BATCH, _CELLS // (_SAMPLES * network.hashtag_count)))
     for batch in batches(examples, features, size, device):
         with torch.inference_mode():
-            state = encode(network, batch.picture, batch.words, batch.lengths, blind)
+            state = encode(network, batch.picture, batch.words, batch.lengths, blind, batch.sentiment)
             # A state may be large as well: that of a network with attention holds all that it attends to.
             cells = max(network.hashtag_count, *(part[0].numel() for part in state))
             parts = zip(*(torch.split(part, max(1, _CELLS // (_SAMPLES * cells))) for part in state), strict=True)

@@ -154,7 +154,7 @@ def _train_epoch(
 
 def batch_loss(network: SequenceNetwork, batch: Batch, ratio: float, coins: torch.Generator) -> Tensor:
     """Mean cross-entropy a target token (hashtags and END), in nats, under teacher forcing of the given ratio."""
-    state = encode(network, batch.picture, batch.words, batch.lengths)
+    state = encode(network, batch.picture, batch.words, batch.lengths, sentiment=batch.sentiment)
     logits = mixed_forcing(network, state, batch.inputs, ratio, coins)  # (batch, steps, hashtags)
     return nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=PAD_ID)
 
@@ -186,7 +186,7 @@ def remember_means(network: SequenceNetwork, data: Data, device: torch.device) -
     pictures, captions = torch.zeros_like(network.picture_mean), torch.zeros_like(network.caption_mean)
     for batch in batches(data.train, data.features, 256, device):
         pictures += network.picture_vector(batch.picture).sum(0)
-        captions += network.gist(network.caption_vector(batch.words, batch.lengths)).sum(0)
+        captions += network.gist(network.caption_vector(batch.words, batch.lengths, batch.sentiment)).sum(0)
     if network.inputs != "caption":
         network.picture_mean.copy_(pictures / len(data.train))
     if network.inputs != "image":

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import torch
 from torch import Tensor, nn
 
 from hashgen.features.posts import Blind, Inputs
@@ -12,13 +13,16 @@ class Sizes:
     """What a model must know of its data: lengths of vectors and vocabularies.
 
     feature, dimension: lengths of picture features, and of word and hashtag embeddings. word_count, hashtag_count:
-    sizes of the vocabularies, specials included.
+    sizes of the vocabularies, specials included. cells: places of a picture's grid; 0 without one. sentiment: numbers
+    that stand beside each word of a caption; 0 where its sentiment is not read.
     """
 
     feature: int
     dimension: int
     word_count: int
     hashtag_count: int
+    cells: int = 0
+    sentiment: int = 0
 
 
 class SequenceNetwork(nn.Module):
@@ -40,8 +44,8 @@ class SequenceNetwork(nn.Module):
         """Encode picture features (batch, feature) as (batch, hidden)."""
         raise NotImplementedError
 
-    def caption_vector(self, words: Tensor, lengths: Tensor) -> Tensor:
-        """Encode captions (batch, words) of the given lengths (batch,) as (batch, hidden)."""
+    def caption_vector(self, words: Tensor, lengths: Tensor, sentiment: Tensor | None = None) -> Tensor:
+        """Encode captions (batch, words) of the given lengths (batch,) and sentiment (batch, 2) as (batch, hidden)."""
         raise NotImplementedError
 
     def gist(self, caption: Tensor) -> Tensor:
@@ -61,8 +65,20 @@ class SequenceNetwork(nn.Module):
         raise NotImplementedError
 
 
+def beside(sequence: Tensor, vector: Tensor | None) -> Tensor:
+    """A sequence (batch, steps, …) with the same vector (batch, …) behind each of its steps; itself without one."""
+    if vector is None:
+        return sequence
+    return torch.cat([sequence, vector.unsqueeze(1).expand(-1, sequence.shape[1], -1)], dim=2)
+
+
 def encode(
-    network: SequenceNetwork, picture: Tensor, words: Tensor, lengths: Tensor, blind: Blind | None = None
+    network: SequenceNetwork,
+    picture: Tensor,
+    words: Tensor,
+    lengths: Tensor,
+    blind: Blind | None = None,
+    sentiment: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
     """State of a batch before its first hashtag.
 
@@ -77,7 +93,7 @@ def encode(
     if network.inputs == "image" or blind == "caption":
         caption = network.caption_mean.expand(batch, *network.caption_mean.shape[1:])  # (batch, hidden)
     else:
-        caption = network.caption_vector(words, lengths)  # (batch, hidden)
+        caption = network.caption_vector(words, lengths, sentiment)  # (batch, hidden)
     return network.start(picture, caption)
 
 

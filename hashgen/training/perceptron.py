@@ -35,8 +35,8 @@ class Perceptron(nn.Module):
     """Two hidden layers over a picture and a caption.
 
     Picture: each feature minus its training mean, over its deviation, scaled together to length `_LENGTH`. Caption: 1
-    for each known word that it holds, and its sentence vector, if there is one, at the same length. What the network
-    is blind to is replaced by its mean over the training posts.
+    for each known word that it holds, its sentence vector, if there is one, at the same length, and its sentiment, if
+    that is read. What the network is blind to is replaced by its mean over the training posts.
     """
 
     picture_mean: Tensor
@@ -97,8 +97,8 @@ class Classifier:
         counts = Counter(word for caption in train.posts.captions for word in set(tokenise(caption)))
         words = sorted(word for word, count in counts.items() if count > 1)
         torch.manual_seed(seed)
-        sentences = 0 if train.posts.sentences is None else train.posts.sentences.shape[1]
-        network = Perceptron(train.posts.features.dim, len(words) + sentences, len(hashtags), settings)
+        beside = sum(part.shape[1] for part in (train.posts.sentences, train.posts.sentiment) if part is not None)
+        network = Perceptron(train.posts.features.dim, len(words) + beside, len(hashtags), settings)
         model = cls(network.to(device), words, list(hashtags), inputs)
         model._measure(train.posts)
         model._train(train, settings, seed, label)
@@ -171,14 +171,18 @@ class Classifier:
         return picture, words
 
     def _texts(self, posts: Posts, which: npt.NDArray[np.int64]) -> Floats:
-        """1 for each known word of each caption, then the sentence vector, if there is one: (n, text)."""
-        found = np.zeros((len(which), len(self.network.text_mean)), np.float32)
+        """1 for each known word of each caption; then sentence vector and sentiment, if there are such: (n, text)."""
+        words = np.zeros((len(which), len(self.words)), np.float32)
         for row, post in enumerate(which):
-            found[row, [self._ids[word] for word in tokenise(posts.captions[post]) if word in self._ids]] = 1
-        if len(self.words) < found.shape[1]:
-            if posts.sentences is None:
-                raise ValueError("posts without the sentence vectors that the model learnt with")
-            found[:, len(self.words) :] = _LENGTH * unit(posts.sentences[which])
+            words[row, [self._ids[word] for word in tokenise(posts.captions[post]) if word in self._ids]] = 1
+        parts = [words]
+        if posts.sentences is not None:
+            parts.append(_LENGTH * unit(posts.sentences[which]))
+        if posts.sentiment is not None:
+            parts.append(posts.sentiment[which])
+        found = np.concatenate(parts, axis=1)
+        if found.shape[1] != len(self.network.text_mean):
+            raise ValueError("posts with other sentence vectors or sentiments than the model learnt with")
         return found
 
     def _targets(self, hashtags: Sequence[Sequence[str]]) -> Floats:

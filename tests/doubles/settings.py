@@ -2,7 +2,7 @@
 
 from hashgen.features.recipe import Recipe
 from hashgen.params import read_section
-from hashgen.params.train import Attention, Classifier, Lstm, Neighbours, Ranker, Train, Transformer
+from hashgen.params.train import Attention, Classifier, Ensemble, Lstm, Neighbours, Ranker, Train, Transformer
 from tests import ROOT
 
 DIMENSION = 8
@@ -39,6 +39,7 @@ def train_section(**changes: object) -> Train:
             folds=2,
             classifier=_CLASSIFIER,
         ),
+        "ensemble": Ensemble(members=("ranker", "lstm")),
         "attention": Attention(hidden=16, layers=1, regions=2, dropout=0.0, batch_norm_momentum=0.1),
         "transformer": Transformer(
             width=16,

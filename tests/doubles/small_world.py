@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from hashgen.features.posts import GRID_SIDE, Posts
 from hashgen.features.store import FeatureStore, label
 from hashgen.models import Data, Place
 from hashgen.models.folder import Trained
@@ -41,8 +42,10 @@ def small_manifest(posts: int, prefix: str = "p") -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def write_features(folder: Path, manifest: pd.DataFrame, views: int = 1, dim: int = DIMENSION) -> FeatureStore:
-    """A feature store in which the picture kind is the sign of every value."""
+def write_features(
+    folder: Path, manifest: pd.DataFrame, views: int = 1, dim: int = DIMENSION, grid: bool = False
+) -> FeatureStore:
+    """A feature store in which the picture kind is the sign of every value, in every place of a grid too."""
     rng = np.random.default_rng(3)
     sign = np.array([1.0 if tags[1] == PICTURES[0] else -1.0 for tags in manifest["hashtags"]])
     plain = sign[:, None] + rng.normal(0, 0.2, (len(manifest), dim))
@@ -50,7 +53,10 @@ def write_features(folder: Path, manifest: pd.DataFrame, views: int = 1, dim: in
     np.save(folder / "plain.npy", plain.astype(np.float16))
     np.save(folder / "views.npy", np.repeat(plain[:, None] * 1.1, views, 1).astype(np.float16))
     pq.write_table(pa.table({"id": list(manifest["id"])}), folder / "ids.parquet")
-    (folder / "features.json").write_text(json.dumps(dataclasses.asdict(small_recipe(views=views, dim=dim))))
+    if grid:
+        noise = rng.normal(0, 0.2, (len(manifest), GRID_SIDE**2, dim))
+        np.save(folder / "grid.npy", (plain[:, None] + noise).astype(np.float16))
+    (folder / "features.json").write_text(json.dumps(small_recipe(views=views, dim=dim, grid=grid).to_json()))
     return FeatureStore.open(folder)
 
 
@@ -61,11 +67,29 @@ def small_vocabularies(manifest: pd.DataFrame) -> Vocabularies:
     return Vocabularies(words, hashtags, *vectors)
 
 
-def small_data(folder: Path, train: int = 41, val: int = 12, dim: int = DIMENSION) -> Data:
-    """Training and validation posts of the tiny world. 41 posts leave a remainder of one with batches of 8."""
+def small_data(
+    folder: Path,
+    train: int = 41,
+    val: int = 12,
+    dim: int = DIMENSION,
+    grid: bool = False,
+    sentiment: bool = False,
+) -> Data:
+    """Training and validation posts of the tiny world. 41 posts leave a remainder of one with batches of 8.
+
+    sentiment: posts have one, which no lexicon knows.
+    """
     parts = [small_manifest(train, "t"), small_manifest(val, "v")]
-    store = write_features(folder, pd.concat(parts, ignore_index=True), dim=dim)
-    return Data(label(parts[0], store), label(parts[1], store), small_vocabularies(parts[0]))
+    store = write_features(folder, pd.concat(parts, ignore_index=True), dim=dim, grid=grid)
+    labelled = [label(part, store) for part in parts]
+    if sentiment:
+        labelled = [dataclasses.replace(one, posts=_felt(one.posts)) for one in labelled]
+    return Data(labelled[0], labelled[1], small_vocabularies(parts[0]))
+
+
+def _felt(posts: Posts) -> Posts:
+    moods = [[0.5, 0.75] if "run" in caption else [-0.25, 0.5] for caption in posts.captions]
+    return dataclasses.replace(posts, sentiment=np.array(moods, np.float32))
 
 
 def small_examples(folder: Path, section: Train, train: int = 41, val: int = 12) -> fit.Data:

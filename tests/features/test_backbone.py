@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from torchvision import models, transforms
 
 from hashgen.base.errors import HashgenError
-from hashgen.features.backbone import Encoder, backbones, load_encoder
+from hashgen.features.backbone import Encoder, _folded, _map_model, backbones, load_encoder
+from hashgen.features.network import Network
 from hashgen.params.featurize import Featurize
 from hashgen.pictures.crops import crops
 
@@ -27,6 +28,7 @@ SECTION = Featurize(
     seed=1,
     captions="tfidf",
     caption_weights=None,
+    grid=False,
 )
 
 
@@ -270,3 +272,73 @@ def test_published_weights_are_used_from_the_cache(tmp_path: Path, monkeypatch: 
     assert load("imagenet-v1").digest == load(path).digest
     path.write_bytes(b"half a download")
     assert "featurize.weights" in fault("imagenet-v1")
+
+
+@pytest.mark.parametrize(("backbone", "size"), [("resnet18", 64), ("resnet18", 224), ("alexnet", 256)])
+def test_the_mean_of_a_pictures_places_is_its_features(backbone: str, size: int) -> None:
+    encoder = load(backbone=backbone, image_size=size, grid=True)
+    plain, grid = encoder(pixels(2, size)), encoder.grid(pixels(2, size))
+    assert grid.shape == (2, 49, encoder.dim) and grid.dtype == np.float16
+    np.testing.assert_allclose(grid.astype(float).mean(1), plain, rtol=2e-3, atol=2e-3)
+    assert grid.astype(float).std(1).mean() > 0
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size"),
+    [("mobilenet_v2", 224), ("densenet121", 224), pytest.param("swin_t", 224, marks=pytest.mark.slow)],
+)
+def test_places_are_read_before_any_kind_of_pooling(backbone: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pooled by a function, behind a function, or from channels that come last."""
+    # Random weights make the features of a deep network nearly vanish.
+    monkeypatch.setattr("hashgen.features.backbone._FLOAT16_TINY", 0.0)
+    encoder = load(backbone=backbone, image_size=size, grid=True)
+    assert encoder.map_model is not None
+    batch = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        maps, plain = encoder.map_model(batch), encoder.model(batch)
+    assert maps.shape == (1, encoder.dim, 7, 7)
+    torch.testing.assert_close(maps.mean((2, 3)), plain, rtol=1e-3, atol=1e-4 * plain.abs().max().item())
+
+
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (0, 6), (6, 0), (6, 6), (3, 4)])
+def test_what_stands_in_one_place_changes_most_there(top: int, left: int) -> None:
+    encoder = load(backbone="alexnet", image_size=224, grid=True)
+    empty = np.full((1, 224, 224, 3), 128, np.uint8)
+    there = empty.copy()
+    there[:, 32 * top : 32 * top + 32, 32 * left : 32 * left + 32] = pixels(1, 32)
+    change = np.abs(encoder.grid(there).astype(float) - encoder.grid(empty)).sum(2)[0]
+    assert int(change.argmax()) == 7 * top + left
+
+
+def test_a_grid_changes_no_feature() -> None:
+    assert np.array_equal(load(grid=True, image_size=64)(pixels(2, 64)), load(image_size=64)(pixels(2, 64)))
+    assert load(image_size=64).map_model is None
+
+
+@pytest.mark.parametrize(("backbone", "size"), [("resnet18", 32), ("vit_b_32", 64)])
+def test_a_backbone_without_places_is_named(backbone: str, size: int) -> None:
+    said = fault(backbone=backbone, image_size=size, grid=True)
+    assert said.startswith(f"featurize.grid: {backbone} has no map of places for pictures of {size} pixels; ")
+
+
+class Branching(torch.nn.Module):
+    """As timm's networks: what it does depends on its input, so that it cannot be traced, and it names its map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = torch.nn.Conv2d(3, 8, 3, stride=2)
+
+    def forward_features(self, pictures: torch.Tensor) -> torch.Tensor:
+        maps: torch.Tensor = self.stem(pictures)
+        return maps if maps.sum() > 0 else maps * 1
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        return self.forward_features(pictures).mean((2, 3))
+
+
+def test_a_network_that_cannot_be_traced_is_asked_for_its_map() -> None:
+    network, batch = Network(Branching(), (), 40), torch.ones(2, 3, 40, 40)
+    maps = _map_model(network, _folded(network.model), 8, section())
+    torch.testing.assert_close(maps(batch).mean((2, 3)), network.model(batch))
+    with pytest.raises(HashgenError, match=r"^featurize\.grid: "):
+        _map_model(network, _folded(network.model), 9, section())

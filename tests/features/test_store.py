@@ -441,3 +441,94 @@ def test_the_memo_replaces_and_reads_back(tmp_path: Path) -> None:
         assert memo.get("aa", 1).tolist() == [[1, 2], [1, 2]]
         with pytest.raises(sqlite3.DatabaseError, match="incomplete"):
             memo.get("aa", 2)
+
+
+class FakeGrid(FakeEncoder):
+    """49 places a picture: its mean and deviation, plus the number of the place."""
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        whole = super().__call__(pixels)
+        return (whole[:, None] + np.arange(49, dtype=np.float16)[None, :, None]).astype(np.float16)
+
+
+def test_a_grid_stands_beside_the_features_and_both_are_remembered(tmp_path: Path) -> None:
+    pictures, raw = make_world(tmp_path, [1, 2, 1, 3])
+    options = {"batch_size": 4, "home": tmp_path / "home", "workers": 0}
+    recipe = dataclasses.replace(RECIPE, grid=True)
+
+    def run(grid: FakeGrid | None, out: str) -> Counts:
+        known = recipe if grid is not None else RECIPE
+        return write_features(pictures, raw, tmp_path / out, known, FakeEncoder(), encode_grid=grid, **options)  # type: ignore[arg-type]
+
+    assert run(None, "plain").encoded == 9
+    grid = FakeGrid()
+    counts = run(grid, "grid")
+    # Features that are known are not encoded again: only the plain views of three pictures, for their places.
+    assert (counts.encoded, counts.remembered) == (3, 9) and grid.batches == [4]
+    store = FeatureStore.open(tmp_path / "grid")
+    assert isinstance(store.grid, np.memmap) and store.grid.shape == (4, 49, DIM) and store.grid.dtype == np.float16
+    assert np.array_equal(store.grid[:, 0], store.plain) and np.array_equal(store.grid[0], store.grid[2])
+    assert np.array_equal(store.grid[1, 5], store.plain[1] + np.float16(5))
+    assert run(FakeGrid(dies_after=0), "again").encoded == 0
+    assert sha256_of_folder(tmp_path / "again") == sha256_of_folder(tmp_path / "grid")
+    # Without a grid no byte is another, and nothing speaks of one.
+    run(None, "without")
+    assert sha256_of_folder(tmp_path / "without") == sha256_of_folder(tmp_path / "plain")
+    assert "grid" not in (tmp_path / "without" / "features.json").read_text()
+    assert FeatureStore.open(tmp_path / "without").grid is None
+
+
+@pytest.mark.parametrize("damage", ["absent", "rubbish", "cells", "type"])
+def test_a_damaged_grid_is_named(tmp_path: Path, damage: str) -> None:
+    pictures, raw = make_world(tmp_path, [1, 2])
+    options = {"batch_size": 4, "home": tmp_path / "home", "workers": 0}
+    recipe = dataclasses.replace(RECIPE, grid=True)
+    write_features(pictures, raw, tmp_path / "out", recipe, FakeEncoder(), encode_grid=FakeGrid(), **options)  # type: ignore[arg-type]
+    path = tmp_path / "out" / "grid.npy"
+    if damage == "absent":
+        path.unlink()
+    elif damage == "rubbish":
+        path.write_bytes(b"rubbish")
+    elif damage == "cells":
+        np.save(path, np.zeros((2, 36, DIM), np.float16))
+    else:
+        np.save(path, np.zeros((2, 49, DIM), np.float32))
+    with pytest.raises(HashgenError, match="run the stage featurize again"):
+        FeatureStore.open(tmp_path / "out")
+
+
+def test_a_kill_between_features_and_grid_goes_on(tmp_path: Path) -> None:
+    pictures, raw = make_world(tmp_path, [1, 2])
+    options = {"batch_size": 4, "home": tmp_path / "home", "workers": 0}
+    recipe = dataclasses.replace(RECIPE, grid=True)
+    with pytest.raises(KeyboardInterrupt):
+        write_features(
+            pictures,
+            raw,
+            tmp_path / "out",
+            recipe,
+            FakeEncoder(),
+            encode_grid=FakeGrid(dies_after=0),
+            **options,  # type: ignore[arg-type]
+        )
+    assert not (tmp_path / "out").exists()
+    counts = write_features(pictures, raw, tmp_path / "out", recipe, FakeEncoder(), encode_grid=FakeGrid(), **options)  # type: ignore[arg-type]
+    assert (counts.encoded, counts.remembered) == (2, 6)
+
+
+def test_sentiment_is_read_where_models_want_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fake(captions: list[str]) -> np.ndarray:
+        return np.array([[len(caption), 0.5] for caption in captions], np.float32)
+
+    monkeypatch.setattr("hashgen.features.store.sentiments", fake)
+    pictures, raw = make_world(tmp_path, [1, 2])
+    write_features(
+        pictures, raw, tmp_path / "out", RECIPE, FakeEncoder(), batch_size=4, home=tmp_path / "home", workers=0
+    )
+    store = FeatureStore.open(tmp_path / "out")
+    manifest = pd.DataFrame({"id": ["p1", "p0"], "caption": ["ccc", "a"], "hashtags": [["x"], ["y"]]})
+    assert label(manifest, store).posts.sentiment is None
+    posts = label(manifest, store, sentiment=True).posts
+    assert posts.sentiment is not None and posts.sentiment.tolist() == [[3, 0.5], [1, 0.5]]
+    paired = posts.pair([0, 1, 1], [1, 1, 0]).sentiment
+    assert paired is not None and paired.tolist() == [[1, 0.5], [1, 0.5], [3, 0.5]]

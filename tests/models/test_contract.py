@@ -1,5 +1,6 @@
 """What every model can do, whatever its kind: each test runs over all of them."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from hashgen.base.errors import HashgenError
 from hashgen.features.posts import Blind, Features, Labelled, Posts
+from hashgen.features.recipe import Recipe
 from hashgen.models import Data, Decoding, Model, Place, model_class
 from hashgen.models.folder import Trained
 from hashgen.models.habits import Habits
@@ -25,16 +27,28 @@ CPU = torch.device("cpu")
 MODELS = (*get_args(Train.model_fields["model"].annotation), "plain_neighbours", "popularity")
 SIGHTED = get_args(Train.model_fields["model"].annotation)
 NETWORKS = ("lstm", "attention", "transformer", "classifier", "ranker")
+# Those that read how a caption feels. Two numbers make no posts alike, so that neighbours do not.
+FEELING = tuple(name for name in SIGHTED if name != "neighbours")
+
+
+def section_for(name: str, data: Data, **changes: object) -> Train:
+    """Settings of a small training that reads what the posts have."""
+    return train_section(model=name, sentiment=data.train.posts.sentiment is not None, **changes)
+
+
+def recipe_of(data: Data) -> Recipe:
+    return small_recipe(grid=data.train.posts.features.grid is not None)
 
 
 def learn(name: str, data: Data, folder: Path, **changes: object) -> Model:
-    section = train_section(**({"epochs": 12} | changes))
+    section = section_for(name if name in SIGHTED else "lstm", data, **({"epochs": 12} | changes))
     return model_class(name).fit(data, section, Place(CPU, folder / f"{name}.pt"))
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
-    return small_data(tmp_path_factory.mktemp("data"), train=64, val=16)
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "grid and sentiment"])
+def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Data:
+    folder = tmp_path_factory.mktemp("data")
+    return small_data(folder, train=64, val=16, grid=request.param, sentiment=request.param)
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -91,6 +105,25 @@ def test_a_sighted_model_sees_both(name: str, data: Data, tmp_path: Path, change
     assert model.rank(change(data.val.posts), 5) != model.rank(data.val.posts, 5)  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("name", FEELING)
+def test_it_learns_what_only_the_sentiment_says_unless_blind_to_captions(name: str, tmp_path: Path) -> None:
+    found = small_data(tmp_path, train=64, val=16, sentiment=True)
+    train, val = (dataclasses.replace(part, posts=same_captions(part.posts)) for part in (found.train, found.val))
+    data = Data(train, val, found.vocabularies)
+    model, posts = learn(name, data, tmp_path, epochs=20), val.posts
+
+    def hits(posts: Posts) -> int:
+        rankings = model.rank(posts, 4)
+        return sum(hashtag in true for one, true in zip(rankings, val.hashtags, strict=True) for hashtag, _ in one)
+
+    assert hits(posts) > hits(other_captions(posts)) + len(val) / 2
+    assert model.rank(other_captions(posts), 4, "caption") == model.rank(posts, 4, "caption")
+
+
+def same_captions(posts: Posts) -> Posts:
+    return dataclasses.replace(posts, captions=["slow run"] * len(posts))
+
+
 @pytest.mark.parametrize("name", SIGHTED)
 @pytest.mark.parametrize(("inputs", "change"), [("image", other_captions), ("caption", other_pictures)])
 def test_an_input_that_is_not_learnt_changes_nothing(
@@ -115,16 +148,19 @@ def test_one_post_alone_gets_what_it_gets_among_others(model: Model, data: Data)
 
 
 def test_a_picture_of_no_store_and_an_empty_caption_are_no_trouble(model: Model, data: Data) -> None:
-    features = Features(np.ones((1, 8), np.float16), np.empty((1, 0, 8), np.float16))
-    posts = Posts(features, np.array([0]), [""])
+    known = data.train.posts
+    grid = None if known.features.grid is None else np.ones((1, 49, 8), np.float16)
+    features = Features(np.ones((1, 8), np.float16), np.empty((1, 0, 8), np.float16), grid=grid)
+    sentiment = None if known.sentiment is None else np.zeros((1, 2), np.float32)
+    posts = Posts(features, np.array([0]), [""], sentiment=sentiment)
     assert model.write(posts)[0] and model.write(posts, "caption")[0] and len(model.rank(posts, 3)[0]) == 3
 
 
 @pytest.mark.parametrize("name", SIGHTED)
 def test_saved_and_loaded_it_says_the_same(name: str, data: Data, tmp_path: Path) -> None:
-    section = train_section(model=name, epochs=2, weight_decay=3e-5)
+    section = section_for(name, data, epochs=2, weight_decay=3e-5)
     model = model_class(name).fit(data, section, Place(CPU, tmp_path / "checkpoint.pt"))
-    about = About(section, small_recipe(), model.epoch, 0.25 if model.epoch else None)
+    about = About(section, recipe_of(data), model.epoch, 0.25 if model.epoch else None)
     (tmp_path / "model").mkdir()
     Trained(model, about).save(tmp_path / "model")
     loaded = Trained.load(tmp_path / "model", CPU)
@@ -132,19 +168,19 @@ def test_saved_and_loaded_it_says_the_same(name: str, data: Data, tmp_path: Path
     assert loaded.about.section.chosen() == section.chosen()
     assert loaded.model.write(data.val.posts) == model.write(data.val.posts)
     assert loaded.model.rank(data.val.posts, 5) == model.rank(data.val.posts, 5)
-    kinds = {path.suffix for path in (tmp_path / "model").iterdir()}
+    kinds = {path.suffix for path in (tmp_path / "model").rglob("*") if path.is_file()}
     assert kinds <= {".json", ".safetensors"}
 
 
 @pytest.mark.parametrize("name", SIGHTED)
 @pytest.mark.parametrize("damage", ["missing", "cut"])
 def test_a_damaged_folder_is_named(name: str, damage: str, data: Data, tmp_path: Path) -> None:
-    section = train_section(model=name, epochs=1)
+    section = section_for(name, data, epochs=1)
     model = model_class(name).fit(data, section, Place(CPU, tmp_path / "checkpoint.pt"))
     (tmp_path / "model").mkdir()
-    Trained(model, About(section, small_recipe())).save(tmp_path / "model")
-    for path in sorted((tmp_path / "model").iterdir()):
-        if path.name == "tokenizer.json":
+    Trained(model, About(section, recipe_of(data))).save(tmp_path / "model")
+    for path in sorted((tmp_path / "model").rglob("*")):
+        if path.is_dir() or path.name == "tokenizer.json":
             continue  # for other programs: nothing here reads it
         whole = path.read_bytes()
         if damage == "missing":
@@ -172,8 +208,11 @@ def test_two_runs_write_the_same_bytes(name: str, tmp_path: Path) -> None:
     )
     for run in ("one", "two"):
         subprocess.run([sys.executable, "-c", code, str(tmp_path / run), name], check=True)
-    for file in (tmp_path / "one" / "m").iterdir():
-        assert file.read_bytes() == (tmp_path / "two" / "m" / file.name).read_bytes(), file.name
+    files = [file for file in (tmp_path / "one" / "m").rglob("*") if file.is_file()]
+    assert len(files) > 2
+    for file in files:
+        other = tmp_path / "two" / file.relative_to(tmp_path / "one")
+        assert file.read_bytes() == other.read_bytes(), file.name
 
 
 def test_another_way_to_search_is_another_model_of_the_same_weights(model: Model, data: Data) -> None:
@@ -189,7 +228,8 @@ def test_another_way_to_search_is_another_model_of_the_same_weights(model: Model
 @pytest.mark.parametrize("name", SIGHTED)
 def test_the_blocks_of_other_models_are_not_saved(name: str, tmp_path: Path) -> None:
     """A parameter of a model that is not chosen changes neither its folder nor its checkpoint's key."""
-    others = dict.fromkeys(block for block in SIGHTED if block != name)
+    needed = {name, *train_section(model=name).members()}
+    others = dict.fromkeys(block for block in SIGHTED if block not in needed)
     one, other = train_section(model=name), train_section(model=name, **others)
     assert one != other and one.chosen() == other.chosen()
     About(other, small_recipe()).write(tmp_path)
@@ -211,7 +251,7 @@ def test_only_the_chosen_models_file_is_imported() -> None:
 
 
 def test_no_hashtag_of_the_scored_posts_reaches_a_prediction(model: Model, data: Data) -> None:
-    assert set(Posts.__dataclass_fields__) == {"features", "rows", "captions", "sentences"}
+    assert set(Posts.__dataclass_fields__) == {"features", "rows", "captions", "sentences", "sentiment"}
     habits = Habits(data.train.hashtags)
     planted = Labelled(data.val.posts, [["planted", *reversed(hashtags)] for hashtags in data.val.hashtags])
     found = [predict(model, Scored(labelled, [], habits)) for labelled in (data.val, planted)]

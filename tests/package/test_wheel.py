@@ -51,6 +51,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         seed=1,
         captions="tfidf",
         caption_weights=None,
+        grid=False,
     )
     recipe = recipe_of(featurize, load_encoder(featurize, "random", torch.device("cpu")))
     (folder / "hashgen").mkdir()

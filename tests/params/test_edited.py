@@ -37,7 +37,7 @@ def replaced(old: str, new: str) -> str:
         ("  model: lstm", "  model: neighbours", 'train.model changed from "lstm" to "neighbours"'),
         ("  model: lstm", "  model: {}", 'train.model changed from "lstm" to {}'),
         ("  epochs: 20", "  epochs: &a [*a]", "changed from 20 to .not a plain value"),
-        ("train:", "trian:", " and 15 more while the stage ran"),
+        ("train:", "trian:", " and 16 more while the stage ran"),
         ("scrape:", "scrape: [", "not valid YAML .*: edited while the stage ran; then run it again"),
     ],
 )

@@ -18,7 +18,7 @@ from hashgen.report.markdown import cell, code, escape
 from hashgen.report.model_card import render_model_card
 from hashgen.report.provenance import licence_head, licences, period, size_category
 from tests.doubles.findings import findings, metrics, posts, real_findings
-from tests.doubles.settings import small_recipe
+from tests.doubles.settings import small_recipe, train_section
 from tests.properties import examples
 
 CARDS = [render_model_card, render_dataset_card]
@@ -278,3 +278,12 @@ def test_code(text: str, code_of_it: str) -> None:
 def test_no_items_of_a_list_run_together(card: Any, run: Any, keeps_posts: bool) -> None:
     text = card(run(keeps_posts=keeps_posts))
     assert "HASHGEN_HOME" in text and not re.search(r"[^\s-]- |[^\s#]#{1,6} |[.)]\d\. |\|\|", text)
+
+
+def test_the_card_of_an_ensemble_names_its_members_and_what_they_keep() -> None:
+    known = findings()
+    section = train_section(model="ensemble")
+    about = dataclasses.replace(known.about, section=section, epoch=None)
+    text = render_model_card(dataclasses.replace(known, about=about, keeps_posts=True))
+    assert "the mean of what several models say (ranker, lstm)." in text
+    assert "This model contains the words of the captions and the hashtags of its training posts" in text

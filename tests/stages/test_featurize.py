@@ -136,6 +136,34 @@ def test_captions_are_encoded_beside_the_pictures(tmp_path: Path, capsys: pytest
     assert FeatureStore.open(world["out"]).recipe.caption_weights is None
 
 
+def test_a_grid_of_places_is_kept_beside_the_features(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = make_world(tmp_path, 3, image_size=64)
+    main(**world, device="cpu", workers=0)
+    plain = {path.name: path.read_bytes() for path in world["out"].iterdir()}
+    set_params(world["params"], image_size=64, grid=True)
+    capsys.readouterr()
+    main(**world, device="cpu", workers=0)
+    line = capsys.readouterr().out.strip()
+    assert line.startswith("featurize: 3 pictures, 3 encoded, 6 already known, 512-d, ")
+    assert line.endswith(" pictures/s; 7 x 7 places")
+    store = FeatureStore.open(world["out"])
+    assert store.grid is not None and store.grid.shape == (3, 49, 512)
+    np.testing.assert_allclose(store.grid.astype(float).mean(1), store.plain, rtol=0.02, atol=0.02)  # bfloat16
+    assert all((world["out"] / name).read_bytes() == plain[name] for name in ("plain.npy", "views.npy", "ids.parquet"))
+    set_params(world["params"], image_size=64)
+    main(**world, device="cpu", workers=0)
+    assert {path.name: path.read_bytes() for path in world["out"].iterdir()} == plain
+
+
+def test_a_backbone_without_a_grid_is_named_before_anything_is_encoded(tmp_path: Path) -> None:
+    world = make_world(tmp_path, 3, image_size=32, grid=True)
+    with pytest.raises(
+        HashgenError, match=r"^featurize\.grid: resnet18 has no map of places for pictures of 32 pixels"
+    ):
+        main(**world, device="cpu", workers=0)
+    assert not world["out"].exists()
+
+
 def test_an_empty_size_is_written_down_as_what_it_was(tmp_path: Path) -> None:
     world = make_world(tmp_path, 1, views=0, image_size=None)
     main(**world, device="cpu", workers=0)

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from hashgen import Suggester, cli
 from hashgen.base.errors import HashgenError
 from hashgen.models.folder import Trained
 from hashgen.params import watching
+from hashgen.text.sentiment import _analyse
 from stages import baselines, evaluate, featurize, filter, report, scrape, split, suggester, train, vocab
 from stages.command import _command
 from tests import ROOT
@@ -192,6 +194,34 @@ def test_the_suggester_suggests_unless_the_other_is_clearly_better_on_validation
     assert standing["baseline_f1_at_5"] == pytest.approx(
         max(one["f1_at_5"] for name, one in baselines.items() if name != "seeds"), abs=1e-4
     )
+
+
+def test_an_ensemble_that_sees_places_and_sentiment_goes_all_the_way(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = {"model": "ensemble", "sentiment": True, "ensemble": {"members": ["attention", "neighbours"]}}
+    again = copy({"featurize": {"grid": True}, "train": train, "suggester": {"model": "attention"}})
+    monkeypatch.setattr("hashgen.text.sentiment._analyse", lambda: lambda caption: (len(caption) / 1000, 0.5))
+    for stage in ("featurize", "baselines", "train", "suggester", "evaluate", "report"):
+        getattr(again, stage)()
+    assert not list((again.home / "checkpoints").glob("*.pt"))
+    scores = again.read("evaluate")
+    assert {scores["model"], *scores["others"]} == {"ensemble", "attention"}
+    # Its members are neighbours too, which keep what the training posts said.
+    card = (again.root / "MODEL_CARD.md").read_text()
+    assert ("This model contains the words of the captions" in card) == (scores["model"] == "ensemble")
+    ensemble = of_model(scores, "ensemble")["test"]
+    assert ensemble["both"]["f1_at_5"] != ensemble["no_image"]["f1_at_5"]
+    for name in ("trained", "suggester"):
+        found = Suggester.load(again.root / name, device="cpu")
+        assert found.trained.about.section.sentiment and found.trained.about.recipe.grid
+        Image.new("RGB", (80, 60), "teal").save(again.root / "picture.png")
+        assert found.suggest(again.root / "picture.png", "A walk by the sea")
+    monkeypatch.undo()
+    _analyse.cache_clear()
+    monkeypatch.setitem(sys.modules, "textblob.sentiments", None)
+    with pytest.raises(HashgenError, match=r'^train\.sentiment: .*pip install "textblob>=0\.19"$'):
+        again.train()
 
 
 def test_the_chosen_model_is_held_against_every_other(project: Project) -> None:

@@ -13,12 +13,15 @@ from hashgen.base.errors import HashgenError
 from hashgen.features.backbone import load_encoder
 from hashgen.features.captions import load_caption_encoder
 from hashgen.features.posts import Blind, Posts
-from hashgen.models import Model, Place, Ranking
+from hashgen.models import Model, Place, Ranking, model_class
 from hashgen.models.folder import Standing, Trained, seal
 from hashgen.suggesting.index import Index
 from hashgen.suggesting.options import Mix
 from hashgen.suggesting.platforms import PLATFORMS
+from hashgen.training.about import About
 from tests.doubles.model_folder import write_model_folder
+from tests.doubles.settings import small_recipe, train_section
+from tests.doubles.small_world import small_data
 from tests.doubles.static_model import write_static_model
 
 CPU = torch.device("cpu")
@@ -329,3 +332,28 @@ def test_the_doubles_fit(tmp_path: Path) -> None:
     static = load_caption_encoder("model2vec", folder.parent / "static", CPU)
     assert static.digest == recipe.caption_sha256
     assert Place(CPU, tmp_path / "x").device == CPU
+
+
+def test_places_and_sentiment_reach_a_model_that_learnt_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hashgen.text.sentiment._analyse", lambda: lambda caption: (len(caption) / 100, 0.5))
+    recipe = small_recipe(backbone="resnet18", image_size=64, grid=True)
+    encoder = load_encoder(recipe, "random", CPU)
+    recipe = dataclasses.replace(recipe, dim=encoder.dim, weights_sha256=encoder.digest)
+    section = train_section(model="attention", sentiment=True)
+    data = small_data(tmp_path / "data", dim=encoder.dim, grid=True, sentiment=True)
+    model = model_class("attention").fit(data, section, Place(CPU, tmp_path / "checkpoint.pt"))
+    (tmp_path / "model").mkdir()
+    Trained(model, About(section, recipe, 1, 0.5)).save(tmp_path / "model")
+    Image.new("RGB", (64, 64), "teal").save(tmp_path / "picture.png")
+    suggester = Suggester.load(tmp_path / "model", device="cpu")
+    watching = Watching(suggester.trained.model)
+    trained = dataclasses.replace(suggester.trained, model=watching)  # type: ignore[arg-type]
+    watched = dataclasses.replace(suggester, trained=trained)
+    assert watched.suggest(tmp_path / "picture.png", "sea run #sea") and watched.suggest(caption="sea")
+    (posts, _), (unseen, _) = watching.seen
+    assert posts.sentiment is not None and posts.sentiment.tolist() == [[pytest.approx(0.07), 0.5]]
+    assert posts.features.grid is not None and posts.features.grid.shape == (1, 49, 512)
+    np.testing.assert_allclose(posts.features.grid.astype(float).mean(1), posts.features.plain, rtol=0.01, atol=0.01)
+    assert unseen.features.grid is not None and not unseen.features.grid.any()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,12 +11,12 @@ from hashgen.models.attention import AttentionModel, AttentionNetwork
 from hashgen.models.sequence import sizes_of
 from hashgen.params.train import Attention
 from hashgen.training import fit
-from hashgen.training.dataset import Batch, batches
+from hashgen.training.dataset import Batch, batches, make_examples, training_batches
 from hashgen.training.decoding import beam_search, greedy, rank
 from hashgen.training.fit import batch_loss, remember_means
 from hashgen.training.network import encode
 from tests.doubles.settings import train_section
-from tests.doubles.small_world import small_examples
+from tests.doubles.small_world import small_data, small_examples
 
 CPU = torch.device("cpu")
 
@@ -121,3 +122,57 @@ def test_learns_one_batch_by_heart(tmp_path: Path) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     assert loss < 0.05
+
+
+def grid_network(tmp_path: Path) -> tuple[AttentionNetwork, Batch]:
+    """A network that looks at the places of a grid, and a batch of six posts."""
+    data = small_data(tmp_path, grid=True)
+    torch.manual_seed(1)
+    section = train_section(model="attention")
+    network = AttentionModel.make(section, sizes_of(data.vocabularies, data.train.posts.features.dim, grid=True))
+    assert isinstance(network, AttentionNetwork)
+    features = AttentionModel.seen(data.train.posts.features)
+    examples = make_examples(data.train.posts, data.vocabularies, 16, 6, data.train.hashtags)
+    return network.eval(), next(batches(examples, features, 6, CPU))
+
+
+def test_the_places_of_a_grid_are_its_regions_in_the_same_order(tmp_path: Path) -> None:
+    network, batch = grid_network(tmp_path)
+    assert batch.picture.shape == (6, 49, 8)
+    regions = network.picture_vector(batch.picture)
+    assert regions.shape == (6, 49, 16)
+    changed = batch.picture.clone()
+    changed[2, 30] += 1.0
+    differs = (network.picture_vector(changed) != regions).any(2)
+    assert differs.nonzero().tolist() == [[2, 30]]
+
+
+def test_each_step_spreads_one_over_the_places_of_a_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, batch = grid_network(tmp_path)
+    seen: list[torch.Tensor] = []
+    plain = torch.nn.functional.scaled_dot_product_attention
+
+    def watched(
+        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        if value.shape[1] == 49:
+            seen.append(plain(query, key, torch.eye(49).expand(len(key), -1, -1)))  # (batch, steps, places)
+        return plain(query, key, value, mask)
+
+    monkeypatch.setattr("hashgen.models.attention.scaled_dot_product_attention", watched)
+    state = encode(network, batch.picture, batch.words, batch.lengths)
+    network(state, batch.inputs)
+    (weights,) = seen
+    assert weights.shape == (6, batch.inputs.shape[1], 49) and (weights >= 0).all()
+    torch.testing.assert_close(weights.sum(2), torch.ones(weights.shape[:2]))
+    assert weights.std(2).min() > 0
+
+
+def test_a_grid_is_learnt_from_without_augmented_views(tmp_path: Path) -> None:
+    data = small_data(tmp_path, grid=True)
+    features = AttentionModel.seen(data.train.posts.features)
+    assert features.plain is data.train.posts.features.grid and features.views.shape == (53, 0, 49, 8)
+    examples = make_examples(data.train.posts, data.vocabularies, 16, 6, data.train.hashtags)
+    rng = np.random.default_rng(1)
+    shapes = [tuple(batch.picture.shape) for batch in training_batches(examples, features, 8, CPU, rng)]
+    assert shapes == [(8, 49, 8)] * 4 + [(9, 49, 8)]
