@@ -71,7 +71,9 @@ class Ridge:
         targets: (n, targets), their means already taken off. Leaving a group G out of the fit changes its residuals to
         inv(A_GG) (A y)_G with A = inv(K + penalty I): the closed form of leave-one-out, by blocks.
         """
-        inverse = np.linalg.inv(kernel.astype(np.float64) + penalty * np.eye(len(kernel)))
+        regular = kernel.astype(np.float64)
+        regular[np.diag_indices_from(regular)] += penalty
+        inverse = np.linalg.inv(regular)
         weights = inverse @ targets
         left_out = np.empty(targets.shape, np.float32)
         for group in groups:
@@ -177,11 +179,11 @@ class RankerModel(Model):
 
     def _kernels(self, posts: Posts, rows: npt.NDArray[np.int64]) -> dict[str, Floats]:
         """Similarities (rows, support) of training posts, by view and together."""
-        parts: dict[str, list[Floats]] = {name: [] for name in self.views.names}
+        kernels = {name: np.empty((len(rows), len(self._support)), np.float32) for name in self.views.names}
         for block in blocks(len(rows), _BLOCK):
             for name, found in self._similarities(take(posts, rows[block])).items():
-                parts[name].append(found[:, self._support])
-        return with_sum({name: np.concatenate(found) for name, found in parts.items()})
+                kernels[name][block] = found[:, self._support]
+        return with_sum(kernels)
 
     def _similarities(self, posts: Posts, blind: Blind | None = None) -> dict[str, Floats]:
         return self.views.similarities(posts, slice(0, len(posts)), blind)
