@@ -10,7 +10,7 @@ import typer
 from hashgen.base.files import atomic_file, atomic_folder, require, sha256_of_file, sha256_of_folder
 from hashgen.params import read_section, read_values
 from hashgen.params.report import Report
-from stages.command import PARAMS, ParamsOption, done, read_seconds, run
+from stages.command import PARAMS, ParamsOption, done, read_seconds, run, suggestion_of
 
 if TYPE_CHECKING:
     from hashgen.report.findings import Findings
@@ -84,6 +84,7 @@ def _with_facts(
         "train.seed": found.about.section.seed,
         "evaluate.seed": shown["evaluate.seed"],
     }
+    models = [found.about.section.model, *found.metrics["evaluate"].get("others", {})]
     hashes = {
         "manifests (posts, with the hash of each picture)": sha256_of_folder(manifest),
         "weights of the backbone (the tensors, not the file)": found.about.recipe.weights_sha256,
@@ -95,6 +96,7 @@ def _with_facts(
         hashes={name: value for name, value in hashes.items() if value},
         languages=shown["filter.languages"],
         seconds=seconds,
+        suggestion_seconds={name: seconds[what] for name in models if (what := suggestion_of(name)) in seconds},
     )
 
 

@@ -16,6 +16,7 @@ from hashgen.report.model_card import render_model_card
 from hashgen.report.page import render_page, versions
 from hashgen.report.score_tables import restarts
 from tests.doubles.findings import findings, metrics, posts, real_findings
+from tests.doubles.settings import train_section
 
 SECTIONS = ("headline", "grid", "numbers", "curves", "scores", "data", "cards", "hashtags", "reproduce")
 COLUMNS = ",".join(findings().history.columns)
@@ -224,6 +225,23 @@ def test_metrics_of_another_version_end_in_one_line(path: tuple[str, ...]) -> No
     with pytest.raises(HashgenError, match="lack a value") as caught:
         render_page(findings(metrics=known))
     assert "\n" not in str(caught.value)
+
+
+def test_what_each_model_costs_stands_beside_its_score() -> None:
+    known = metrics()
+    other = {"test": known["evaluate"]["test"], "best_epoch": 2, "parameters": 1234567}
+    known["evaluate"] |= {"model": "ranker", "parameters": None, "others": {"lstm": other}}
+    about = findings().about
+    chosen = dataclasses.replace(about, section=train_section(model="ranker"))
+    found = findings(
+        metrics=known, about=chosen, trained=about,
+        seconds={"train": 61.5, "suggester": 8.25}, suggestion_seconds={"lstm": 0.0234},
+    )  # fmt: skip
+    assert found.training_seconds == {"ranker": 8.25, "lstm": 61.5}
+    page = text_of(render_page(found)).replace("&#39;", "'")
+    head = "What the models cost, beside their score. model F1@5, test parameters seconds to train ms a suggestion"
+    rows = "ranker 0.500 0.250–0.500 – 8.25 – the paper's LSTM 0.500 0.250–0.500 1,234,567 61.5 23.4"
+    assert f"{head} {rows}" in page
 
 
 def test_seconds_seeds_hashes_and_versions() -> None:

@@ -20,6 +20,7 @@ from hashgen import Suggester, cli
 from hashgen.base.errors import HashgenError
 from hashgen.models.folder import Trained
 from hashgen.params import watching
+from hashgen.scoring.costs import parameters
 from stages import baselines, evaluate, featurize, filter, report, scrape, split, suggester, train, vocab
 from stages.command import _command
 from tests import ROOT
@@ -147,6 +148,8 @@ def test_evaluation_is_laid_out_as_documented(project: Project) -> None:
         for which in ("val", "test"):
             check_layout(found[which], len(pd.read_parquet(project.data / "manifest" / f"{which}.parquet")), name)
     assert of_model(scores, "lstm")["best_epoch"] and of_model(scores, "ranker")["best_epoch"] is None
+    for name, folder in (("lstm", "trained"), ("ranker", "suggester")):
+        assert of_model(scores, name)["parameters"] == parameters(project.root / folder) > 1000
     assert scores["bleu_signature"].count("tok:none") == 1
     assert scores["audit"]["dirty_kept"] == scores["audit"]["clean_lost"] == scores["audit"]["wrong_reason"] == 0
     assert scores["audit"]["dirty"] == sum(scores["audit"]["by_reason"].values()) > 0
