@@ -293,5 +293,23 @@ def test_a_model_without_epochs_has_a_page_without_curves(sample_page: str) -> N
 
 def test_hashtags_that_are_never_true_or_never_written() -> None:
     test = pd.DataFrame({"id": ["p1", "p2"], "caption": ["a", "b"], "hashtags": [["a"], ["a"]], "both": [["b"], ["b"]]})
-    page = text_of(render_page(findings(predictions=test.assign(split="test"))))
-    assert "#b 0 0 2 – 0.000 –" in page and "#a 0 2 0 0.00 ▼ – 0.000" in page
+    test = test.assign(split="test", ranked=[["b", "t1"], ["c", "b"]])
+    page = text_of(render_page(findings(predictions=test)))
+    assert "#b 0 0 2 – 2 0.000 –" in page and "#a 0 2 0 0.00 ▼ 0 – 0.000" in page and "#c 0 0 0 – 1 0.000 –" in page
+    assert "Each hashtag of training that test posts have is among the five of some post." in page
+    known = test.assign(hashtags=[["t0", "t1"], ["t2", "new"]])
+    page = text_of(render_page(findings(predictions=known)))
+    # Of the 30 training posts all have t0, 20 have t2; t1 is suggested, and no training post has "new".
+    assert "Never among the five : 2 hashtags of training that test posts have." in page
+    assert "With the number of training posts: #t0 (30), #t2 (20)." in page
+
+
+def test_how_well_probabilities_hold_is_drawn() -> None:
+    known = metrics()
+    bins = [{"count": 40, "confidence": 0.25, "right": 0.2}, {"count": 20, "confidence": 0.875, "right": 0.9}]
+    known["evaluate"]["test"]["both"]["calibration"] = {"bins": bins, "ece": 0.0375, "brier": 0.125}
+    page = render_page(findings(metrics=known))
+    assert "25 % 20 % 40" in text_of(page) and "87.5 % 90 % 20" in text_of(page)
+    labels = [svg["aria-label"] for svg in Outline(page).all("svg")]
+    assert "Share of hashtags that is true, by their mean probability: 0.25: 0.20; 0.88: 0.90." in labels
+    assert len(labels) == len(Outline(render_page(findings())).all("svg")) + 1
