@@ -22,6 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SEEDS ?= 2 3 4 5
 INPUTS ?= both image caption
 LIMITS ?= 250 500 1000 null
+MODELS ?= attention transformer classifier neighbours
 
 # An experiment of the last commit for each change in $(1), unless it is there; then all are compared in the page $(2).
 # One that changes nothing (its dvc.lock is the same) or that has failed is left out.
@@ -63,8 +64,8 @@ repro: $(STAMP)  ## run the pipeline: what is up to date is not run again (Q=1: 
 seeds: $(STAMP)  ## other seeds for training, and for the split, compared (SEEDS="2 3")
 	@$(call experiments,$(SEEDS:%=train.seed=%) $(SEEDS:%=split.seed=%),reports/seeds.html)
 
-ablations: $(STAMP)  ## each input alone, and fewer posts, compared (LIMITS="250 1000 null")
-	@$(call experiments,$(INPUTS:%=train.inputs=%) $(LIMITS:%=split.limit=%),reports/ablations.html)
+ablations: $(STAMP)  ## each input alone, other models, and fewer posts, compared (LIMITS="250 1000 null")
+	@$(call experiments,$(INPUTS:%=train.inputs=%) $(MODELS:%=suggester.model=%) $(LIMITS:%=split.limit=%),reports/ablations.html)
 
 test: lint  ## lint, types, import contracts and all tests
 	$(PYTEST)

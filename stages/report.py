@@ -54,7 +54,7 @@ def main(
     params: ParamsOption = PARAMS,
 ) -> None:
     """Write the report as one HTML page that works offline, the two cards and the plots."""
-    from hashgen.report.findings import read_findings
+    from hashgen.report.findings import EXPERIMENTS, read_findings
     from hashgen.report.page import render_page
 
     section = read_section(params, Report)
@@ -65,7 +65,8 @@ def main(
         rejects=rejects, history=history,
     )  # fmt: skip
     found = _with_facts(found, read_values(params, _SHOWN), manifest, model, read_seconds(times))
-    found = dataclasses.replace(found, thumbnails=_thumbnails(found, raw))
+    beside = tuple(name for name in EXPERIMENTS if (out.parent / name).exists())
+    found = dataclasses.replace(found, thumbnails=_thumbnails(found, raw), beside=beside)
     page = render_page(found)
     _write_texts(found, {out: page}, model_card, dataset_card)
     _write_plots(found, filter_plot, hashtags_plot, cards)

@@ -18,6 +18,11 @@ from hashgen.training.about import About
 
 # Models whose folder holds what their training posts were: vectors of pictures, words of captions, hashtags.
 KEEPERS = ("neighbours", "ranker")
+# The pages that compare experiments: what makes each, and what it shows.
+EXPERIMENTS = {
+    "ablations.html": ("make ablations", "each input alone, other models and fewer posts"),
+    "seeds.html": ("make seeds", "other seeds for training and for the split"),
+}
 _HISTORY = (
     "epoch",
     "train_loss",
@@ -41,7 +46,8 @@ class Findings:
     empty where pictures are left out. seeds: by dotted name of the parameter. languages: of the captions kept.
     seconds: wall time by stage, those that were timed. suggestion_seconds: wall time of one suggestion, by model.
     hashes: SHA-256 by what it is of. keeps_posts: whether the model folder holds words and hashtags of training posts.
-    trained: how the model of the stage train was made, whether or not it is the one that suggests.
+    trained: how the model of the stage train was made, whether or not it is the one that suggests. beside: files in
+    the folder of the page that it may link to (see `EXPERIMENTS`).
     """
 
     section: Report
@@ -60,6 +66,7 @@ class Findings:
     hashes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     keeps_posts: bool = False
     trained: About | None = None
+    beside: tuple[str, ...] = ()
 
     @property
     def is_sample(self) -> bool:

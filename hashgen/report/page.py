@@ -8,7 +8,7 @@ from typing import Any
 from hashgen.params import SECTIONS
 from hashgen.report.examples import choose_cards, choose_examples, make_cards, make_grid
 from hashgen.report.figures import curves, lengths_figure, reliability_figure, score_figure, tail_figure
-from hashgen.report.findings import Findings
+from hashgen.report.findings import EXPERIMENTS, Findings
 from hashgen.report.layout import lacking, render
 from hashgen.report.post_tables import (
     breakdown,
@@ -70,6 +70,7 @@ def render_page(found: Findings) -> str:
         "report.html",
         found=found,
         columns=COLUMNS,
+        experiments=EXPERIMENTS,
         versions=versions(),
         seconds={stage: found.seconds.get(stage) for stage in STAGES},
         **found.metrics,

@@ -313,3 +313,10 @@ def test_how_well_probabilities_hold_is_drawn() -> None:
     labels = [svg["aria-label"] for svg in Outline(page).all("svg")]
     assert "Share of hashtags that is true, by their mean probability: 0.25: 0.20; 0.88: 0.90." in labels
     assert len(labels) == len(Outline(render_page(findings())).all("svg")) + 1
+
+
+def test_pages_of_experiments_are_linked_if_they_are_there() -> None:
+    page = render_page(findings(beside=("seeds.html",)))
+    hrefs = [link["href"] for link in Outline(page).all("a")]
+    assert "seeds.html" in hrefs and "ablations.html" not in hrefs
+    assert "other models and fewer posts (not there yet: make ablations ); other seeds" in text_of(page)

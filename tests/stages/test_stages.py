@@ -254,8 +254,10 @@ def test_the_report_shows_times_and_can_leave_pictures_out(copy: Copy) -> None:
     again = copy({"report": {"pictures": False}})
     assert "data:image/jpeg" in (again.root / "report.html").read_text()
     (again.root / "seconds.json").write_text('{"train": 51.2, "report": 9876543}')
+    (again.root / "ablations.html").write_text("")
     again.report()
     page = (again.root / "report.html").read_text()
+    assert '<a href="ablations.html">' in page and "make seeds" in page
     assert "<td>51.2</td>" in page and "9876543" not in page and "not recorded" in page
     assert "data:image/jpeg" not in page and "picture left out" in page
     assert {path.name for path in (again.root / "plots/cards").iterdir()} >= {"grid.png", "best.png"}
