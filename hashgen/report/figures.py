@@ -161,7 +161,7 @@ def reliability_figure(bins: Sequence[Mapping[str, float]]) -> str:
     figure = Figure(figsize=(4.2, 3.4))
     axes = figure.subplots()
     axes.plot((0, 1), (0, 1), "--", color=_GREY, linewidth=1)
-    axes.plot([one["confidence"] for one in bins], [one["right"] for one in bins], "o-", color=_BLUE, markersize=5)
+    axes.plot([one["confidence"] for one in bins], [one["right"] for one in bins], "o", color=_BLUE, markersize=5)
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel("mean probability")
