@@ -293,12 +293,13 @@ def test_a_model_without_epochs_has_a_page_without_curves(sample_page: str) -> N
 
 def test_hashtags_that_are_never_true_or_never_written() -> None:
     test = pd.DataFrame({"id": ["p1", "p2"], "caption": ["a", "b"], "hashtags": [["a"], ["a"]], "both": [["b"], ["b"]]})
-    test = test.assign(split="test", ranked=[["b", "t1"], ["c", "b"]])
+    ranked: list[Any] = [["b", "t1"], ["c", "b"]]
+    test = test.assign(split="test", ranked=ranked)
     page = text_of(render_page(findings(predictions=test)))
     assert "#b 0 0 2 – 2 0.000 –" in page and "#a 0 2 0 0.00 ▼ 0 – 0.000" in page and "#c 0 0 0 – 1 0.000 –" in page
     assert "Each hashtag of training that test posts have is among the five of some post." in page
-    known = test.assign(hashtags=[["t0", "t1"], ["t2", "new"]])
-    page = text_of(render_page(findings(predictions=known)))
+    hashtags: list[Any] = [["t0", "t1"], ["t2", "new"]]
+    page = text_of(render_page(findings(predictions=test.assign(hashtags=hashtags))))
     # Of the 30 training posts all have t0, 20 have t2; t1 is suggested, and no training post has "new".
     assert "Never among the five : 2 hashtags of training that test posts have." in page
     assert "With the number of training posts: #t0 (30), #t2 (20)." in page
