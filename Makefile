@@ -22,6 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SEEDS ?= 2 3 4 5
 INPUTS ?= both image caption
 LIMITS ?= 250 500 1000 null
+MODELS ?= attention transformer classifier neighbours
 # Sentiment needs a package that setup does not install; without it, its experiment would only fail.
 SENTIMENT ?= $(shell .venv/bin/python -c "import textblob" 2>/dev/null && echo true)
 
@@ -65,9 +66,9 @@ repro: $(STAMP)  ## run the pipeline: what is up to date is not run again (Q=1: 
 seeds: $(STAMP)  ## other seeds for training, and for the split, compared (SEEDS="2 3")
 	@$(call experiments,$(SEEDS:%=train.seed=%) $(SEEDS:%=split.seed=%),reports/seeds.html)
 
-ablations: $(STAMP)  ## each input alone, fewer posts, and sentiment, compared (LIMITS="250 1000 null")
+ablations: $(STAMP)  ## each input alone, other models, fewer posts, and sentiment, compared (LIMITS="250 1000 null")
 	@$(if $(SENTIMENT),,echo 'sentiment is left out; to add it: .venv/bin/pip install "textblob>=0.19"';) \
-	$(call experiments,$(INPUTS:%=train.inputs=%) $(LIMITS:%=split.limit=%) $(SENTIMENT:%=train.sentiment=%),reports/ablations.html)
+	$(call experiments,$(INPUTS:%=train.inputs=%) $(MODELS:%=suggester.model=%) $(LIMITS:%=split.limit=%) $(SENTIMENT:%=train.sentiment=%),reports/ablations.html)
 
 test: lint  ## lint, types, import contracts and all tests
 	$(PYTEST)

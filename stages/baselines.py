@@ -58,8 +58,9 @@ def main(
         scores[split], said = score_baselines(models, scored, Bootstrap(section.bootstrap, section.seed))
         rows += [_rows(posts, split, name, one) for name, one in said.items()]
     if section.vlm is not None:
-        asked = _ask(parts, train, store, section, raw, home)
-        scores = {split: block | asked[split] for split, block in scores.items()}
+        for split, (block, one) in _ask(parts, train, store, section, raw, home).items():
+            scores[split]["vlm"] = block
+            rows.append(_rows(parts[split], split, "vlm", one))
     with atomic_file(predictions) as partial:
         write_table(pd.concat(rows, ignore_index=True), partial, BASELINES_SCHEMA)
     length = Habits(list(train["hashtags"])).length
@@ -79,8 +80,8 @@ def _ask(
     section: Baselines,
     raw: Path | None,
     home: Path | None,
-) -> dict[str, dict[str, Any]]:
-    """Scores of the user's own model by split, each under the name `vlm`; none where its budget is spent too early."""
+) -> dict[str, tuple[dict[str, Any], Predictions]]:
+    """Scores of the user's own model by split, and what it says; nothing where its budget is spent too early."""
     from hashgen.scoring.vlm.asking import Unfinished, score_vlm
 
     if raw is None:
@@ -93,11 +94,11 @@ def _ask(
             "dvc repro -f -s baselines",
             file=sys.stderr,
         )
-        return {"val": {}, "test": {}}
-    unusable = sum(block["unusable"] for block in found.values())
-    posts = sum(block["posts"] for block in found.values())
+        return {}
+    unusable = sum(block["unusable"] for block, _ in found.values())
+    posts = sum(block["posts"] for block, _ in found.values())
     done("baselines", f"vlm: {unusable:,} of {posts:,} answers hold no hashtag")
-    return {split: {"vlm": block} for split, block in found.items()}
+    return found
 
 
 def _summary(val: dict[str, Any], test: dict[str, Any]) -> str:

@@ -61,8 +61,8 @@ def _command(main: Callable[..., None]) -> Callable[..., None]:
         start = time.monotonic()
         with watching():
             main(*arguments, **options)
-        if stage := os.environ.get("DVC_STAGE"):  # set by DVC; a stage run by hand is not part of a run
-            _record_seconds(stage, time.monotonic() - start)
+        if stage := os.environ.get("DVC_STAGE"):
+            record_seconds(stage, round(time.monotonic() - start, 1))
 
     signature = inspect.signature(main)
     option = inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=QuietOption)
@@ -72,12 +72,17 @@ def _command(main: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _record_seconds(stage: str, seconds: float) -> None:
-    """Record the wall time of a stage if DVC has its folder; a failure to do so is ignored."""
-    if SECONDS.parent.is_dir():
+def suggestion_of(model: str) -> str:
+    """The name under which the wall time of one suggestion by a model is recorded."""
+    return f"one suggestion: {model}"
+
+
+def record_seconds(what: str, seconds: float) -> None:
+    """Record the wall time of a stage or a part of it, if DVC runs it and has its folder; failures are ignored."""
+    if os.environ.get("DVC_STAGE") and SECONDS.parent.is_dir():  # a stage run by hand is not part of a run
         for path in (SECONDS, *_of_experiment()):
             with contextlib.suppress(OSError, HashgenError):
-                write_json(path, read_seconds(path) | {stage: round(seconds, 1)})
+                write_json(path, read_seconds(path) | {what: seconds}, exact=True)
 
 
 def _of_experiment() -> list[Path]:
@@ -87,14 +92,14 @@ def _of_experiment() -> list[Path]:
 
 
 def read_seconds(path: Path) -> dict[str, float]:
-    """Wall time in seconds of each stage that was timed; empty where the file is missing or broken."""
+    """Wall time in seconds of all that was timed, by name; empty where the file is missing or broken."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     if not isinstance(found, dict):
         return {}
-    return {stage: value for stage, value in found.items() if isinstance(value, int | float)}
+    return {what: value for what, value in found.items() if isinstance(value, int | float)}
 
 
 def done(stage: str, message: str) -> None:

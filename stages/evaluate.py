@@ -12,7 +12,7 @@ from hashgen.base.files import atomic_file, atomic_folder, write_json
 from hashgen.commands import DeviceOption
 from hashgen.params import read_section
 from hashgen.params.evaluate import Evaluate
-from stages.command import PARAMS, ParamsOption, done, run
+from stages.command import PARAMS, ParamsOption, done, record_seconds, run, suggestion_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +53,7 @@ def main(
         trained = _load(folder, stage, device)
         if not any(one.trained.about == trained.about for one in found.values()):
             found[folder] = _score_all(trained, manifest, features, known, section)
+            _cost(found[folder], folder)
     best = _choose(found, suggester, model, section)
     chosen, rest = found[best], [one for folder, one in found.items() if folder != best]
     chosen.metrics["test"]["against"] = _against(chosen, rest, baselines, section)
@@ -87,7 +88,7 @@ def _load(folder: Path, stage: str, device: str) -> "Trained":
 
 @dataclasses.dataclass(frozen=True)
 class _Found:
-    """What a model says and scores. metrics: `model` (its name), `val` and `test`. rows: PREDICTIONS_SCHEMA."""
+    """What a model says and scores. metrics: `model` (its name), `val`, `test` and more. rows: PREDICTIONS_SCHEMA."""
 
     trained: "Trained"
     metrics: dict[str, Any]
@@ -112,6 +113,14 @@ def _score_all(trained: "Trained", manifest: Path, features: Path, truth: "pd.Da
         metrics[split], written = _score(part, trained, truth, section)
         rows.append(written)
     return _Found(trained, metrics, pd.concat(rows, ignore_index=True), parts["val"], parts["test"])
+
+
+def _cost(found: _Found, folder: Path) -> None:
+    """How large a model is, among its metrics; how long a suggestion takes, where DVC's times are: it varies."""
+    from hashgen.scoring.costs import parameters, seconds_of_one
+
+    found.metrics["parameters"] = parameters(folder)
+    record_seconds(suggestion_of(found.name), seconds_of_one(found.trained.model, found.val.scored.labelled.posts))
 
 
 def _choose(found: dict[Path, _Found], suggester: Path, model: Path, section: Evaluate) -> Path:

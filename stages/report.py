@@ -10,7 +10,7 @@ import typer
 from hashgen.base.files import atomic_file, atomic_folder, require, sha256_of_file, sha256_of_folder
 from hashgen.params import read_section, read_values
 from hashgen.params.report import Report
-from stages.command import PARAMS, ParamsOption, done, read_seconds, run
+from stages.command import PARAMS, ParamsOption, done, read_seconds, run, suggestion_of
 
 if TYPE_CHECKING:
     from hashgen.report.findings import Findings
@@ -54,7 +54,7 @@ def main(
     params: ParamsOption = PARAMS,
 ) -> None:
     """Write the report as one HTML page that works offline, the two cards and the plots."""
-    from hashgen.report.findings import read_findings
+    from hashgen.report.findings import EXPERIMENTS, read_findings
     from hashgen.report.page import render_page
 
     section = read_section(params, Report)
@@ -65,7 +65,8 @@ def main(
         rejects=rejects, history=history,
     )  # fmt: skip
     found = _with_facts(found, read_values(params, _SHOWN), manifest, model, read_seconds(times))
-    found = dataclasses.replace(found, thumbnails=_thumbnails(found, raw))
+    beside = tuple(name for name in EXPERIMENTS if (out.parent / name).exists())
+    found = dataclasses.replace(found, thumbnails=_thumbnails(found, raw), beside=beside)
     page = render_page(found)
     _write_texts(found, {out: page}, model_card, dataset_card)
     _write_plots(found, filter_plot, hashtags_plot, cards)
@@ -84,6 +85,7 @@ def _with_facts(
         "train.seed": found.about.section.seed,
         "evaluate.seed": shown["evaluate.seed"],
     }
+    models = [found.about.section.model, *found.metrics["evaluate"].get("others", {})]
     hashes = {
         "manifests (posts, with the hash of each picture)": sha256_of_folder(manifest),
         "weights of the backbone (the tensors, not the file)": found.about.recipe.weights_sha256,
@@ -95,6 +97,7 @@ def _with_facts(
         hashes={name: value for name, value in hashes.items() if value},
         languages=shown["filter.languages"],
         seconds=seconds,
+        suggestion_seconds={name: seconds[what] for name in models if (what := suggestion_of(name)) in seconds},
     )
 
 

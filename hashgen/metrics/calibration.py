@@ -101,7 +101,8 @@ class Calibration:
     def apply(self, scores: npt.ArrayLike) -> Floats:
         """The probability that each hashtag is right (pairs,), 0..1, in the order of scores (pairs,), 0..1.
 
-        Scores within 0.0001 of 0 or 1 are taken as that far away. Raises ValueError for a score outside of 0..1.
+        Scores within 0.0001 of 0 or 1 are taken as that far away, and so get equal probabilities: to order hashtags,
+        take the scores. Raises ValueError for a score outside of 0..1.
         """
         return _logistic(_features(_probabilities(scores)) @ np.array([self.rise, self.fall, self.shift]))
 

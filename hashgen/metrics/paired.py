@@ -6,8 +6,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hashgen.metrics.scores import corpus_bleus
-from hashgen.metrics.written import Floats, Hashtags, bleu_counts, check_lengths
+from hashgen.metrics.written import Floats
 
 Interval = tuple[float, float]
 # Resamples that are drawn at once, so that memory is bounded.
@@ -50,28 +49,6 @@ def paired(a: npt.ArrayLike, b: npt.ArrayLike, groups: Sequence[Hashable], resam
     sums = _resample(columns, groups, resamples, seed)
     means = None if sums is None else sums[:, :2] / sums[:, 2:]
     return _compare(float(one.mean()), float(other.mean()), means)
-
-
-def paired_bleu(
-    a: Sequence[Hashtags],
-    b: Sequence[Hashtags],
-    targets: Sequence[Hashtags],
-    groups: Sequence[Hashable],
-    resamples: int,
-    seed: int = 0,
-    order: int = 4,
-) -> Paired:
-    """`paired` for corpus BLEU up to n-grams of `order`: a and b are what the methods write for each post."""
-    check_lengths(a, b, targets, groups)
-    columns = np.hstack([bleu_counts(a, targets), bleu_counts(b, targets)]).astype(np.float64)  # (posts, 20)
-    half = columns.shape[1] // 2
-
-    def bleus(sums: Floats) -> Floats:
-        return np.column_stack([corpus_bleus(sums[:, :half], order), corpus_bleus(sums[:, half:], order)])
-
-    one, other = bleus(columns.sum(axis=0, keepdims=True))[0].tolist()
-    sums = _resample(columns, groups, resamples, seed)
-    return _compare(one, other, None if sums is None else bleus(sums))
 
 
 def _resample(columns: Floats, groups: Sequence[Hashable], resamples: int, seed: int) -> Floats | None:

@@ -71,7 +71,9 @@ class Ridge:
         targets: (n, targets), their means already taken off. Leaving a group G out of the fit changes its residuals to
         inv(A_GG) (A y)_G with A = inv(K + penalty I): the closed form of leave-one-out, by blocks.
         """
-        inverse = np.linalg.inv(kernel.astype(np.float64) + penalty * np.eye(len(kernel)))
+        regular = kernel.astype(np.float64)
+        regular[np.diag_indices_from(regular)] += penalty
+        inverse = np.linalg.inv(regular)
         weights = inverse @ targets
         left_out = np.empty(targets.shape, np.float32)
         for group in groups:
@@ -178,11 +180,11 @@ class RankerModel(Model):
 
     def _kernels(self, posts: Posts, rows: npt.NDArray[np.int64]) -> dict[str, Floats]:
         """Similarities (rows, support) of training posts, by view and together."""
-        parts: dict[str, list[Floats]] = {name: [] for name in self.views.names}
+        kernels = {name: np.empty((len(rows), len(self._support)), np.float32) for name in self.views.names}
         for block in blocks(len(rows), _BLOCK):
             for name, found in self._similarities(take(posts, rows[block])).items():
-                parts[name].append(found[:, self._support])
-        return with_sum({name: np.concatenate(found) for name, found in parts.items()})
+                kernels[name][block] = found[:, self._support]
+        return with_sum(kernels)
 
     def _similarities(self, posts: Posts, blind: Blind | None = None) -> dict[str, Floats]:
         return self.views.similarities(posts, slice(0, len(posts)), blind)
@@ -282,10 +284,10 @@ class RankerModel(Model):
             features.append(near[mask])
         return mask, np.stack(features, axis=1).astype(np.float32)
 
-    def probabilities(self, posts: Posts, blind: Blind | None = None) -> tuple[Floats, Floats]:
-        """Probability of each hashtag (n, hashtags), 0 for those that are no candidates; and expected numbers (n,)."""
+    def judge(self, posts: Posts, blind: Blind | None = None) -> tuple[npt.NDArray[np.float64], Floats]:
+        """Log-odds of each hashtag by the trees (n, hashtags), -inf for no candidate; and expected numbers (n,)."""
         assert self.classifier is not None and self.trees is not None
-        found = np.zeros((len(posts), len(self.hashtags)), np.float32)
+        judged = np.full((len(posts), len(self.hashtags)), -np.inf)
         lengths = np.empty(len(posts), np.float32)
         for block in blocks(len(posts), _BLOCK):
             part = take(posts, np.arange(block.start, block.stop))
@@ -298,27 +300,37 @@ class RankerModel(Model):
             lengths[block] = self.mean_length + list(ridges.values())[-1][:, -1]
             log_odds = self._in_order(self.classifier, self.classifier.log_odds(part, blind))
             mask, features = self._pairs(scores, log_odds, part, np.arange(len(part)), blind)
-            chances = 1 / (1 + np.exp(-self.trees.log_odds(features)))
-            found[block][mask] = chances if self.calibration is None else self.calibration.apply(chances)
-        return found, np.maximum(lengths, 1)
+            judged[block][mask] = self.trees.log_odds(features)
+        return judged, np.maximum(lengths, 1)
+
+    def _surest(self, log_odds: npt.NDArray[np.float64], depth: int) -> tuple[list[str], npt.NDArray[np.float64]]:
+        """The candidates of one post, at most `depth`, and their probabilities.
+
+        In the order of the trees: calibrated probabilities can be equal, those of the surest above all.
+        """
+        order = np.argsort(-log_odds, kind="stable")[:depth]
+        order = order[np.isfinite(log_odds[order])]
+        chances = 1 / (1 + np.exp(-log_odds[order]))
+        if self.calibration is not None:
+            chances = self.calibration.apply(chances)
+        return [self.hashtags[number] for number in order], chances
 
     def rank(self, posts: Posts, depth: int, blind: Blind | None = None) -> list[Ranking]:
         """Candidates by their probability; all others follow by frequency, with 0."""
         rankings = []
-        for row in self.probabilities(posts, blind)[0]:
-            order = [number for number in np.argsort(-row, kind="stable")[:depth].tolist() if row[number] > 0]
-            head = {self.hashtags[number]: float(row[number]) for number in order}
-            rankings.append([(hashtag, head.get(hashtag, 0.0)) for hashtag in self.habits.fill(list(head), depth)])
+        for log_odds in self.judge(posts, blind)[0]:
+            hashtags, chances = self._surest(log_odds, depth)
+            head = dict(zip(hashtags, chances.tolist(), strict=True))
+            rankings.append([(hashtag, head.get(hashtag, 0.0)) for hashtag in self.habits.fill(hashtags, depth)])
         return rankings
 
     def write(self, posts: Posts, blind: Blind | None = None) -> list[list[str]]:
         """As many of the surest as promise the best F1 (see `best_length`), in the order of training posts."""
         written = []
-        for row, length in zip(*self.probabilities(posts, blind), strict=True):
-            order = np.argsort(-row, kind="stable")
-            number = best_length(row[order], float(length), len(order))
-            hashtags = self.habits.fill([self.hashtags[place] for place in order[:number]], number)
-            written.append(sorted(hashtags, key=lambda hashtag: self.habits.places[hashtag]))
+        for log_odds, length in zip(*self.judge(posts, blind), strict=True):
+            hashtags, chances = self._surest(log_odds, len(log_odds))
+            number = best_length(chances, float(length), len(self.hashtags))
+            written.append(sorted(self.habits.fill(hashtags, number), key=lambda tag: self.habits.places[tag]))
         return written
 
     def save(self, folder: Path) -> None:

@@ -8,7 +8,7 @@ from hashgen.base.errors import HashgenError
 from hashgen.report.contrasts import FIGURES, RESAMPLES, Contrast, contrast
 from hashgen.report.figures import Point, curves_of_runs, points_figure, score_figure
 from hashgen.report.layout import render
-from hashgen.report.score_tables import COLUMNS, Score, best_baseline, read_figure
+from hashgen.report.score_tables import COLUMNS, MODELS, Score, best_baseline, read_figure
 from hashgen.report.settings import Run, Setting, differing_params, settings_of, spreads
 
 SPLITS = {"val": "validation", "test": "test"}
@@ -89,6 +89,7 @@ def render_comparison(found: Comparison) -> str:
         unpaired=[run.name for run in runs if run.predictions is None],
         spreads=[one for setting in settings_of(runs) for one in spreads(setting, list(SPLITS), list(COLUMNS))],
         costs=_costs(found.settings),
+        models=[MODELS.get(run.evaluate.get("model", ""), "model") for run in runs],
     )
 
 

@@ -156,6 +156,21 @@ def score_figure(rows: Sequence[Score], key: str, split: str) -> str:
     return to_svg(figure, f"score-{split}-{key}", f"{COLUMNS[key]} ({split}) with 95 % intervals: {words}.")
 
 
+def reliability_figure(bins: Sequence[Mapping[str, float]]) -> str:
+    """Share that is true by mean probability, a point for each bin (`confidence`, `right`); the diagonal is perfect."""
+    figure = Figure(figsize=(4.2, 3.4))
+    axes = figure.subplots()
+    axes.plot((0, 1), (0, 1), "--", color=_GREY, linewidth=1)
+    axes.plot([one["confidence"] for one in bins], [one["right"] for one in bins], "o", color=_BLUE, markersize=5)
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel("mean probability")
+    _title(axes, "Share that is true")
+    axes.grid(alpha=0.25)
+    words = "; ".join(f"{one['confidence']:.2f}: {one['right']:.2f}" for one in bins)
+    return to_svg(figure, "reliability", f"Share of hashtags that is true, by their mean probability: {words}.")
+
+
 def _spoken(found: Found) -> str:
     return f"{found.value:.3f}" + ("" if found.interval is None else " ({:.3f} to {:.3f})".format(*found.interval))
 

@@ -18,6 +18,11 @@ from hashgen.training.about import About
 
 # Models whose folder holds what their training posts were: vectors of pictures, words of captions, hashtags.
 KEEPERS = ("neighbours", "ranker")
+# The pages that compare experiments: what makes each, and what it shows.
+EXPERIMENTS = {
+    "ablations.html": ("make ablations", "each input alone, other models and fewer posts"),
+    "seeds.html": ("make seeds", "other seeds for training and for the split"),
+}
 _HISTORY = (
     "epoch",
     "train_loss",
@@ -39,9 +44,10 @@ class Findings:
     predictions: what was written for validation and test posts. grid: what was written for test pictures with each
     other's captions. rejects: dropped posts. history: losses and scores by epoch. thumbnails: JPEG bytes by post id,
     empty where pictures are left out. seeds: by dotted name of the parameter. languages: of the captions kept.
-    seconds: wall time by stage, those that were timed. hashes: SHA-256 by what it is of.
-    keeps_posts: whether the model folder holds words and hashtags of training posts. trained: how the model
-    of the stage train was made, whether or not it is the one that suggests.
+    seconds: wall time by stage, those that were timed. suggestion_seconds: wall time of one suggestion, by model.
+    hashes: SHA-256 by what it is of. keeps_posts: whether the model folder holds words and hashtags of training posts.
+    trained: how the model of the stage train was made, whether or not it is the one that suggests. beside: files in
+    the folder of the page that it may link to (see `EXPERIMENTS`).
     """
 
     section: Report
@@ -56,9 +62,11 @@ class Findings:
     seeds: Mapping[str, int] = dataclasses.field(default_factory=dict)
     languages: tuple[str, ...] = ()
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    suggestion_seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     hashes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     keeps_posts: bool = False
     trained: About | None = None
+    beside: tuple[str, ...] = ()
 
     @property
     def is_sample(self) -> bool:
@@ -69,6 +77,14 @@ class Findings:
     def random_weights(self) -> bool:
         """Whether the pictures were read by a backbone that never learnt from any picture."""
         return self.about.recipe.weights == "random"
+
+    @property
+    def training_seconds(self) -> dict[str, float]:
+        """Wall time of the stage that trained each model, by the model's name, where it was timed."""
+        trained = "" if self.trained is None else self.trained.section.model
+        names = [self.about.section.model, *self.metrics["evaluate"].get("others", {})]
+        stages = {name: "train" if name == trained else "suggester" for name in names}
+        return {name: self.seconds[stage] for name, stage in stages.items() if stage in self.seconds}
 
     @property
     def test(self) -> pd.DataFrame:

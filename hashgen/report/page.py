@@ -2,12 +2,13 @@
 
 import importlib.metadata
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 from hashgen.params import SECTIONS
 from hashgen.report.examples import choose_cards, choose_examples, make_cards, make_grid
-from hashgen.report.figures import curves, lengths_figure, score_figure, tail_figure
-from hashgen.report.findings import Findings
+from hashgen.report.figures import curves, lengths_figure, reliability_figure, score_figure, tail_figure
+from hashgen.report.findings import EXPERIMENTS, Findings
 from hashgen.report.layout import lacking, render
 from hashgen.report.post_tables import (
     breakdown,
@@ -17,6 +18,7 @@ from hashgen.report.post_tables import (
     hashtag_counts,
     hashtag_table,
     leak_rows,
+    never_suggested,
     source_hashtags,
     source_notes,
     tail,
@@ -27,6 +29,7 @@ from hashgen.report.score_tables import (
     MODELS,
     NAMES,
     against_rows,
+    cost_rows,
     facet_rows,
     headlines,
     learnt_by_epochs,
@@ -67,6 +70,7 @@ def render_page(found: Findings) -> str:
         "report.html",
         found=found,
         columns=COLUMNS,
+        experiments=EXPERIMENTS,
         versions=versions(),
         seconds={stage: found.seconds.get(stage) for stage in STAGES},
         **found.metrics,
@@ -94,18 +98,25 @@ def _scores(found: Findings) -> dict[str, Any]:
         "unhelped": unhelped(evaluate["test"], found.about.section.inputs),
         "rows": rows,
         "against": against_rows(evaluate),
+        "costs": cost_rows(evaluate, found.training_seconds, found.suggestion_seconds),
         "model_name": MODELS.get(evaluate.get("model", ""), "model"),
         "models": MODELS,
         "bridge_names": NAMES | MODELS | GUESSES,
         "paper": paper_scores(evaluate),
         "learnt": learnt_by_epochs(evaluate),
         "score_figures": [score_figure(rows, key, "test") for key in ("f1_at_5", "bleu4")],
+        "reliability_figure": _reliability(evaluate["test"]["both"]),
         "facets": facet_rows(evaluate, baselines),
         "curves": curves(found.history),
         "overfits": overfits(found.history),
         "restarts": restarts(found.history),
         "table_1": table_1(found.history),
     }
+
+
+def _reliability(scores: Mapping[str, Any]) -> str | None:
+    """The chart of a model that gives probabilities."""
+    return reliability_figure(scores["calibration"]["bins"]) if "calibration" in scores else None
 
 
 def _data(found: Findings) -> dict[str, Any]:
@@ -138,4 +149,5 @@ def _posts(found: Findings) -> dict[str, Any]:
         "grid": make_grid(found.grid, found.test, found.thumbnails),
         "hashtags": table,
         "extremes": extremes(table),
+        "never": never_suggested(table),
     }

@@ -191,24 +191,32 @@ def tail_csv(counts: Mapping[str, int]) -> str:
     return "rank,posts\n" + "".join(f"{rank},{posts}\n" for rank, posts in tail(counts))
 
 
+# The hashtags of a ranking that are suggested: as many as Instagram allows.
+SUGGESTED = 5
+
+
 @dataclasses.dataclass(frozen=True)
 class Hashtag:
-    """One hashtag: posts that have it in training and in test, test posts it is written for, and where it is true."""
+    """One hashtag, in posts: train and test have it; it is written for so many test posts, and suggested for so many.
+
+    suggested: among the `SUGGESTED` that the model is surest of. hits: suggested and true.
+    """
 
     name: str
     train: int
     test: int
     written: int
+    suggested: int
     hits: int
 
     @property
     def precision(self) -> float | None:
-        """Share of the times it is written that it is true; None if it is never written."""
-        return self.hits / self.written if self.written else None
+        """Share of the times it is suggested that it is true; None if it is never suggested."""
+        return self.hits / self.suggested if self.suggested else None
 
     @property
     def recall(self) -> float | None:
-        """Share of the posts that have it for which it is written; None if no test post has it."""
+        """Share of the posts that have it for which it is suggested; None if no test post has it."""
         return self.hits / self.test if self.test else None
 
     @property
@@ -218,12 +226,22 @@ class Hashtag:
 
 
 def hashtag_table(train: pd.DataFrame, test: pd.DataFrame) -> list[Hashtag]:
-    """All hashtags of the test posts, true or written, most frequent in training first. test: the predictions."""
+    """All hashtags of the test posts, true, written or suggested, most frequent in training first.
+
+    test: the predictions.
+    """
     known, true = hashtag_counts(train), hashtag_counts(test)
     written = Counter(hashtag for hashtags in test["both"] for hashtag in hashtags)
-    hits = Counter(hashtag for w, t in zip(test["both"], test["hashtags"], strict=True) for hashtag in set(w) & set(t))
-    names = sorted(true | written, key=lambda name: (-known[name], -true[name], name))
-    return [Hashtag(name, known[name], true[name], written[name], hits[name]) for name in names]
+    surest = [list(ranked[:SUGGESTED]) for ranked in test["ranked"]]
+    suggested = Counter(hashtag for hashtags in surest for hashtag in hashtags)
+    hits = Counter(tag for tags, own in zip(surest, test["hashtags"], strict=True) for tag in set(tags) & set(own))
+    names = sorted(true | written | suggested, key=lambda name: (-known[name], -true[name], name))
+    return [Hashtag(name, known[name], true[name], written[name], suggested[name], hits[name]) for name in names]
+
+
+def never_suggested(table: Sequence[Hashtag]) -> list[Hashtag]:
+    """The hashtags of test posts that a model could know and suggests for none, the most frequent in training first."""
+    return [row for row in table if row.train and row.test and not row.suggested]
 
 
 @dataclasses.dataclass(frozen=True)

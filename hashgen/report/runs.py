@@ -64,7 +64,7 @@ def _read(name: str, evaluate: Path, history: Path, lock: Path, cache: Path | No
         record.code,
         _optional(commit, _BASELINES),
         _optional(commit, _SPLIT).get("sizes", {}).get("train"),
-        _training_seconds(commit, ran, lock),
+        _training_seconds(commit, _stage(scores, record.params), ran, lock),
         None if cache is None else _predictions(cache, record.made),
     )
 
@@ -148,8 +148,13 @@ def _optional(commit: str | None, path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _training_seconds(commit: str | None, ran: dict[str, Any], lock: Path) -> float | None:
-    """How long the stage train took in the run, as far as it was timed here.
+def _stage(scores: Mapping[str, Any], params: Mapping[str, Any]) -> str:
+    """The stage that trained the model whose scores are shown."""
+    return "train" if scores.get("model", "") in ("", params.get("train.model")) else "suggester"
+
+
+def _training_seconds(commit: str | None, stage: str, ran: dict[str, Any], lock: Path) -> float | None:
+    """How long a stage that trains took in the run, as far as it was timed here.
 
     An experiment that did not have to train has the model, and the time, of the run in this folder.
     """
@@ -158,10 +163,10 @@ def _training_seconds(commit: str | None, ran: dict[str, Any], lock: Path) -> fl
         here = _parse(".", lock, _text(".", None, lock))
     except HashgenError:
         here = {}
-    if ran["stages"].get("train") == here.get("stages", {}).get("train"):
+    if ran["stages"].get(stage) == here.get("stages", {}).get(stage):
         places.append(_SECONDS)
     for place in places:
-        seconds = _optional(None, place).get("train")
+        seconds = _optional(None, place).get(stage)
         if isinstance(seconds, int | float) and seconds > 0:
             return seconds
     return None

@@ -271,3 +271,34 @@ def against_rows(evaluate: Mapping[str, Any]) -> list[Against]:
             )
         )
     return rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """A model's F1@5 on the test posts, and what it costs; None where that is not known.
+
+    parameters: numbers that it holds. seconds: wall time of its training. suggestion: of one suggestion, in seconds.
+    """
+
+    name: str
+    score: Figure | None
+    parameters: int | None
+    seconds: float | None
+    suggestion: float | None
+
+
+def cost_rows(
+    evaluate: Mapping[str, Any], training: Mapping[str, float], suggestion: Mapping[str, float]
+) -> list[Cost]:
+    """A row for each model that was scored. training, suggestion: wall times in seconds by model, where known."""
+    models = {evaluate.get("model", "model"): evaluate, **evaluate.get("others", {})}
+    return [
+        Cost(
+            MODELS.get(name, name),
+            read_figure(one["test"]["both"], "f1_at_5"),
+            one.get("parameters"),
+            training.get(name),
+            suggestion.get(name),
+        )
+        for name, one in models.items()
+    ]

@@ -17,9 +17,9 @@ class Run:
 
     posts: a hash of the manifests; runs with the same hash are scored on the same posts. code: tells apart the code
     that ran. baselines: metrics of the stage baselines, empty where there are none. trained_on: training posts.
-    seconds: wall time of the stage train. predictions: columns id, split, hashtags (the true ones), both (what is
-    written), ranked, and group (posts that belong together), one row a post. The last three are None where they are
-    not known.
+    seconds: wall time of the stage that trained the model that is shown. predictions: columns id, split, hashtags (the
+    true ones), both (what is written), ranked, and group (posts that belong together), one row a post. The last three
+    are None where they are not known.
     """
 
     name: str

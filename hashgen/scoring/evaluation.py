@@ -97,12 +97,6 @@ def predict_all(model: Model, scored: Scored, decoding: Decoding) -> dict[str, P
     return found
 
 
-def score_model(model: Model, scored: Scored, bootstrap: Bootstrap) -> dict[str, Any]:
-    """`score` of what a model says with both inputs."""
-    found = predict(model, scored)
-    return score(found.written, found.ranked, scored, bootstrap)
-
-
 def score(
     written: Sequence[Sequence[str]], ranked: Sequence[Sequence[str]], scored: Scored, bootstrap: Bootstrap
 ) -> dict[str, Any]:

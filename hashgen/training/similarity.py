@@ -1,5 +1,6 @@
 """How alike posts are: cosines of centred vectors of their pictures, caption words and caption sentences."""
 
+import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
@@ -257,7 +258,8 @@ class Views:
 
 def with_sum(kernels: dict[str, Floats]) -> dict[str, Floats]:
     """Kernels by view and, of two or more, their sum, which is the last."""
-    return kernels | {SUM: np.sum(list(kernels.values()), axis=0)} if len(kernels) > 1 else kernels
+    # One after the other: stacked first, large ones would take their memory twice.
+    return kernels | {SUM: functools.reduce(np.add, kernels.values())} if len(kernels) > 1 else kernels
 
 
 def votes(similarities: Floats, posts: int, power: float, hashtags: "csr_array") -> Floats:

@@ -10,7 +10,7 @@ import pytest
 
 from hashgen.base.devices import choose_device
 from hashgen.base.errors import HashgenError
-from stages.command import SECONDS, SECONDS_OF_EXPERIMENTS, input_path, read_seconds
+from stages.command import SECONDS, SECONDS_OF_EXPERIMENTS, input_path, read_seconds, record_seconds, suggestion_of
 from tests import ROOT
 
 
@@ -102,6 +102,20 @@ def test_the_times_of_an_experiment_are_recorded_in_the_repository(tmp_path: Pat
     assert [note.name for note in notes] == ["narrow.json", "wide.json"]
     assert all(list(read_seconds(note)) == ["train"] for note in notes)
     assert list(read_seconds(copy / SECONDS)) == ["train"]
+
+
+def test_parts_of_a_stage_are_noted_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    notes = tmp_path / SECONDS
+    notes.parent.mkdir(parents=True)
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    record_seconds(suggestion_of("lstm"), 0.5)
+    assert not notes.exists()  # run by hand
+    monkeypatch.setenv("DVC_STAGE", "evaluate")
+    monkeypatch.delenv("DVC_EXP_NAME", raising=False)
+    record_seconds("evaluate", 2.5)
+    record_seconds(suggestion_of("lstm"), 0.000123)
+    assert read_seconds(notes) == {"evaluate": 2.5, "one suggestion: lstm": 0.000123}
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "\x00"])

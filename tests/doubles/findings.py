@@ -111,7 +111,7 @@ def findings(**changes: Any) -> Findings:
     test = posts(12, "p", **columns)
     # Of the true hashtags the last is missed, and t5 is written for all.
     both: list[Any] = [[*tags[:-1], *([] if "t5" in tags[:-1] else ["t5"])] for tags in test["hashtags"]]
-    predictions = test.assign(split="test", both=both)
+    predictions = test.assign(split="test", both=both, ranked=both)
     grid = pd.DataFrame(
         {
             "picture": ["p1", "p1", "p2", "p2"],

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashgen.features.posts import Features, Labelled, Posts
+from hashgen.metrics.calibration import Calibration
 from hashgen.models import Data, Place
 from hashgen.models import ranker as ranking
 from hashgen.models.ranker import RankerModel, Ridge, choose_support
@@ -108,10 +109,24 @@ def test_probabilities_are_within_bounds_and_more_posts_than_the_support_are_no_
     data = small_data(tmp_path, train=64, val=16)
     model = learn(data, tmp_path)
     assert len(model._support) == 30 and model.ridges["sum"].weights.shape[0] == 30
-    found, lengths = model.probabilities(data.val.posts)
-    assert (found >= 0).all() and (found <= 1).all() and (lengths >= 1).all()
+    assert (model.judge(data.val.posts)[1] >= 1).all()
     for ranking_, hashtags in zip(model.rank(data.val.posts, 4), data.val.hashtags, strict=True):
         assert {hashtag for hashtag, _ in ranking_} == set(hashtags)
+        assert all(0 <= chance <= 1 for _, chance in ranking_)
+
+
+@pytest.mark.parametrize("calibration", [Calibration(1.0, 1.0, 50.0), Calibration(0.0, 0.0, 0.5)])
+def test_hashtags_of_the_same_probability_stay_in_the_order_of_the_trees(
+    tmp_path: Path, calibration: Calibration
+) -> None:
+    data = small_data(tmp_path, train=40, val=8)
+    model = learn(data, tmp_path)
+    model.calibration = None
+    rankings = model.rank(data.val.posts, 5)
+    model.calibration = calibration
+    tied = model.rank(data.val.posts, 5)
+    assert any(len({chance for _, chance in one if chance}) == 1 for one in tied)
+    assert [[tag for tag, _ in one] for one in tied] == [[tag for tag, _ in one] for one in rankings]
 
 
 def test_the_support_is_all_posts_or_a_part_drawn_by_the_seed() -> None:

@@ -318,3 +318,25 @@ def test_predictions_groups_baselines_and_times_of_a_run_are_found(repository: P
     assert "no longer in DVC's cache: timed" in text_of(run_compare("timed", "."))
     place.unlink()
     assert "no longer in DVC's cache: timed" in text_of(run_compare("timed", "."))
+
+
+def test_the_seconds_are_those_of_the_stage_that_trained_the_model_that_is_shown(repository: Path) -> None:
+    evaluate = json.loads((repository / "metrics/evaluate.json").read_text())
+    lock = YAML(typ="safe").load((repository / "dvc.lock").read_text())
+    lock["stages"]["suggester"] = {"params": {"params.yaml": {"suggester.model": "ranker"}}}
+    lock["stages"]["train"]["params"]["params.yaml"]["train.model"] = "lstm"
+    with (repository / "dvc.lock").open("w") as stream:
+        YAML().dump(lock, stream)
+    for name in ("lstm", "ranker"):
+        (repository / "metrics/evaluate.json").write_text(json.dumps(evaluate | {"model": name}))
+        commit_all(name)
+        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+        git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/of-{name}", "HEAD")
+        times = repository / ".dvc/tmp/experiment-seconds" / head / f"of-{name}.json"
+        times.parent.mkdir(parents=True)
+        times.write_text('{"train": 30.5, "suggester": 3.5}')
+    page = run_compare("of-lstm", "of-ranker")
+    assert re.search(r"of-ranker \(.{7}\) ranker 0\.", text_of(page))
+    labels = [svg["aria-label"] or "" for svg in Outline(page).all("svg")]
+    shown = r"F1@5 by seconds of training: of-lstm \(.{7}\), 30.5: .*; of-ranker \(.{7}\), 3.5: "
+    assert any(re.match(shown, label) for label in labels)

@@ -13,6 +13,7 @@ from hashgen.report.post_tables import (
     filter_csv,
     funnel,
     hashtag_table,
+    never_suggested,
     source_hashtags,
     source_notes,
     tail,
@@ -82,14 +83,24 @@ def test_the_tail_keeps_both_ends_and_few_points(distinct: int, points: int) -> 
 
 
 def test_hashtag_by_hashtag() -> None:
-    train = pd.DataFrame({"hashtags": [["a", "b"], ["a"], ["c"]]})
-    test = pd.DataFrame({"hashtags": [["a"], ["b", "a"], ["n"]], "both": [["a", "b"], ["b"], ["b"]]})
+    train = pd.DataFrame({"hashtags": [["a", "b"], ["a"], ["c"], ["d"]]})
+    test = pd.DataFrame(
+        {
+            "hashtags": [["a"], ["b", "a"], ["n", "d"]],
+            "both": [["a", "b"], ["b"], ["b"]],
+            "ranked": [["a", "x", "b"], ["b"], ["v", "w", "x", "y", "b", "d"]],
+        }
+    )
     table = {row.name: row for row in hashtag_table(train, test)}
-    assert list(table) == ["a", "b", "n"]
-    a, b, n = table.values()
-    assert (a.train, a.test, a.written, a.hits) == (2, 2, 1, 1) and (a.precision, a.recall, a.ratio) == (1.0, 0.5, 0.5)
-    assert (b.precision, b.recall, b.ratio) == (1 / 3, 1.0, 3.0)
+    assert list(table) == ["a", "b", "d", "n", "v", "w", "x", "y"]
+    a, b, d, n, *_, x, _ = table.values()
+    assert (a.train, a.test, a.written, a.suggested, a.hits) == (2, 2, 1, 1, 1)
+    assert (a.precision, a.recall, a.ratio) == (1.0, 0.5, 0.5)
+    assert (b.suggested, b.precision, b.recall, b.ratio) == (3, 1 / 3, 1.0, 3.0)
+    assert (d.train, d.suggested, d.precision, d.recall, d.ratio) == (1, 0, None, 0.0, 0.0)  # the sixth of a ranking
     assert (n.precision, n.recall, n.ratio) == (None, 0.0, 0.0)
+    assert (x.written, x.suggested, x.precision, x.recall, x.ratio) == (0, 2, 0.0, None, None)
+    assert [row.name for row in never_suggested(list(table.values()))] == ["d"]  # n is not in training
     assert extremes(list(table.values())).over == extremes(list(table.values())).under == []  # may be chance
     found = extremes(hashtag_table(train, pd.concat([test] * 5)))
-    assert [row.name for row in found.over] == ["b"] and [row.name for row in found.under] == ["n", "a"]
+    assert [row.name for row in found.over] == ["b"] and [row.name for row in found.under] == ["n", "d", "a"]

@@ -16,6 +16,7 @@ from hashgen.report.model_card import render_model_card
 from hashgen.report.page import render_page, versions
 from hashgen.report.score_tables import restarts
 from tests.doubles.findings import findings, metrics, posts, real_findings
+from tests.doubles.settings import train_section
 
 SECTIONS = ("headline", "grid", "numbers", "curves", "scores", "data", "cards", "hashtags", "reproduce")
 COLUMNS = ",".join(findings().history.columns)
@@ -226,6 +227,23 @@ def test_metrics_of_another_version_end_in_one_line(path: tuple[str, ...]) -> No
     assert "\n" not in str(caught.value)
 
 
+def test_what_each_model_costs_stands_beside_its_score() -> None:
+    known = metrics()
+    other = {"test": known["evaluate"]["test"], "best_epoch": 2, "parameters": 1234567}
+    known["evaluate"] |= {"model": "ranker", "parameters": None, "others": {"lstm": other}}
+    about = findings().about
+    chosen = dataclasses.replace(about, section=train_section(model="ranker"))
+    found = findings(
+        metrics=known, about=chosen, trained=about,
+        seconds={"train": 61.5, "suggester": 8.25}, suggestion_seconds={"lstm": 0.0234},
+    )  # fmt: skip
+    assert found.training_seconds == {"ranker": 8.25, "lstm": 61.5}
+    page = text_of(render_page(found)).replace("&#39;", "'")
+    head = "What the models cost, beside their score. model F1@5, test parameters seconds to train ms a suggestion"
+    rows = "ranker 0.500 0.250–0.500 – 8.25 – the paper's LSTM 0.500 0.250–0.500 1,234,567 61.5 23.4"
+    assert f"{head} {rows}" in page
+
+
 def test_seconds_seeds_hashes_and_versions() -> None:
     page = text_of(render_page(findings(seconds={"train": 61.5, "nothing": 7777.0})))
     assert "train 61.5" in page and "split not recorded" in page and "7777" not in page
@@ -275,5 +293,31 @@ def test_a_model_without_epochs_has_a_page_without_curves(sample_page: str) -> N
 
 def test_hashtags_that_are_never_true_or_never_written() -> None:
     test = pd.DataFrame({"id": ["p1", "p2"], "caption": ["a", "b"], "hashtags": [["a"], ["a"]], "both": [["b"], ["b"]]})
-    page = text_of(render_page(findings(predictions=test.assign(split="test"))))
-    assert "#b 0 0 2 – 0.000 –" in page and "#a 0 2 0 0.00 ▼ – 0.000" in page
+    ranked: list[Any] = [["b", "t1"], ["c", "b"]]
+    test = test.assign(split="test", ranked=ranked)
+    page = text_of(render_page(findings(predictions=test)))
+    assert "#b 0 0 2 – 2 0.000 –" in page and "#a 0 2 0 0.00 ▼ 0 – 0.000" in page and "#c 0 0 0 – 1 0.000 –" in page
+    assert "Each hashtag of training that test posts have is among the five of some post." in page
+    hashtags: list[Any] = [["t0", "t1"], ["t2", "new"]]
+    page = text_of(render_page(findings(predictions=test.assign(hashtags=hashtags))))
+    # Of the 30 training posts all have t0, 20 have t2; t1 is suggested, and no training post has "new".
+    assert "Never among the five : 2 hashtags of training that test posts have." in page
+    assert "With the number of training posts: #t0 (30), #t2 (20)." in page
+
+
+def test_how_well_probabilities_hold_is_drawn() -> None:
+    known = metrics()
+    bins = [{"count": 40, "confidence": 0.25, "right": 0.2}, {"count": 20, "confidence": 0.875, "right": 0.9}]
+    known["evaluate"]["test"]["both"]["calibration"] = {"bins": bins, "ece": 0.0375, "brier": 0.125}
+    page = render_page(findings(metrics=known))
+    assert "25 % 20 % 40" in text_of(page) and "87.5 % 90 % 20" in text_of(page)
+    labels = [svg["aria-label"] for svg in Outline(page).all("svg")]
+    assert "Share of hashtags that is true, by their mean probability: 0.25: 0.20; 0.88: 0.90." in labels
+    assert len(labels) == len(Outline(render_page(findings())).all("svg")) + 1
+
+
+def test_pages_of_experiments_are_linked_if_they_are_there() -> None:
+    page = render_page(findings(beside=("seeds.html",)))
+    hrefs = [link["href"] for link in Outline(page).all("a")]
+    assert "seeds.html" in hrefs and "ablations.html" not in hrefs
+    assert "other models and fewer posts (not there yet: make ablations ); other seeds" in text_of(page)

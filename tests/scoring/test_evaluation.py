@@ -17,7 +17,7 @@ from hashgen.params.baselines import Baselines
 from hashgen.params.train import Train
 from hashgen.scoring.baselines import baselines, score_baselines
 from hashgen.scoring.ceilings import ceilings
-from hashgen.scoring.evaluation import Bootstrap, Scored, predict, predict_all, score_all, score_model
+from hashgen.scoring.evaluation import Bootstrap, Scored, predict, predict_all, score, score_all
 from hashgen.scoring.filter_audit import audit_filter
 from hashgen.scoring.grid import choose_grid, cross
 from hashgen.scoring.protocol import paper_protocol
@@ -108,7 +108,8 @@ def test_figures_at_k_are_of_the_ranking_and_all_others_of_what_is_written() -> 
     features = Features(np.ones((1, 2), np.float16), np.empty((1, 0, 2), np.float16))
     labelled = Labelled(Posts(features, np.array([0]), ["caption"]), [["right"]])
     scored = Scored(labelled, [[]], Habits([["right"]]))
-    found = score_model(Fixed([["right"]]), scored, Bootstrap(0, 1))
+    said = predict(Fixed([["right"]]), scored)
+    found = score(said.written, said.ranked, scored, Bootstrap(0, 1))
     assert found["p_at_1"] == 1.0 and found["facets"]["not_in_caption"]["p_at_1"] == 1.0
     assert found["length"] == 2 and found["precision"] == 0.5
 

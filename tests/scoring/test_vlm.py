@@ -209,6 +209,12 @@ def test_answers_are_scored_as_every_baseline_is(world: World, capsys: pytest.Ca
     assert metrics["val"]["vlm"]["unusable"] == 1
     assert metrics["val"]["vlm"]["p_at_1"] == 1  # love, which is popular, is true too
     assert best_baseline(metrics["test"]) == "vlm"
+    table = pd.read_parquet(world.root / "b.parquet")
+    rows = table[(table["name"] == "vlm") & (table["split"] == "test")]
+    assert list(rows["id"]) == list(test["id"]) and [list(one) for one in rows["ranked"]] == rankings
+    assert [list(one) for one in rows["written"]] == [write(one, habits) for one in rankings]
+    junk = table[(table["name"] == "vlm") & (table["split"] == "val")].iloc[0]
+    assert list(junk["ranked"]) == habits.fill([], 10)
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "baselines: vlm: 1 of 7 answers hold no hashtag"
     assert out[1].startswith("baselines: best by validation F1@5: vlm; on test P@1 1.000")
@@ -260,6 +266,7 @@ def test_a_spent_budget_scores_nothing_and_the_next_run_goes_on(
         metrics, requests = asked(world, budget=3)
         assert len(requests) == 3
         assert "vlm" not in metrics["val"] and "vlm" not in metrics["test"] and "popularity" in metrics["test"]
+        assert "vlm" not in set(pd.read_parquet(world.root / "b.parquet")["name"])
         assert capsys.readouterr().err == (
             f"baselines: vlm is not scored: {left} of 7 posts are not answered, and baselines.vlm.budget is spent; "
             "to go on, run: dvc repro -f -s baselines\n"

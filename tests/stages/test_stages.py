@@ -21,6 +21,7 @@ from hashgen import Suggester, cli
 from hashgen.base.errors import HashgenError
 from hashgen.models.folder import Trained
 from hashgen.params import watching
+from hashgen.scoring.costs import parameters
 from hashgen.text.sentiment import _analyse
 from stages import baselines, evaluate, featurize, filter, report, scrape, split, suggester, train, vocab
 from stages.command import _command
@@ -149,6 +150,8 @@ def test_evaluation_is_laid_out_as_documented(project: Project) -> None:
         for which in ("val", "test"):
             check_layout(found[which], len(pd.read_parquet(project.data / "manifest" / f"{which}.parquet")), name)
     assert of_model(scores, "lstm")["best_epoch"] and of_model(scores, "ranker")["best_epoch"] is None
+    for name, folder in (("lstm", "trained"), ("ranker", "suggester")):
+        assert of_model(scores, name)["parameters"] == parameters(project.root / folder) > 1000
     assert scores["bleu_signature"].count("tok:none") == 1
     assert scores["audit"]["dirty_kept"] == scores["audit"]["clean_lost"] == scores["audit"]["wrong_reason"] == 0
     assert scores["audit"]["dirty"] == sum(scores["audit"]["by_reason"].values()) > 0
@@ -283,8 +286,10 @@ def test_the_report_shows_times_and_can_leave_pictures_out(copy: Copy) -> None:
     again = copy({"report": {"pictures": False}})
     assert "data:image/jpeg" in (again.root / "report.html").read_text()
     (again.root / "seconds.json").write_text('{"train": 51.2, "report": 9876543}')
+    (again.root / "ablations.html").write_text("")
     again.report()
     page = (again.root / "report.html").read_text()
+    assert '<a href="ablations.html">' in page and "make seeds" in page
     assert "<td>51.2</td>" in page and "9876543" not in page and "not recorded" in page
     assert "data:image/jpeg" not in page and "picture left out" in page
     assert {path.name for path in (again.root / "plots/cards").iterdir()} >= {"grid.png", "best.png"}

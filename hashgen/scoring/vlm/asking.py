@@ -12,7 +12,7 @@ from hashgen.base.progress import progress
 from hashgen.features.store import FeatureStore
 from hashgen.models.habits import Habits
 from hashgen.params.baselines import Baselines, Vlm
-from hashgen.scoring.evaluation import Bootstrap, Scored, score
+from hashgen.scoring.evaluation import Bootstrap, Predictions, Scored, score
 from hashgen.scoring.vlm.answer import read_answer
 from hashgen.scoring.vlm.client import BudgetSpent, Client
 from hashgen.scoring.vlm.memory import Answers, with_answers
@@ -35,11 +35,12 @@ def score_vlm(
     section: Baselines,
     raw: Path,
     home: Path,
-) -> dict[str, dict[str, Any]]:
-    """`score` of what `section.vlm` answers, by split: `manifests` has the posts of each. train: of the training posts.
+) -> dict[str, tuple[dict[str, Any], Predictions]]:
+    """`score` of what `section.vlm` answers, and what it says of each post, by split.
 
-    Beside the scores: `model`, its name, and `unusable`, the number of answers without any hashtag. raw: folder of the
-    raw shards. home: below it answers are remembered; a kill loses the one in flight.
+    manifests: the posts of each split. train: of the training posts. Beside the scores: `model`, its name, and
+    `unusable`, the number of answers without any hashtag. raw: folder of the raw shards. home: below it answers are
+    remembered; a kill loses the one in flight.
 
     Raises Unfinished when the budget does not reach: scores on some posts would compare with no other method's.
     Raises HashgenError when the server cannot be asked, or a picture is not the one that the filter saw.
@@ -55,7 +56,11 @@ def score_vlm(
     result = {}
     for split, scored in parts.items():
         mine, texts = texts[: len(scored.labelled)], texts[len(scored.labelled) :]
-        result[split] = _score(mine, scored, bootstrap) | {"model": vlm.model}
+        found = [read_answer(text) for text in mine]
+        said = _say(found, scored)
+        unusable = sum(not hashtags for hashtags in found)
+        scores = score(said.written, said.ranked, scored, bootstrap) | {"unusable": unusable, "model": vlm.model}
+        result[split] = scores, said
     return result
 
 
@@ -93,11 +98,10 @@ def _knows(answers: Answers, key: str) -> bool:
     return answers.get(key) is not None
 
 
-def _score(texts: Sequence[str], scored: Scored, bootstrap: Bootstrap) -> dict[str, Any]:
-    habits, found = scored.habits, [read_answer(text) for text in texts]
-    rankings = [habits.fill(hashtags, scored.depth) for hashtags in found]
-    result = score([write(ranking, habits) for ranking in rankings], rankings, scored, bootstrap)
-    return result | {"unusable": sum(not hashtags for hashtags in found)}
+def _say(found: Sequence[Sequence[str]], scored: Scored) -> Predictions:
+    """Hashtags of answers, filled up with popular ones."""
+    rankings = [scored.habits.fill(hashtags, scored.depth) for hashtags in found]
+    return Predictions([write(ranking, scored.habits) for ranking in rankings], rankings)
 
 
 def write(ranking: Sequence[str], habits: Habits) -> list[str]:
