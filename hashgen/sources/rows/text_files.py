@@ -423,10 +423,10 @@ def _check_start(path: Path, start: bytes) -> None:
     for magic, problem in _OTHER_FILES.items():
         if start.startswith(magic):
             raise HashgenError(f"{path}: {problem}")
-    if instead := not_the_file(start):
-        raise HashgenError(f"{path}: {instead}")
     if _is_utf16(start):
         raise HashgenError(f"{path}: encoded as UTF-16, or no text; save it as UTF-8")
+    if instead := not_the_file(start):
+        raise HashgenError(f"{path}: {instead}")
     if b"\r" in start.partition(b"\n")[0].rstrip(b"\r"):
         raise HashgenError(f"{path}: lines end in CR, as on old Macs; save it with line ends LF or CRLF")
 
