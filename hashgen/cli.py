@@ -5,6 +5,7 @@ Imports stand inside the commands, so that help appears at once.
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -250,6 +251,37 @@ def doctor(
         print(f"{mark:8}{finding.name:10}{finding.text}{f'  →  {finding.remedy}' if finding.remedy else ''}")
     if faults:
         raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    model: Annotated[Path, typer.Option(help="Folder of a trained model.")] = Path("models/hashgen"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on; only this machine by default.")] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name under which others may call the server; for each name once.", show_default=False),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer; each loads the model.")] = 1,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Serve a page that suggests hashtags while a post is being written, and its HTTP API.
+
+    Example: hashgen serve --open
+    """
+    if not (model / "model.json").is_file():
+        raise HashgenError(
+            f"{model}: no trained model here; give its folder with --model, or train one in a clone: make repro"
+        )
+    try:
+        from hashgen.serving.server import Settings, load_model
+        from hashgen.serving.server import serve as run
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "hashgen":
+            raise
+        raise HashgenError(f"hashgen serve: needs the package {error.name}: pip install '.[serve]'") from error
+    run(Settings(model, host, port, tuple(allow_host or ()), workers), partial(load_model, device=device), show=show)
 
 
 @app.command()
