@@ -166,15 +166,19 @@ def _load(
     hidden: Path | None = None,
     mine: Path | None = None,
 ) -> "Suggester":
-    if not (model / "model.json").is_file():
-        raise HashgenError(
-            f"{model}: no trained model here; give its folder with --model, or train one in a clone: make repro"
-        )
+    _require_model(model)
     from hashgen.suggesting.suggester import Suggester
 
     return Suggester.load(
         model, device=device, weights=weights, caption_weights=caption_weights, hidden=hidden, mine=mine
     )
+
+
+def _require_model(folder: Path) -> None:
+    if not (folder / "model.json").is_file():
+        raise HashgenError(
+            f"{folder}: no trained model here; give its folder with --model, or train one in a clone: make repro"
+        )
 
 
 @app.command()
@@ -255,25 +259,28 @@ def doctor(
 
 @app.command()
 def serve(
-    model: Annotated[Path, typer.Option(help="Folder of a trained model.")] = Path("models/hashgen"),
+    model: ModelOption = Path("models/hashgen"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8000,
-    host: Annotated[str, typer.Option(help="Address to listen on; only this machine by default.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; by default only this computer reaches it.")] = (
+        "127.0.0.1"
+    ),
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(help="A name under which others may call the server; for each name once.", show_default=False),
+        typer.Option(help="A name under which others may call the server; once for each.", show_default=False),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer; each loads the model.")] = 1,
     show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    weights: WeightsOption = None,
+    caption_weights: CaptionWeightsOption = None,
+    hidden: HiddenOption = None,
+    mine: MineOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Serve a page that suggests hashtags while a post is being written, and its HTTP API.
 
     Example: hashgen serve --open
     """
-    if not (model / "model.json").is_file():
-        raise HashgenError(
-            f"{model}: no trained model here; give its folder with --model, or train one in a clone: make repro"
-        )
+    _require_model(model)
     try:
         from hashgen.serving.server import Settings, load_model
         from hashgen.serving.server import serve as run
@@ -281,7 +288,10 @@ def serve(
         if (error.name or "").partition(".")[0] == "hashgen":
             raise
         raise HashgenError(f"hashgen serve: needs the package {error.name}: pip install '.[serve]'") from error
-    run(Settings(model, host, port, tuple(allow_host or ()), workers), partial(load_model, device=device), show=show)
+    load = partial(
+        load_model, device=device, weights=weights, caption_weights=caption_weights, hidden=hidden, mine=mine
+    )
+    run(Settings(model, host, port, tuple(allow_host or ()), workers), load, show=show)
 
 
 @app.command()

@@ -24,6 +24,7 @@ from hashgen.serving.live import Live
 from hashgen.serving.memory import Memory, Pictures
 from hashgen.serving.pool import Busy, Pool
 from hashgen.serving.uploads import MAX_BYTES, MAX_PIXELS, BadUpload, check_upload
+from hashgen.suggesting.platforms import PLATFORMS
 
 _log = logging.getLogger(__name__)
 
@@ -239,8 +240,6 @@ def _answered() -> Iterator[None]:
 
 
 def _platforms() -> list[dict[str, Any]]:
-    from hashgen.suggesting.platforms import PLATFORMS
-
     return [dataclasses.asdict(platform) for platform in PLATFORMS.values()]
 
 

@@ -16,9 +16,7 @@ class Figures:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "hashgen_requests", "Requests answered.", ["path", "status"], registry=self._registry
-        )
+        self._requests = Counter("hashgen_requests", "Requests answered.", ["path", "status"], registry=self._registry)
         self._seconds = Histogram(
             "hashgen_request_seconds", "Time to answer.", ["path"], buckets=_SECONDS, registry=self._registry
         )

@@ -57,8 +57,9 @@ class Guard:
     """ASGI middleware: who may ask, how much, and how fast.
 
     hosts: names besides LOOPBACK under which the server may be called. bodies: what each path takes that takes a body.
-    seconds: how long a body may take to arrive. uploads: how many bodies may arrive at once. count: told the path of the
-    route (`other` for none), the status and the seconds of every answer. A faulty handler is logged without what the request said.
+    seconds: how long a body may take to arrive. uploads: how many bodies may arrive at once. count: told the route's
+    path (`other` for none), the status and the seconds of every answer. A faulty handler is logged without what the
+    request said.
     """
 
     def __init__(
@@ -86,8 +87,8 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                path = getattr(scope.get("route"), "path", scope["path"] if scope["path"] in self._bodies else "other")
-                self._count(path, status, time.perf_counter() - begun)
+                refused = scope["path"] if scope["path"] in self._bodies else "other"
+                self._count(str(getattr(scope.get("route"), "path", refused)), status, time.perf_counter() - begun)
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value

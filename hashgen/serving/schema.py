@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from hashgen.suggesting.platforms import PLATFORMS
+
 MAX_CAPTION = 5000
 MAX_TAGS = 100
 MAX_TAG = 150
@@ -16,6 +18,8 @@ _EITHER = [
     {"required": ["caption"], "properties": {"caption": {"pattern": r"\S"}}},
 ]
 
+_ONE_OF: dict[str, Any] = {"enum": [*PLATFORMS, None]}
+
 
 class Ask(BaseModel):
     """A post that is being written: a picture, a caption, or both, and what is wanted for it."""
@@ -24,19 +28,24 @@ class Ask(BaseModel):
         extra="forbid",
         json_schema_extra={
             "anyOf": _EITHER,
-            "examples": [{"caption": "no excuses today", "tags": ["fitness"], "max": 5, "platform": "instagram"}],
+            "examples": [{"caption": "no excuses today", "tags": ["fitness"], "platform": "instagram"}],
         },
     )
 
     picture: Annotated[str | None, Field(max_length=100, description="The name that POST /api/pictures gave.")] = None
     caption: Annotated[str, Field(max_length=MAX_CAPTION, description="The text of the post.")] = ""
     tags: Annotated[list[Tag], Field(max_length=MAX_TAGS, description="Hashtags that the post has already.")] = []
-    max: Annotated[int | None, Field(ge=1, le=100, description="How many at most; null: as the platform allows.")] = (
-        None
-    )
-    platform: Annotated[str, Field(max_length=50, description="Where it is posted; GET /api/about lists them.")] = (
-        "instagram"
-    )
+    add: Annotated[list[Tag], Field(max_length=MAX_TAGS, description="Hashtags that come first.")] = []
+    max: Annotated[
+        int | None, Field(ge=1, le=100, description="How many at most; null: what the platform still takes.")
+    ] = None
+    platform: Annotated[
+        str | None,
+        Field(
+            description="Where it is posted. null: Instagram, or no limit where there is max.",
+            json_schema_extra=_ONE_OF,
+        ),
+    ] = None
     min_confidence: Annotated[
         float, Field(ge=0, le=1, allow_inf_nan=False, description="Only hashtags of at least this probability.")
     ] = 0.0
@@ -60,10 +69,13 @@ class Ask(BaseModel):
 class Why(BaseModel):
     """What speaks for a hashtag."""
 
-    words: Annotated[list[str], Field(description="Words of the caption.")]
-    picture: Annotated[float | None, Field(description="The picture's share, 0 to 1; null without a picture.")]
-    copied: Annotated[bool, Field(description="The caption says it itself.")]
-    posts: Annotated[list[str], Field(description="Ids of the nearest training posts that have it.")]
+    words: Annotated[list[str], Field(description="Words of the caption without which it is less likely.")]
+    picture: Annotated[float | None, Field(description="What the picture adds to its confidence, -1 to 1.")]
+    caption: Annotated[float | None, Field(description="What the caption adds to its confidence, -1 to 1.")]
+    copied: Annotated[bool, Field(description="All its words stand in the caption.")]
+    tags: Annotated[list[str], Field(description="Hashtags of the post that often stand beside it.")]
+    posts: Annotated[list[str], Field(description="Ids of the training posts with it that are most like this one.")]
+    mine: Annotated[bool, Field(description="Your own posts speak for it.")]
 
 
 class Hashtag(BaseModel):
@@ -118,7 +130,7 @@ class Platform(BaseModel):
     name: str
     label: str
     limit: Annotated[int | None, Field(description="null: no limit is known.")]
-    since: Annotated[str, Field(description="When the limit came, or was last looked up.")]
+    since: Annotated[str | None, Field(description="When the limit came, year or year-month.")]
     source: str
 
 

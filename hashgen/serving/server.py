@@ -16,6 +16,7 @@ from multiprocessing.managers import BaseManager
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Semaphore
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -43,11 +44,11 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def load_model(folder: Path, device: str) -> Core:
-    """The model of a folder; torch is imported only now, in the process that answers."""
+def load_model(folder: Path, **options: Any) -> Core:
+    """`Suggester.load`; torch is imported only now, in the process that answers."""
     from hashgen.suggesting.suggester import Suggester
 
-    return Suggester.load(folder, device=device)
+    return Suggester.load(folder, **options)
 
 
 def serve(settings: Settings, load: Load, say: Callable[[str], None] = _say, *, show: bool = False) -> None:
@@ -108,9 +109,7 @@ def _address(host: str, port: int) -> str:
     return f"http://{name}:{port}/"
 
 
-def _answer(
-    settings: Settings, load: Load, sock: socket.socket, pictures: Pictures, ready: Callable[[], None]
-) -> None:
+def _answer(settings: Settings, load: Load, sock: socket.socket, pictures: Pictures, ready: Callable[[], None]) -> None:
     """Answer requests in this process. Raises what the first load raised."""
     from hashgen.serving.app import create_app
     from hashgen.serving.examples import read_samples
@@ -190,7 +189,7 @@ def _answer_side_by_side(settings: Settings, load: Load, sock: socket.socket, re
                 wait([worker.sentinel for worker in workers])
                 for place, worker in enumerate(workers):
                     if not worker.is_alive():
-                        mark_process_dead(worker.pid)
+                        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
                         logging.getLogger(__name__).warning("a worker ended (%s); another begins", worker.exitcode)
                         worker.close()
                         workers[place] = begin()

@@ -60,8 +60,9 @@ class SuggesterDouble:
         caption: str = "",
         *,
         tags: Sequence[str] = (),
+        add: Sequence[str] = (),
         max: int | None = None,
-        platform: str = "instagram",
+        platform: str | None = None,
         min_confidence: float = 0.0,
         mix: Any = "balanced",
         ban: Sequence[str] = (),
@@ -71,8 +72,8 @@ class SuggesterDouble:
     ) -> Said:
         if self.hold is not None:
             self.hold.wait()
-        if platform not in ("instagram", "threads", "mastodon"):
-            raise HashgenError(f"platform: {platform}: not known; one of instagram, threads, mastodon")
+        if any(tag.isdecimal() for tag in tags):
+            raise HashgenError("tags: '1' is no hashtag; use letters")
         self.calls.append({"picture": picture, "caption": caption, "tags": list(tags), "mix": mix, "prefix": prefix})
         found = [tag for word, its in WORDS.items() if word in caption.lower() for tag in its]
         found += [] if picture is None else COLOURS[picture]
@@ -87,7 +88,9 @@ class SuggesterDouble:
             if explain:
                 words = [word for word, its in WORDS.items() if tag in its]
                 share = None if picture is None else 0.4
-                one["why"] = {"words": words, "picture": share, "copied": tag in caption, "posts": ["p1", "p2"]}
+                copied = tag in caption
+                why = {"words": words, "picture": share, "caption": 0.2, "copied": copied, "tags": []}
+                one["why"] = {**why, "posts": ["p1", "p2"], "mine": False}
             hashtags.append(one)
         warnings = ([] if picture is not None else ["no picture: the caption alone decides"]) + (
             [] if caption else ["no caption: the picture alone decides"]

@@ -7,8 +7,9 @@ const SHOWN = 12; // suggestions asked for
 const MAX_TAGS = 100;
 const MAX_BANS = 1000;
 const LETTERS = "\\p{L}\\p{M}\\p{N}_";
-const TYPED = new RegExp(`(?<![${LETTERS}&/])[#＃]([${LETTERS}]+)`, "gu");
-const UNFINISHED = new RegExp(`(?<![${LETTERS}&/])[#＃]([${LETTERS}]*)$`, "u");
+// As the server reads them: a letter at least; none in an address.
+const TYPED = new RegExp(`(?<![&/?=])[#＃](?=[${LETTERS}]*\\p{L})([${LETTERS}]+)`, "gu");
+const UNFINISHED = new RegExp(`(?<![&/?=])[#＃]([${LETTERS}]*)$`, "u");
 const GOES_ON = new RegExp(`^[${LETTERS}]`, "u");
 
 const state = {
@@ -162,8 +163,7 @@ function question() {
   const asked = {
     caption: text,
     tags: allTags().filter((tag) => tag.length <= 150).slice(0, MAX_TAGS),
-    max: SHOWN,
-    platform: $("platform").value || "instagram",
+    max: SHOWN, // the platform's limit is counted here: there is more to choose from than it takes
     mix: document.querySelector("[name=mix]:checked").value,
     ban: unique([...state.banned, ...offSets()]).slice(0, MAX_BANS),
     prefix: unfinished?.prefix.slice(0, 150) ?? "",
@@ -195,6 +195,8 @@ async function ask() {
   } catch (error) {
     if (mine !== number || error.name === "AbortError") return;
     if (error.status === 404 && state.file) send(state.file);
+    // Hashtags, links and names alone are nothing to go by.
+    else if (error.status === 422 && !asked.picture && typedTags().length > 0) show({ hashtags: [], warnings: [] }, null);
     else trouble(error.message);
   } finally {
     clearTimeout(slow);
@@ -372,11 +374,20 @@ async function showWhy(item, one) {
 function reasons(one, why) {
   const found = [];
   if (why?.copied) found.push("Your caption says it");
-  if (why?.words?.length) found.push(`Words: ${why.words.map((word) => `“${word}”`).join(", ")}`);
-  if (typeof why?.picture === "number") found.push(`The picture speaks for ${percent(why.picture)} of it`);
+  if (why?.words?.length) found.push(`Words that speak for it: ${why.words.map((word) => `“${word}”`).join(", ")}`);
+  if (typeof why?.picture === "number") found.push(`The picture ${weighs(why.picture)}`);
+  if (typeof why?.caption === "number") found.push(`The caption ${weighs(why.caption)}`);
+  if (why?.tags?.length) found.push(`Often beside ${why.tags.map((tag) => `#${tag}`).join(", ")}`);
+  if (why?.mine) found.push("You have used it yourself");
   found.push(`${one.posts.toLocaleString("en")} ${one.posts === 1 ? "post" : "posts"} to learn from had it`);
   if (why?.posts?.length) found.push(`Like the posts ${why.posts.slice(0, 3).join(", ")}`);
   return found;
+}
+
+function weighs(difference) {
+  const points = Math.round(difference * 100);
+  if (points === 0) return "makes no difference";
+  return `${points > 0 ? "adds" : "takes away"} ${Math.abs(points)} ${Math.abs(points) === 1 ? "point" : "points"} of 100`;
 }
 
 function hideWhy() {
@@ -686,7 +697,8 @@ function listen() {
 }
 
 function banner(model) {
-  const count = (value) => Number(value).toLocaleString("en");
+  if (model.posts === null) return model.warnings.map(sentence).join(" ");
+  const count = (value) => value.toLocaleString("en");
   const drawn = model.source === "sample" ? "drawn posts of the built-in sample" : `posts (source: ${model.source})`;
   const text = `This model learnt from ${count(model.posts)} ${drawn} and knows ${count(model.hashtags)} hashtags, no others.`;
   return [text, ...model.warnings.map(sentence)].join(" ");
