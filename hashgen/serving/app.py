@@ -264,12 +264,18 @@ def _file(name: str) -> Callable[[Request], Any]:
     return answer
 
 
+# What Starlette and FastAPI say, and what we say instead. A body that is no JSON may be told so in several ways.
+_SAID = {
+    "Not Found": (404, "no such path"),
+    "Method Not Allowed": (405, "no such method here"),
+    "There was an error parsing the body": (422, "the body is not JSON"),
+}
+
+
 async def _on_http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    messages = {404: "no such path", 405: "no such method here", 400: "the body is not JSON in UTF-8"}
-    is_ours = error.detail not in ("Not Found", "Method Not Allowed", "There was an error parsing the body")
-    message = error.detail if is_ours else messages[error.status_code]
-    return JSONResponse({"error": message}, error.status_code, error.headers)
+    status, message = _SAID.get(error.detail, (error.status_code, error.detail))
+    return JSONResponse({"error": message}, status, error.headers)
 
 
 async def _on_invalid(_: Request, error: Exception) -> Response:

@@ -48,9 +48,11 @@ class Body:
 
 
 class _Refused(Exception):
-    def __init__(self, status: int, message: str, **headers: str) -> None:
+    """pending: whether the client may still be sending a body."""
+
+    def __init__(self, status: int, message: str, *, pending: bool = True) -> None:
         super().__init__(message)
-        self.status, self.headers = status, headers
+        self.status, self.pending = status, pending
 
 
 class Guard:
@@ -139,13 +141,14 @@ class Guard:
         if length.isdecimal() and int(length) > body.limit:
             raise _Refused(413, _too_large(body))
         if self._arriving >= self._places:
-            raise _Refused(503, "too busy: too many uploads at once; try again in a second", **{"Retry-After": "1"})
+            raise _Refused(503, "too busy: too many uploads at once; try again in a second")
         self._arriving += 1
         try:
             async with asyncio.timeout(self._seconds):
                 data = await _read(receive, body)
         except TimeoutError:
-            raise _Refused(408, f"the body took longer than {self._seconds:g} s to arrive; send it again") from None
+            message = f"the body took longer than {self._seconds:g} s to arrive; send it again"
+            raise _Refused(408, message, pending=False) from None
         finally:
             self._arriving -= 1
 
@@ -167,12 +170,13 @@ async def _read(receive: Receive, body: Body) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise _Refused(400, "the body ended too early")
+            raise _Refused(400, "the body ended too early", pending=False)
+        more = message.get("more_body", False)
         size += len(message.get("body", b""))
         if size > body.limit:
-            raise _Refused(413, _too_large(body))
+            raise _Refused(413, _too_large(body), pending=more)
         parts.append(message.get("body", b""))
-        if not message.get("more_body", False):
+        if not more:
             return b"".join(parts)
 
 
@@ -183,10 +187,11 @@ def _too_large(body: Body) -> str:
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, refused: _Refused) -> None:
     """Answer at once, then read on a little."""
-    answer = JSONResponse({"error": str(refused)}, refused.status, {"Connection": "close", **refused.headers})
+    later = {"Retry-After": "1"} if refused.status == 503 else {}
+    answer = JSONResponse({"error": str(refused)}, refused.status, {"Connection": "close", **later})
     await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
     await send({"type": "http.response.body", "body": answer.body, "more_body": True})
-    size, more = 0, scope["method"] == "POST"
+    size, more = 0, refused.pending and scope["method"] == "POST"
     try:
         async with asyncio.timeout(_DRAIN_SECONDS):
             while more and size < _DRAIN_BYTES:

@@ -13,7 +13,7 @@ MAX_LISTED = 1000
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TAG)]
 
-_EITHER = [
+_EITHER: list[Any] = [
     {"required": ["picture"], "properties": {"picture": {"type": "string"}}},
     {"required": ["caption"], "properties": {"caption": {"pattern": r"\S"}}},
 ]

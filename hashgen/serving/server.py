@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import logging
 import multiprocessing
 import os
@@ -97,7 +98,11 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         raise HashgenError(f"--host {host}: no such address; give one of this machine, as 127.0.0.1") from error
     except OSError as error:
         reason = os.strerror(error.errno or 0).lower()
-        remedy = "give another with --port" if error.errno != 99 else "give an address of this machine with --host"
+        remedy = (
+            "give another with --port"
+            if error.errno != errno.EADDRNOTAVAIL
+            else "give an address of this machine with --host"
+        )
         raise HashgenError(f"port {port} of {host}: {reason}; {remedy}") from error
     with sock:
         yield sock
