@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import errno
+import ipaddress
 import logging
 import multiprocessing
 import os
@@ -80,13 +81,21 @@ def serve(settings: Settings, load: Load, say: Callable[[str], None] = _say, *, 
 
 def _check(settings: Settings) -> None:
     for name in settings.hosts:
-        if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:]*:[0-9A-Fa-f:]*", name):
+        if not (re.fullmatch(r"[A-Za-z0-9._-]+", name) or _is_address(name)):
             raise HashgenError(f"--allow-host {name}: not a host's name; give it without http:// and port")
     if not is_loopback(settings.host) and not settings.hosts:
         raise HashgenError(
             f"--host {settings.host}: others could reach this server, which has no login; "
             "if that is meant, add --allow-host with the name under which they call it"
         )
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
