@@ -18,6 +18,7 @@ from hashgen.serving.live import Live
 from tests.doubles.suggester_double import SuggesterDouble, load_double
 
 Start = Callable[..., TestClient]
+Listening = Callable[..., str]
 
 
 def picture(colour: str = "blue", size: tuple[int, int] = (40, 30), kind: str = "JPEG") -> bytes:
@@ -60,7 +61,7 @@ def client(start: Start) -> TestClient:
 
 
 @pytest.fixture
-def listening(model: Path) -> Iterator[Callable[..., str]]:
+def listening(model: Path) -> Iterator[Listening]:
     """Start an application on a free port of 127.0.0.1; gives its address."""
     servers: list[tuple[uvicorn.Server, threading.Thread]] = []
 

@@ -5,7 +5,6 @@ import socket
 import struct
 import time
 import zlib
-from collections.abc import Callable
 
 import httpx
 import numpy as np
@@ -19,7 +18,7 @@ from hashgen.serving.app import Bounds
 from hashgen.serving.guard import LOOPBACK, _hostname, is_loopback
 from hashgen.serving.uploads import BadUpload, check_upload
 from tests.properties import examples
-from tests.serving.conftest import Start, picture
+from tests.serving.conftest import Listening, Start, picture
 
 NO_PICTURE = (415, "picture: not a picture that can be read; send a JPEG, PNG, WebP, GIF or TIFF file")
 DAMAGED = (422, "picture: damaged: it cannot be read to its end; send the whole file")
@@ -183,7 +182,7 @@ def test_loopback() -> None:
     assert [is_loopback(host) for host in ("0.0.0.0", "::", "192.168.1.5", "localhost.example", "")] == [False] * 5
 
 
-def test_a_slow_client_is_cut_off(listening: Callable[..., str]) -> None:
+def test_a_slow_client_is_cut_off(listening: Listening) -> None:
     address = httpx.URL(listening(bounds=Bounds(body_seconds=0.2)))
     with socket.create_connection((address.host, address.port or 0), timeout=20) as sock:
         sock.sendall(HEAD + b"Content-Length: 99\r\n\r\nabc")
@@ -195,7 +194,7 @@ def test_a_slow_client_is_cut_off(listening: Callable[..., str]) -> None:
     assert httpx.get(address.join("/healthz")).status_code == 200
 
 
-def test_an_endless_body_is_cut_off(listening: Callable[..., str]) -> None:
+def test_an_endless_body_is_cut_off(listening: Listening) -> None:
     """The answer comes while the client is still sending, and soon nothing more is read."""
     address = httpx.URL(listening())
     with socket.create_connection((address.host, address.port or 0), timeout=20) as sock:
@@ -207,14 +206,14 @@ def test_an_endless_body_is_cut_off(listening: Callable[..., str]) -> None:
     assert httpx.get(address.join("/healthz")).status_code == 200
 
 
-def test_the_answer_to_a_large_body_is_seen(listening: Callable[..., str]) -> None:
+def test_the_answer_to_a_large_body_is_seen(listening: Listening) -> None:
     address = listening()
     for size in (10 * 2**20 + 1, 30 * 2**20):
         response = httpx.post(f"{address}/api/pictures", content=bytes(size), headers={"Content-Type": "image/png"})
         assert (response.status_code, response.json()["error"]) == (413, "larger than 10 MiB; send less")
 
 
-def test_a_client_that_leaves_while_it_sends(listening: Callable[..., str]) -> None:
+def test_a_client_that_leaves_while_it_sends(listening: Listening) -> None:
     address = httpx.URL(listening(bounds=Bounds(uploads=1)))
     for _ in range(3):
         with socket.create_connection((address.host, address.port or 0), timeout=20) as sock:

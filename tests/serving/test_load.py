@@ -19,10 +19,10 @@ from hashgen.serving.live import Live
 from hashgen.serving.memory import Memory, Shared
 from hashgen.serving.pool import Busy, Pool
 from tests.doubles.suggester_double import SuggesterDouble, load_double
-from tests.serving.conftest import Start, picture
+from tests.serving.conftest import Listening, Start, picture
 
 
-def test_past_the_bound_the_answer_is_at_once_503(listening: Callable[..., str]) -> None:
+def test_past_the_bound_the_answer_is_at_once_503(listening: Listening) -> None:
     """One works, two wait; the fourth is not kept waiting. Those that were accepted are answered."""
     hold = threading.Event()
     double = SuggesterDouble(hold=hold)
@@ -45,7 +45,7 @@ def test_past_the_bound_the_answer_is_at_once_503(listening: Callable[..., str])
     assert ask(9) == 200
 
 
-def test_many_typists_are_all_answered(listening: Callable[..., str]) -> None:
+def test_many_typists_are_all_answered(listening: Listening) -> None:
     address = listening()
 
     def type_words(number: int) -> list[int]:

@@ -230,40 +230,53 @@ const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.
 
 // ---- Chips
 
+// A chip that stays keeps its element: a click that has begun, a hover and the focus outlive an answer.
+const chips = new Map();
+
 function renderChips() {
   const list = $("chips");
   const focused = list.contains(document.activeElement) ? document.activeElement : null;
-  const spot = focused && { place: [...list.children].indexOf(focused.closest("li")), kind: focused.className };
-  const full = isFull();
-  list.replaceChildren(
-    ...state.suggested.map((one, place) => {
-      const item = make(
-        "li",
-        { class: place === 0 && !full ? "chip first" : "chip", "data-hashtag": one.hashtag },
-        make("button", { class: "take", type: "button", "aria-keyshortcuts": "Delete", "aria-label": `Take #${one.hashtag}, ${percent(one.confidence)} sure`, onclick: () => take(one.hashtag) }, `#${one.hashtag}`),
-        make("button", { class: "share", type: "button", tabindex: "-1", "aria-label": `Why #${one.hashtag}?`, onclick: () => showWhy(item, one) }, percent(one.confidence)),
-        make("button", { class: "off", type: "button", "aria-label": `Keep #${one.hashtag} off`, onclick: () => ban(one.hashtag) }, "×"),
-      );
-      item.style.setProperty("--share", `${Math.round(one.confidence * 100)}%`);
-      let hover;
-      item.addEventListener("pointerenter", (event) => {
-        if (event.pointerType === "mouse") hover = setTimeout(() => showWhy(item, one), 350);
-      });
-      item.addEventListener("pointerleave", () => {
-        clearTimeout(hover);
-        hideWhy();
-      });
-      item.addEventListener("focusin", (event) => {
-        if (event.target.matches(":focus-visible")) showWhy(item, one);
-      });
-      item.addEventListener("focusout", hideWhy);
-      return item;
-    }),
-  );
-  if (spot) {
-    const item = list.children[Math.min(spot.place, list.children.length - 1)];
-    (item?.querySelector(`.${spot.kind}`) ?? caption).focus();
+  const place = focused && [...list.children].indexOf(focused.closest("li"));
+  const items = state.suggested.map((one) => {
+    const item = chips.get(one.hashtag) ?? newChip(one.hashtag);
+    item.suggestion = one;
+    item.querySelector(".share").textContent = percent(one.confidence);
+    item.querySelector(".take").setAttribute("aria-label", `Take #${one.hashtag}, ${percent(one.confidence)} sure`);
+    item.style.setProperty("--share", `${Math.round(one.confidence * 100)}%`);
+    return item;
+  });
+  chips.clear();
+  for (const item of items) chips.set(item.dataset.hashtag, item);
+  for (const item of [...list.children]) if (!items.includes(item)) item.remove();
+  items.forEach((item, at) => {
+    if (list.children[at] !== item) list.insertBefore(item, list.children[at] ?? null);
+    item.classList.toggle("first", at === 0 && !isFull());
+  });
+  if (focused && document.activeElement !== focused) {
+    const next = focused.isConnected ? focused : items[Math.min(place, items.length - 1)]?.querySelector(`.${focused.className}`);
+    (next ?? caption).focus();
   }
+}
+
+function newChip(hashtag) {
+  const item = make(
+    "li",
+    { class: "chip", "data-hashtag": hashtag },
+    make("button", { class: "take", type: "button", "aria-keyshortcuts": "Delete", onclick: () => take(hashtag) }, `#${hashtag}`),
+    make("button", { class: "share", type: "button", tabindex: "-1", "aria-label": `Why #${hashtag}?`, onclick: () => showWhy(item) }),
+    make("button", { class: "off", type: "button", "aria-label": `Keep #${hashtag} off`, onclick: () => ban(hashtag) }, "×"),
+  );
+  let hover;
+  item.addEventListener("pointerenter", (event) => {
+    if (event.pointerType === "mouse") hover = setTimeout(() => showWhy(item), 350);
+  });
+  item.addEventListener("pointerleave", () => {
+    clearTimeout(hover);
+    hideWhy();
+  });
+  item.addEventListener("focusin", (event) => event.target.matches(":focus-visible") && showWhy(item));
+  item.addEventListener("focusout", hideWhy);
+  return item;
 }
 
 function chipOf(tag, kind, label, onclick) {
@@ -349,8 +362,9 @@ function allow(tag) {
 
 let pointed = null;
 
-async function showWhy(item, one) {
+async function showWhy(item) {
   pointed = item;
+  const one = item.suggestion;
   const asked = state.asked;
   // Asked for once for all chips of an answer, when somebody wants to know.
   state.reasons ??= call("/api/suggest", {
