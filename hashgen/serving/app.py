@@ -56,7 +56,7 @@ class Bounds:
 
     encoders: int = 2
     suggesters: int = 1
-    waiting_pictures: int = 16
+    waiting_pictures: int = 48
     waiting: int = 128
     uploads: int = 64
     body_seconds: float = 30.0

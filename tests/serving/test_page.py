@@ -293,7 +293,7 @@ def test_why(page: Callable[..., Page]) -> None:
     assert it.text("#why").splitlines() == [
         "Words that speak for it: “train”",
         "The caption adds 20 points of 100",
-        "412 posts to learn from had it",
+        "412 training posts have it",
         "Like the posts p1, p2",
     ]
     it.press(Keys.ESCAPE)
@@ -302,7 +302,7 @@ def test_why(page: Callable[..., Page]) -> None:
     it.press(Keys.ESCAPE, Keys.TAB)
     while not it.focused().startswith("Take #gym"):
         it.press(Keys.TAB)
-    it.until(lambda: "375 posts" in it.text("#why"))
+    it.until(lambda: "375 training posts" in it.text("#why"))
 
 
 def test_saved_sets(page: Callable[..., Page]) -> None:

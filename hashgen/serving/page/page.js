@@ -393,7 +393,7 @@ function reasons(one, why) {
   if (typeof why?.caption === "number") found.push(`The caption ${weighs(why.caption)}`);
   if (why?.tags?.length) found.push(`Often beside ${why.tags.map((tag) => `#${tag}`).join(", ")}`);
   if (why?.mine) found.push("You have used it yourself");
-  found.push(`${one.posts.toLocaleString("en")} ${one.posts === 1 ? "post" : "posts"} to learn from had it`);
+  found.push(`${one.posts.toLocaleString("en")} ${one.posts === 1 ? "training post has" : "training posts have"} it`);
   if (why?.posts?.length) found.push(`Like the posts ${why.posts.slice(0, 3).join(", ")}`);
   return found;
 }
