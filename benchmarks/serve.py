@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import multiprocessing
+import os
 import random
 import socket
 import statistics
@@ -106,10 +107,11 @@ class Plain:
 
 
 def serve_ours(model: Path, port: int, workers: int) -> None:
-    """`hashgen serve`, in a process."""
-    from hashgen.serving.server import Settings, load_model, serve
-
-    serve(Settings(model, port=port, workers=workers), load_model, lambda _: None)
+    """`hashgen serve`, in place of this process."""
+    options = ["--model", str(model), "--port", str(port), "--workers", str(workers)]
+    # What it prints belongs to no table.
+    os.dup2(2, 1)
+    os.execv(sys.executable, [sys.executable, "-m", "hashgen", "serve", *options])
 
 
 def serve_plain(model: Path, port: int, _: int) -> None:

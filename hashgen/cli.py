@@ -281,13 +281,15 @@ def serve(
     Example: hashgen serve --open
     """
     _require_model(model)
+    # Before torch and numpy are imported. Requests run side by side; several threads for each only wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         from hashgen.serving.server import Settings, load_model
         from hashgen.serving.server import serve as run
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "hashgen":
+        if (package := (error.name or "").partition(".")[0]) == "hashgen":
             raise
-        raise HashgenError(f"hashgen serve: needs the package {error.name}: pip install '.[serve]'") from error
+        raise HashgenError(f"hashgen serve: needs the package {package}: pip install '.[serve]'") from error
     load = partial(
         load_model, device=device, weights=weights, caption_weights=caption_weights, hidden=hidden, mine=mine
     )

@@ -11,6 +11,7 @@ import re
 import signal
 import socket
 import tempfile
+import threading
 import webbrowser
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import wait
@@ -21,10 +22,15 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
 
 from hashgen.base.errors import HashgenError
+from hashgen.serving.app import create_app
 from hashgen.serving.core import Core
+from hashgen.serving.examples import read_samples
+from hashgen.serving.figures import FOLDER
 from hashgen.serving.guard import is_loopback
+from hashgen.serving.live import Live
 from hashgen.serving.memory import Memory, Pictures, Shared
 
 _GRACE_SECONDS = 5
@@ -125,10 +131,6 @@ def _address(host: str, port: int) -> str:
 
 def _answer(settings: Settings, load: Load, sock: socket.socket, pictures: Pictures, ready: Callable[[], None]) -> None:
     """Answer requests in this process. Raises what the first load raised."""
-    from hashgen.serving.app import create_app
-    from hashgen.serving.examples import read_samples
-    from hashgen.serving.live import Live
-
     faults: list[Exception] = []
 
     def started(fault: Exception | None) -> None:
@@ -172,8 +174,6 @@ _Manager.register("memory", Memory)
 
 def _answer_side_by_side(settings: Settings, load: Load, sock: socket.socket, ready: Callable[[], None]) -> None:
     """Processes that take connections from one socket; one that dies is replaced."""
-    from prometheus_client.multiprocess import mark_process_dead
-
     context = multiprocessing.get_context("spawn")
     signal.signal(signal.SIGTERM, _end)
     loaded = context.Semaphore(0)
@@ -184,11 +184,10 @@ def _answer_side_by_side(settings: Settings, load: Load, sock: socket.socket, re
         worker.start()
         return worker
 
-    with (
-        tempfile.TemporaryDirectory(prefix="hashgen-") as figures,
-        _Manager(ctx=context) as manager,
-    ):
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures
+    manager = _Manager(ctx=context)
+    manager.start(_end_with_parent)
+    with tempfile.TemporaryDirectory(prefix="hashgen-") as figures, manager:
+        os.environ[FOLDER] = figures
         memory = manager.memory()  # type: ignore[attr-defined]
         try:
             workers.extend(begin() for _ in range(settings.workers))
@@ -218,9 +217,21 @@ def _end(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def _end_with_parent() -> None:
+    """End this process when the one that began it is gone, however that ended: it would keep the port."""
+
+    def watch() -> None:
+        if parent := multiprocessing.parent_process():
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _work(settings: Settings, load: Load, sock: socket.socket, memory: Pictures, loaded: Semaphore) -> None:
     """One worker. Ctrl-C reaches it too, but the process that began it says when it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with_parent()
     try:
         _answer(settings, load, sock, Shared(memory), lambda: loaded.release())
     except HashgenError as error:

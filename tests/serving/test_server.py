@@ -109,6 +109,20 @@ def test_workers_share_the_memory_of_pictures_and_are_replaced(model: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
+def test_a_kill_leaves_the_port_free(model: Path, workers: int) -> None:
+    with serving(model, workers) as (process, address):
+        port = httpx.URL(address).port or 0
+        os.kill(process.pid, signal.SIGKILL)
+        for _ in range(200):
+            with socket.socket() as sock:
+                if sock.connect_ex(("127.0.0.1", port)) != 0:
+                    return
+            time.sleep(0.1)
+        raise AssertionError(f"{address} still answers")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_model_that_cannot_be_loaded_ends_it(model: Path, workers: int) -> None:
     (model / "model.json").write_text("broken")
     with pytest.raises(AssertionError, match=re.escape(f"{model}: damaged; train again")), serving(model, workers):
@@ -184,11 +198,15 @@ def test_the_command_without_a_model(tmp_path: Path) -> None:
     assert str(result.exception).startswith(f"{tmp_path}: no trained model here; give its folder with --model")
 
 
-def test_the_command_without_its_packages(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
-    monkeypatch.delitem(sys.modules, "hashgen.serving.server")
+@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "prometheus_client"])
+def test_the_command_without_its_packages(model: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    for name in list(sys.modules):
+        if name.startswith(("hashgen.serving.", f"{package}.")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     result = CliRunner().invoke(app, ["serve", "--model", str(model)])
-    assert str(result.exception) == "hashgen serve: needs the package uvicorn: pip install '.[serve]'"
+    assert str(result.exception) == f"hashgen serve: needs the package {package}: pip install '.[serve]'"
 
 
 def test_no_run_no_examples(tmp_path: Path) -> None:
