@@ -232,7 +232,8 @@ async def measure(
     kind: Any, port: int, pid: int, asks: int, count: int, seconds: float, begun: float
 ) -> dict[str, Any]:
     """All that is measured of one server."""
-    await first_answer(port)
+    async with asyncio.timeout(120):
+        await first_answer(port)
     start = time.perf_counter() - begun
     small, large = draw(1080, 1080, 0), [draw(4000, 3000, seed) for seed in range(1, 21)]
     async with Client.open(port) as client:

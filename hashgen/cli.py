@@ -4,6 +4,7 @@ Imports stand inside the commands, so that help appears at once.
 """
 
 import contextlib
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
