@@ -49,7 +49,7 @@ hashgen compare HEAD "$${compared[@]}" --out $(2)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro seeds ablations test test-fast fuzz lint lock docs-images check-machine
+.PHONY: help setup repro demo seeds ablations test test-fast fuzz lint lock docs-images check-machine
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -62,6 +62,9 @@ repro: $(STAMP)  ## run the pipeline: what is up to date is not run again (Q=1: 
 	@$(if $(Q),HASHGEN_QUIET=1 dvc repro >/dev/null,dvc repro)
 	@python -m hashgen summary --evaluate metrics/evaluate.json --baselines metrics/baselines.json \
 	  --report reports/report.html
+
+demo: $(STAMP)  ## open the page that suggests hashtags while you write (after make repro; PORT=8001: another port)
+	@hashgen serve --open $(if $(PORT),--port $(PORT))
 
 seeds: $(STAMP)  ## other seeds for training, and for the split, compared (SEEDS="2 3")
 	@$(call experiments,$(SEEDS:%=train.seed=%) $(SEEDS:%=split.seed=%),reports/seeds.html)

@@ -4,7 +4,9 @@ Imports stand inside the commands, so that help appears at once.
 """
 
 import contextlib
+import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -165,15 +167,19 @@ def _load(
     hidden: Path | None = None,
     mine: Path | None = None,
 ) -> "Suggester":
-    if not (model / "model.json").is_file():
-        raise HashgenError(
-            f"{model}: no trained model here; give its folder with --model, or train one in a clone: make repro"
-        )
+    _require_model(model)
     from hashgen.suggesting.suggester import Suggester
 
     return Suggester.load(
         model, device=device, weights=weights, caption_weights=caption_weights, hidden=hidden, mine=mine
     )
+
+
+def _require_model(folder: Path) -> None:
+    if not (folder / "model.json").is_file():
+        raise HashgenError(
+            f"{folder}: no trained model here; give its folder with --model, or train one in a clone: make repro"
+        )
 
 
 @app.command()
@@ -250,6 +256,45 @@ def doctor(
         print(f"{mark:8}{finding.name:10}{finding.text}{f'  →  {finding.remedy}' if finding.remedy else ''}")
     if faults:
         raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    model: ModelOption = Path("models/hashgen"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on; by default only this computer reaches it.")] = (
+        "127.0.0.1"
+    ),
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name under which others may call the server; once for each.", show_default=False),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer; each loads the model.")] = 1,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    weights: WeightsOption = None,
+    caption_weights: CaptionWeightsOption = None,
+    hidden: HiddenOption = None,
+    mine: MineOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Serve a page that suggests hashtags while a post is being written, and its HTTP API.
+
+    Example: hashgen serve --open
+    """
+    _require_model(model)
+    # Before torch and numpy are imported. Requests run side by side; several threads for each only wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        from hashgen.serving.server import Settings, load_model
+        from hashgen.serving.server import serve as run
+    except ModuleNotFoundError as error:
+        if (package := (error.name or "").partition(".")[0]) == "hashgen":
+            raise
+        raise HashgenError(f"hashgen serve: needs the package {package}: pip install '.[serve]'") from error
+    load = partial(
+        load_model, device=device, weights=weights, caption_weights=caption_weights, hidden=hidden, mine=mine
+    )
+    run(Settings(model, host, port, tuple(allow_host or ()), workers), load, show=show)
 
 
 @app.command()
