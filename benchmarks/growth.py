@@ -44,7 +44,7 @@ def main(
     hashtags: Annotated[int, typer.Option(min=10, max=WORDS, help="Number of different hashtags.")] = 2_000,
     models: Annotated[str, typer.Option(help="Names of models, separated by commas.")] = "neighbours,ranker",
 ) -> None:
-    """Print for each model: seconds and memory to learn, milliseconds and memory to suggest."""
+    """Print for each model: time and memory to learn and to suggest. A time is of the processor, all cores together."""
     print("| model | posts | seconds to learn | GiB to learn | ms a suggestion | GiB to suggest |", flush=True)
     for name in models.split(","):
         with tempfile.TemporaryDirectory() as folder:
@@ -66,26 +66,26 @@ def _measured(work: Callable[..., Result], *arguments: object) -> tuple[Result, 
 
 
 def learn(name: str, posts: int, hashtags: int, folder: Path) -> float:
-    """Learn from drawn posts and save the model; returns the seconds that learning took."""
+    """Learn from drawn posts and save the model; returns the processor time of learning in seconds."""
     section = Train(**dict(read_section(Path("params.yaml"), Train)) | {"model": name})
     train, val = draw(posts, hashtags, 1), draw(VALIDATION, hashtags, 2)
     data = Data(train, val, vocabularies(train))
-    begin = time.monotonic()
+    begin = time.process_time()
     model = model_class(name).fit(data, section, Place(torch.device("cpu"), folder / "checkpoint"))
-    seconds = time.monotonic() - begin
+    seconds = time.process_time() - begin
     recipe = Recipe("none", "random", "0" * 64, None, DIM, 0, 224, "float32", 1, 1)
     Trained(model, About(section, recipe, model.epoch)).save(folder)
     return seconds
 
 
 def suggest(posts: int, hashtags: int, folder: Path) -> float:
-    """Load the model and rank five hashtags for one new post after the other; returns the seconds of one."""
+    """Load the model and rank five hashtags for one new post after the other; returns the processor time of one."""
     model, asked = Trained.load(folder, torch.device("cpu")).model, draw(SUGGESTIONS + 1, hashtags, 3).posts
     model.rank(asked.pair([0], [0]), 5)
-    begin = time.monotonic()
+    begin = time.process_time()
     for place in range(1, len(asked)):
         model.rank(asked.pair([place], [place]), 5)
-    return (time.monotonic() - begin) / SUGGESTIONS
+    return (time.process_time() - begin) / SUGGESTIONS
 
 
 def draw(posts: int, hashtags: int, seed: int) -> Labelled:
