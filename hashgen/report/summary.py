@@ -13,6 +13,7 @@ from hashgen.report.score_tables import MODELS, NAMES, Score, headlines, score_r
 
 WIDTH = 80
 NEXT = (
+    "make demo",
     'hashgen suggest photo.jpg "slow sunday morning"',
     "dvc exp run -S train.lstm.hidden=256",
     "hashgen compare . HEAD",

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 # Words that are tried one by one, the first of a caption; words, tags and posts that are named.
 _TRIED, _NAMED = 40, 3
-# A word speaks for a hashtag if its confidence falls by this much without it, in log-odds; a tag if it makes the
-# hashtag this much more likely (logarithm of the ratio).
-_LEAST_WORD, _LEAST_TAG = 0.2, 0.3
+# A word speaks for a hashtag if its confidence falls by this much without it, in log-odds and in itself; a tag if it
+# makes the hashtag this much more likely (logarithm of the ratio).
+_LEAST_WORD, _LEAST_FALL, _LEAST_TAG = 0.2, 0.02, 0.3
 _EDGE = 1e-6
 
 
@@ -48,7 +48,12 @@ def explain(
     votes = {} if suggester.mine is None else suggester.mine.votes(post, blind)
 
     def why(hashtag: str) -> Why:
-        falls = [_odds(whole, hashtag) - _odds(part, hashtag) for part in partly]
+        falls = [
+            _odds(whole, hashtag) - _odds(part, hashtag)
+            if whole.get(hashtag, 0.0) - part.get(hashtag, 0.0) >= _LEAST_FALL
+            else 0.0
+            for part in partly
+        ]
         order = [place for place in np.argsort(-np.array(falls), kind="stable") if falls[place] >= _LEAST_WORD]
         beside = sorted(options.tags, key=lambda tag: -lifts.get(tag, {}).get(hashtag, 0.0))
         return Why(
