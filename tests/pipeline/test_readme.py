@@ -72,6 +72,8 @@ def check_command(line: str, folder: Path) -> None:
                 assert found, f"make {target}"
         case ["python", "-m", module, *arguments]:
             _check_module(module, arguments)
+        case ["hashgen", "--install-completion"]:
+            pass
         case ["hashgen", name, *arguments]:
             parsed = typer.main.get_command(cli.app)
             command = parsed.get_command(typer.Context(parsed), name)  # type: ignore[attr-defined]
@@ -210,11 +212,11 @@ def test_pictures_are_small_and_described(document: Path) -> None:
         assert len(described) > 20, target
 
 
-def test_the_readme_shows_the_grid_first_and_is_short() -> None:
+def test_the_readme_shows_the_page_first_and_is_short() -> None:
     lines = (ROOT / "README.md").read_text().splitlines()
     assert len(lines) < 250
     first = next(number for number, line in enumerate(lines) if line.startswith("!["))
-    assert "docs/images/grid.png" in lines[first] and first < 10
+    assert "docs/images/page.png" in lines[first] and first < 10
     assert lines.index("make repro") < 20
 
 
