@@ -10,11 +10,10 @@ import asyncio
 import contextlib
 import io
 import json
-import multiprocessing
-import os
 import random
 import socket
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -106,15 +105,18 @@ class Plain:
         return (await self._client.post(path, self._data, "image/jpeg"))[0]
 
 
-def serve_ours(model: Path, port: int, workers: int) -> None:
-    """`hashgen serve`, in place of this process."""
+def ours(model: Path, port: int, workers: int) -> list[str]:
+    """The command of `hashgen serve`."""
     options = ["--model", str(model), "--port", str(port), "--workers", str(workers)]
-    # What it prints belongs to no table.
-    os.dup2(2, 1)
-    os.execv(sys.executable, [sys.executable, "-m", "hashgen", "serve", *options])
+    return [sys.executable, "-m", "hashgen", "serve", *options]
 
 
-def serve_plain(model: Path, port: int, _: int) -> None:
+def plain(model: Path, port: int, _: int) -> list[str]:
+    """The command of the plain handler."""
+    return [sys.executable, "-c", f"from benchmarks.serve import *; serve_plain({str(model)!r}, {port})"]
+
+
+def serve_plain(model: str, port: int) -> None:
     """What one writes in ten lines: load the model, call it for each request."""
     import uvicorn
     from fastapi import FastAPI, Request
@@ -135,17 +137,16 @@ def serve_plain(model: Path, port: int, _: int) -> None:
 
 
 @contextlib.contextmanager
-def running(target: Any, model: Path, workers: int) -> Iterator[tuple[int, int]]:
+def running(command: Any, model: Path, workers: int) -> Iterator[tuple[int, int]]:
     """A server in a process of its own: its port and process id."""
     with socket.create_server((HOST, 0)) as free:
         port = free.getsockname()[1]
-    process = multiprocessing.get_context("spawn").Process(target=target, args=(model, port, workers))
-    process.start()
+    process = subprocess.Popen(command(model, port, workers), stdout=subprocess.DEVNULL)
     try:
-        yield port, process.pid or 0
+        yield port, process.pid
     finally:
         process.terminate()
-        process.join(20)
+        process.wait(20)
 
 
 async def first_answer(port: int) -> None:
@@ -260,9 +261,9 @@ def main(
 ) -> None:
     """Print the figures of both servers as a table."""
     found = {}
-    for name, target, kind in (("hashgen serve", serve_ours, Ours), ("plain handler", serve_plain, Plain)):
+    for name, command, kind in (("hashgen serve", ours, Ours), ("plain handler", plain, Plain)):
         begun = time.perf_counter()
-        with running(target, model, workers) as (port, pid):
+        with running(command, model, workers) as (port, pid):
             found[name] = asyncio.run(measure(kind, port, pid, asks, people, seconds, begun))
         print(f"{name}: measured", file=sys.stderr)
     if out is not None:

@@ -27,13 +27,17 @@ from tests.serving.conftest import picture
 # As the command runs it, around the double.
 SCRIPT = """
 import sys
-from pathlib import Path
-from hashgen.commands import user_errors
-from hashgen.serving.server import Settings, serve
+import hashgen.serving.server
+from hashgen.__main__ import main
 from tests.doubles.suggester_double import load_double
+
+def load(folder, **_):
+    return load_double(folder)
+
 if __name__ == "__main__":
-    with user_errors():
-        serve(Settings(Path(sys.argv[1]), port=0, workers=int(sys.argv[2])), load_double)
+    hashgen.serving.server.load_model = load
+    sys.argv[1:] = ["serve", "--port", "0", "--model", sys.argv[1], "--workers", sys.argv[2]]
+    main()
 """
 
 
