@@ -63,7 +63,7 @@ class ClassifierModel(Model):
         settings = about.section.classifier
         assert settings is not None
         habits = Habits.from_json(read_json(folder / "habits.json", "train"))
-        return cls(Classifier.read(folder, settings, about.section.inputs, device), habits)
+        return cls(Classifier.read(folder, settings, about, device), habits)
 
 
 MODEL = ClassifierModel

@@ -355,7 +355,7 @@ class RankerModel(Model):
         known: dict[str, Any] = read_json(folder / "ranker.json", "train")
         arrays: Arrays = dict(load_file(require(folder / "ranker.safetensors", "train")))
         model = cls._of(settings, known, arrays, about.recipe.dim)
-        model.classifier = Classifier.read(folder, settings.classifier, about.section.inputs, device)
+        model.classifier = Classifier.read(folder, settings.classifier, about, device)
         return model
 
     @classmethod
