@@ -236,8 +236,8 @@ class RankerModel(Model):
 
         def learn(posts: Labelled, number: int) -> Classifier:
             label = f"classifier {number} of {settings.folds + 1}"
-            # Those too that these posts have once or never. Without a score for them, the trees would learn that a hashtag
-            # with one is not of the post: that its two or three posts are elsewhere.
+            # Those too that these posts have once or never. Had they no score, that would tell the trees the answer: if a
+            # hashtag of two posts has a score, both posts are here, and none of those asked has it.
             hashtags = list(dict.fromkeys(Habits(posts.hashtags).repeated() + self.hashtags))
             return Classifier.learn(posts, hashtags, settings.classifier, section.inputs, section.seed, device, label)
 
@@ -287,9 +287,9 @@ class RankerModel(Model):
         return mask, np.stack(features, axis=1).astype(np.float32)
 
     def judge(self, posts: Posts, blind: Blind | None = None) -> Iterator[tuple[npt.NDArray[np.float64], float]]:
-        """Of each post, log-odds by the trees (hashtags,), -inf for no candidate; and how many it should have, 1 or more.
+        """Of each post, log-odds by the trees (hashtags,), -inf for no candidate; and its expected number of hashtags.
 
-        One after the other: of all posts at once, log-odds would fill the memory.
+        One post after the other: the log-odds of all at once could fill the memory.
         """
         assert self.classifier is not None and self.trees is not None
         for block in blocks(len(posts), _BLOCK):

@@ -222,7 +222,7 @@ class Classifier:
 
     @classmethod
     def read(cls, folder: Path, settings: Settings, about: "About", device: torch.device) -> Self:
-        """Read what `save` wrote, in evaluation mode. Raises any Exception when it does not fit the posts of `about`."""
+        """Read what `save` wrote, in evaluation mode. Raises any Exception when it does not fit `about`."""
         known = read_json(folder / "classifier.json", "train")
         words, hashtags = known["words"], known["hashtags"]
         state = load_file(require(folder / "classifier.safetensors", "train"))

@@ -77,7 +77,7 @@ def test_a_planted_label_that_only_its_own_post_has_reaches_no_score_of_that_pos
 
 
 def test_a_planted_label_reaches_no_score_that_a_classifier_gives_its_own_post(tmp_path: Path) -> None:
-    """Where two posts get a hashtag that no other has, and where two others of their fold get it: they score the same."""
+    """Where it and another get a hashtag that no other has, and where two others of its fold do: it scores the same."""
     data = small_data(tmp_path, train=40, val=8)
     own, *others = (post for post in range(40) if ranking._fold(post, 2) == 0)
     scores = []
@@ -90,7 +90,7 @@ def test_a_planted_label_reaches_no_score_that_a_classifier_gives_its_own_post(t
 
 
 def test_a_hashtag_that_a_fold_has_to_itself_has_scores_there_too(tmp_path: Path) -> None:
-    """Else the trees would learn from whether there is a score: a hashtag of two posts that has one would be of none."""
+    """Else the trees would learn from whether there is a score, which tells whose hashtag it is."""
     data = small_data(tmp_path, train=40, val=8)
     folds = [ranking._fold(post, 2) for post in range(40)]
     hashtags = [list(tags) for tags in data.train.hashtags]
