@@ -236,8 +236,8 @@ class RankerModel(Model):
 
         def learn(posts: Labelled, number: int) -> Classifier:
             label = f"classifier {number} of {settings.folds + 1}"
-            # Those too that these posts have once or never. Had they no score, that would tell the trees the answer: if a
-            # hashtag of two posts has a score, both posts are here, and none of those asked has it.
+            # Those too that these posts have once or never. Had they no score, that would tell the trees the answer: if
+            # a hashtag of two posts has a score, both posts are here, and none of those asked has it.
             hashtags = list(dict.fromkeys(Habits(posts.hashtags).repeated() + self.hashtags))
             return Classifier.learn(posts, hashtags, settings.classifier, section.inputs, section.seed, device, label)
 
