@@ -173,3 +173,39 @@ def test_hashtags_of_a_single_post_are_no_candidates_but_follow(tmp_path: Path) 
     assert model.hashtags == ["run"]
     top, *rest = model.rank(posts, 21)[0]
     assert top[0] == "run" and top[1] > 0.9 and {score for _, score in rest} == {0.0} and len(rest) == 20
+
+
+def test_what_stands_in_the_caption_is_a_candidate_whatever_the_scores_say(tmp_path: Path) -> None:
+    data = small_data(tmp_path, train=40, val=8)
+    hashtags = [[*tags, *(["slowday"] if post in (3, 6) else [])] for post, tags in enumerate(data.train.hashtags)]
+    train = Labelled(data.train.posts, hashtags)
+    assert SECTION.ranker is not None
+    section = train_section(model="ranker", ranker=SECTION.ranker.model_copy(update={"candidates": 1}))
+    model = RankerModel.fit(Data(train, data.val, data.vocabularies), section, Place(CPU, tmp_path / "none"))
+    place = model.hashtags.index("slowday")
+    for caption, (log_odds, _) in zip(data.val.posts.captions, model.judge(data.val.posts), strict=True):
+        assert np.isfinite(log_odds[place]) == (caption == "slow day at home")
+    assert not any(np.isfinite(log_odds[place]) for log_odds, _ in model.judge(data.val.posts, "caption"))
+
+
+def test_more_hashtags_are_expected_where_training_posts_have_more(tmp_path: Path) -> None:
+    data = small_data(tmp_path, train=40, val=8)
+    many = [f"more{number}" for number in range(6)]
+    hashtags = [tags + many if "slow" in caption else tags for tags, caption in known(data.train)]
+    model = learn(Data(Labelled(data.train.posts, hashtags), data.val, data.vocabularies), tmp_path)
+    for caption, (_, length) in zip(data.val.posts.captions, model.judge(data.val.posts), strict=True):
+        assert length == pytest.approx(10 if "slow" in caption else 4, abs=1)
+
+
+def known(labelled: Labelled) -> list[tuple[list[str], str]]:
+    return list(zip(labelled.hashtags, labelled.posts.captions, strict=True))
+
+
+def test_the_validation_posts_calibrate(tmp_path: Path) -> None:
+    """Where no validation post has what training posts of its kind have, probabilities are low."""
+    data = small_data(tmp_path, train=40, val=40)
+    others = Labelled(data.val.posts, [["other"]] * 40)
+    sure, unsure = learn(data, tmp_path), learn(Data(data.train, others, data.vocabularies), tmp_path)
+    for model, low, high in ((sure, 0.9, 1.0), (unsure, 0.0, 0.1)):
+        chances = [ranked[0][1] for ranked in model.rank(data.val.posts, 1)]
+        assert all(low <= chance <= high for chance in chances)
