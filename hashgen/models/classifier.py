@@ -11,10 +11,14 @@ from hashgen.features.posts import Blind, Posts
 from hashgen.models import Data, Model, Place, Ranking
 from hashgen.models.habits import Habits
 from hashgen.training.perceptron import Classifier
+from hashgen.training.similarity import blocks, take
 
 if TYPE_CHECKING:
     from hashgen.params.train import Train
     from hashgen.training.about import About
+
+# Posts scored at once: the bound on memory.
+_BLOCK = 1024
 
 
 class ClassifierModel(Model):
@@ -40,11 +44,12 @@ class ClassifierModel(Model):
     def rank(self, posts: Posts, depth: int, blind: Blind | None = None) -> list[Ranking]:
         """Hashtags by their probability; those of a single training post follow with 0."""
         rankings = []
-        for row in self.classifier.log_odds(posts, blind):
-            order = np.argsort(-row, kind="stable")[:depth]
-            scores = (1 / (1 + np.exp(-row[order].astype(np.float64)))).tolist()
-            head = dict(zip((self.classifier.hashtags[number] for number in order), scores, strict=True))
-            rankings.append([(hashtag, head.get(hashtag, 0.0)) for hashtag in self.habits.fill(list(head), depth)])
+        for block in blocks(len(posts), _BLOCK):
+            for row in self.classifier.log_odds(take(posts, np.arange(block.start, block.stop)), blind):
+                order = np.argsort(-row, kind="stable")[:depth]
+                scores = (1 / (1 + np.exp(-row[order].astype(np.float64)))).tolist()
+                head = dict(zip((self.classifier.hashtags[number] for number in order), scores, strict=True))
+                rankings.append([(hashtag, head.get(hashtag, 0.0)) for hashtag in self.habits.fill(list(head), depth)])
         return rankings
 
     def write(self, posts: Posts, blind: Blind | None = None) -> list[list[str]]:
@@ -63,7 +68,7 @@ class ClassifierModel(Model):
         settings = about.section.classifier
         assert settings is not None
         habits = Habits.from_json(read_json(folder / "habits.json", "train"))
-        return cls(Classifier.read(folder, settings, about.section.inputs, device), habits)
+        return cls(Classifier.read(folder, settings, about, device), habits)
 
 
 MODEL = ClassifierModel

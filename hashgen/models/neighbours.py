@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hashgen.params.train import Train
     from hashgen.training.about import About
 
+# Posts scored at once: the bound on memory.
 _BLOCK = 256
 
 
@@ -69,22 +70,23 @@ class NeighboursModel(Model):
 
     def scores(self, posts: Posts, blind: Blind | None = None) -> Floats:
         """Shares of the votes and bonuses: (n, hashtags), in the order of `hashtags`."""
-        found = np.empty((len(posts), len(self.hashtags)), np.float32)
-        for block in blocks(len(posts), _BLOCK):
-            part = take(posts, np.arange(block.start, block.stop))
-            together = list(with_sum(self.views.similarities(part, slice(0, len(part)), blind)).values())[-1]
-            found[block] = votes(together, self.settings.posts, self.settings.power, self._known)
-            if self.settings.copy_bonus and self.views.words is not None and blind != "caption":
-                found[block] += np.float32(self.settings.copy_bonus) * (self.words.shares(part.captions) == 1)
+        together = list(with_sum(self.views.similarities(posts, blind)).values())[-1]
+        found = votes(together, self.settings.posts, self.settings.power, self._known)
+        if self.settings.copy_bonus and self.views.words is not None and blind != "caption":
+            found += np.float32(self.settings.copy_bonus) * (self.words.shares(posts.captions) == 1)
         return found
 
     def rank(self, posts: Posts, depth: int, blind: Blind | None = None) -> list[Ranking]:
         """Hashtags by their scores, equals by frequency; those without a vote follow with 0."""
-        order = np.argsort(-(scores := self.scores(posts, blind)), axis=1, kind="stable")[:, :depth]
-        return [
-            [(self.hashtags[place], float(row[place])) for place in places]
-            for row, places in zip(scores, order.tolist(), strict=True)
-        ]
+        rankings: list[Ranking] = []
+        for block in blocks(len(posts), _BLOCK):
+            scores = self.scores(take(posts, np.arange(block.start, block.stop)), blind)
+            order = np.argsort(-scores, axis=1, kind="stable")[:, :depth]
+            rankings += [
+                [(self.hashtags[place], float(row[place])) for place in places]
+                for row, places in zip(scores, order.tolist(), strict=True)
+            ]
+        return rankings
 
     def write(self, posts: Posts, blind: Blind | None = None) -> list[list[str]]:
         """The head of the ranking (see `Habits.write`)."""

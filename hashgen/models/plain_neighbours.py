@@ -2,7 +2,7 @@
 
 import functools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,6 +15,7 @@ from hashgen.features.posts import Blind, Features, Inputs, Labelled, Posts
 from hashgen.models import Data, Model, Place, Ranking
 from hashgen.models.habits import Habits, texts_by_post
 from hashgen.text.words import tokenise
+from hashgen.training.similarity import blocks, unit
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +73,7 @@ class PlainNeighbours(Model):
         if self._last is not None and self._last[0] is posts and self._last[1] == blind:
             return self._last[2]
         found: list[Nearest] = []
-        for chunk in _chunks(len(posts), max(1, _CELLS // len(self.train))):
+        for chunk in blocks(len(posts), max(1, _CELLS // len(self.train))):
             found += [_nearest(row, self.neighbours) for row in self._similarities(posts, chunk, blind)]
         self._last = (posts, blind, found)
         return found
@@ -89,11 +90,11 @@ class PlainNeighbours(Model):
         return parts[0] if parts else np.zeros((chunk.stop - chunk.start, len(self.train)), np.float32)
 
     def _by_picture(self, posts: Posts, chunk: slice) -> Similarities:
-        asked = _normalised(posts.features.plain[posts.rows[chunk]])
+        asked = unit(posts.features.plain[posts.rows[chunk]])
         known, rows = self.train.posts.features.plain, self.train.posts.rows
         similarities = np.empty((len(asked), len(rows)), np.float32)
-        for block in _chunks(len(rows), _BLOCK):
-            similarities[:, block] = asked @ _normalised(known[rows[block]]).T
+        for block in blocks(len(rows), _BLOCK):
+            similarities[:, block] = asked @ unit(known[rows[block]]).T
         return similarities
 
     def _by_caption(self, posts: Posts, chunk: slice) -> Similarities:
@@ -151,19 +152,6 @@ def vote(nearest: Nearest, hashtags: Sequence[Sequence[str]], habits: Habits, de
         votes.update(dict.fromkeys(hashtags[row], weight))
     ranking = sorted(votes, key=lambda hashtag: (-votes[hashtag], habits.popular[hashtag]))
     return [(hashtag, votes[hashtag] * _STEP) for hashtag in habits.fill(ranking, depth)]
-
-
-def _chunks(total: int, size: int) -> Iterator[slice]:
-    for start in range(0, total, size):
-        yield slice(start, min(start + size, total))
-
-
-def _normalised(vectors: npt.NDArray[np.float16]) -> npt.NDArray[np.float32]:
-    wide = vectors.astype(np.float32)
-    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-    lengths[lengths == 0] = 1
-    wide /= lengths
-    return wide
 
 
 def _standardised(similarities: Similarities) -> Similarities:

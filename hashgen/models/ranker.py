@@ -187,7 +187,7 @@ class RankerModel(Model):
         return with_sum(kernels)
 
     def _similarities(self, posts: Posts, blind: Blind | None = None) -> dict[str, Floats]:
-        return self.views.similarities(posts, slice(0, len(posts)), blind)
+        return self.views.similarities(posts, blind)
 
     @staticmethod
     def _groups(train: Labelled) -> npt.NDArray[np.int64]:
@@ -236,7 +236,9 @@ class RankerModel(Model):
 
         def learn(posts: Labelled, number: int) -> Classifier:
             label = f"classifier {number} of {settings.folds + 1}"
-            hashtags = Habits(posts.hashtags).repeated()
+            # Those too that these posts have once or never. Had they no score, that would tell the trees the answer: if
+            # a hashtag of two posts has a score, both posts are here, and none of those asked has it.
+            hashtags = list(dict.fromkeys(Habits(posts.hashtags).repeated() + self.hashtags))
             return Classifier.learn(posts, hashtags, settings.classifier, section.inputs, section.seed, device, label)
 
         for number in range(settings.folds):
@@ -284,11 +286,12 @@ class RankerModel(Model):
             features.append(near[mask])
         return mask, np.stack(features, axis=1).astype(np.float32)
 
-    def judge(self, posts: Posts, blind: Blind | None = None) -> tuple[npt.NDArray[np.float64], Floats]:
-        """Log-odds of each hashtag by the trees (n, hashtags), -inf for no candidate; and expected numbers (n,)."""
+    def judge(self, posts: Posts, blind: Blind | None = None) -> Iterator[tuple[npt.NDArray[np.float64], float]]:
+        """Of each post, log-odds by the trees (hashtags,), -inf for no candidate; and its expected number of hashtags.
+
+        One post after the other: the log-odds of all at once could fill the memory.
+        """
         assert self.classifier is not None and self.trees is not None
-        judged = np.full((len(posts), len(self.hashtags)), -np.inf)
-        lengths = np.empty(len(posts), np.float32)
         for block in blocks(len(posts), _BLOCK):
             part = take(posts, np.arange(block.start, block.stop))
             similarities = with_sum(self._similarities(part, blind))
@@ -297,11 +300,12 @@ class RankerModel(Model):
                 name: kernel[:, self._support] @ self.ridges[name].weights for name, kernel in similarities.items()
             }
             scores |= {f"ridge {name}": found[:, :-1] + self._means for name, found in ridges.items()}
-            lengths[block] = self.mean_length + list(ridges.values())[-1][:, -1]
+            lengths = self.mean_length + list(ridges.values())[-1][:, -1]
             log_odds = self._in_order(self.classifier, self.classifier.log_odds(part, blind))
             mask, features = self._pairs(scores, log_odds, part, np.arange(len(part)), blind)
-            judged[block][mask] = self.trees.log_odds(features)
-        return judged, np.maximum(lengths, 1)
+            judged = np.full(mask.shape, -np.inf)
+            judged[mask] = self.trees.log_odds(features)
+            yield from zip(judged, np.maximum(lengths, 1).tolist(), strict=True)
 
     def _surest(self, log_odds: npt.NDArray[np.float64], depth: int) -> tuple[list[str], npt.NDArray[np.float64]]:
         """The candidates of one post, at most `depth`, and their probabilities.
@@ -318,7 +322,7 @@ class RankerModel(Model):
     def rank(self, posts: Posts, depth: int, blind: Blind | None = None) -> list[Ranking]:
         """Candidates by their probability; all others follow by frequency, with 0."""
         rankings = []
-        for log_odds in self.judge(posts, blind)[0]:
+        for log_odds, _ in self.judge(posts, blind):
             hashtags, chances = self._surest(log_odds, depth)
             head = dict(zip(hashtags, chances.tolist(), strict=True))
             rankings.append([(hashtag, head.get(hashtag, 0.0)) for hashtag in self.habits.fill(hashtags, depth)])
@@ -327,9 +331,9 @@ class RankerModel(Model):
     def write(self, posts: Posts, blind: Blind | None = None) -> list[list[str]]:
         """As many of the surest as promise the best F1 (see `best_length`), in the order of training posts."""
         written = []
-        for log_odds, length in zip(*self.judge(posts, blind), strict=True):
+        for log_odds, length in self.judge(posts, blind):
             hashtags, chances = self._surest(log_odds, len(log_odds))
-            number = best_length(chances, float(length), len(self.hashtags))
+            number = best_length(chances, length, len(self.hashtags))
             written.append(sorted(self.habits.fill(hashtags, number), key=lambda tag: self.habits.places[tag]))
         return written
 
@@ -355,7 +359,7 @@ class RankerModel(Model):
         known: dict[str, Any] = read_json(folder / "ranker.json", "train")
         arrays: Arrays = dict(load_file(require(folder / "ranker.safetensors", "train")))
         model = cls._of(settings, known, arrays, about.recipe.dim)
-        model.classifier = Classifier.read(folder, settings.classifier, about.section.inputs, device)
+        model.classifier = Classifier.read(folder, settings.classifier, about, device)
         return model
 
     @classmethod

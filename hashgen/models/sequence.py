@@ -18,7 +18,7 @@ from hashgen.training.about import About
 from hashgen.training.dataset import Examples, batches, make_examples
 from hashgen.training.decoding import decode, mixed_forcing, rank
 from hashgen.training.history import Epoch
-from hashgen.training.network import SequenceNetwork, Sizes, encode, initialise
+from hashgen.training.network import SequenceNetwork, Sizes, adopt, encode, initialise
 
 
 class SequenceModel(Model):
@@ -131,14 +131,11 @@ class SequenceModel(Model):
         """Read what `save` wrote, in evaluation mode."""
         vocabularies = Vocabularies.load(folder, "train")
         state = load_file(require(folder / "model.safetensors", "train"))
-        # Without memory for its weights, however large model.json makes it: those of the file take their place.
         with torch.device("meta"):
             network = cls.build(
                 sizes_of(vocabularies, about.recipe.dim, about.recipe.grid, about.section.sentiment), about.section
             )
-        if any(state[name].dtype != tensor.dtype for name, tensor in network.state_dict().items()):
-            raise ValueError("model.safetensors has another type of numbers than the network")
-        network.load_state_dict(state, assign=True)
+        adopt(network, state)
         model = cls(network.to(device).eval(), vocabularies, about.section)
         model.decoding = Decoding(**read_json(folder / "decoding.json", "train"))
         return model

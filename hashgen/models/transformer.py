@@ -10,7 +10,6 @@ from typing import Self
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
@@ -29,7 +28,7 @@ from hashgen.training.about import About
 from hashgen.training.checkpoint import State, keep, resume
 from hashgen.training.dataset import Batch, Examples, batches, make_examples, training_batches
 from hashgen.training.history import Epoch
-from hashgen.training.network import Sizes, beside
+from hashgen.training.network import Sizes, adopt, beside
 
 _BATCH = 256
 
@@ -193,16 +192,13 @@ class TransformerModel(Model):
     @classmethod
     def load(cls, folder: Path, about: About, device: torch.device) -> Self:
         """Read what `save` wrote, in evaluation mode."""
-        vocabularies = Vocabularies.load(folder)
+        vocabularies = Vocabularies.load(folder, "train")
         habits = Habits.from_json(read_json(folder / "habits.json", "train"))
-        weights = require(folder / "model.safetensors", "train")
-        try:
-            state = load_file(weights)
-        except SafetensorError as error:
-            raise ValueError(str(error)) from error
+        state = load_file(require(folder / "model.safetensors", "train"))
         sizes = sizes_of(vocabularies, about.recipe.dim, sentiment=about.section.sentiment)
-        network = cls.build(sizes, about.section)
-        network.load_state_dict(state)
+        with torch.device("meta"):
+            network = cls.build(sizes, about.section)
+        adopt(network, state)
         return cls(network.to(device).eval(), vocabularies, about.section, habits)
 
 

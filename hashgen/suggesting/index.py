@@ -104,7 +104,7 @@ class Index:
 
     def nearest(self, posts: Posts, blind: Blind | None) -> npt.NDArray[np.int64]:
         """The places of all training posts that are like one post (posts has one), the most alike first."""
-        similarities = list(with_sum(self.views.similarities(posts, slice(0, 1), blind)).values())[-1][0]
+        similarities = list(with_sum(self.views.similarities(posts, blind)).values())[-1][0]
         order: npt.NDArray[np.int64] = np.argsort(-similarities, kind="stable")
         return order[: int((similarities > 0).sum())]
 

@@ -50,7 +50,7 @@ class Mine:
 
     def votes(self, posts: Posts, blind: Blind | None = None) -> dict[str, float]:
         """The probability of each hashtag, 0..1, by the own posts that are most like one post (posts has one)."""
-        together = list(with_sum(self.views.similarities(posts, slice(0, 1), blind)).values())[-1]
+        together = list(with_sum(self.views.similarities(posts, blind)).values())[-1]
         count = min(_POSTS, self.known.shape[0])
         shares = votes(together, count, _POWER, self.known)[0] * (count / (count + _DOUBT))
         return {

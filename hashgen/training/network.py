@@ -8,6 +8,17 @@ from torch import Tensor, nn
 from hashgen.features.posts import Blind, Inputs
 
 
+def adopt(network: nn.Module, state: dict[str, Tensor]) -> None:
+    """Make the tensors of a file those of a network on the device meta, which has memory for none.
+
+    So loading takes no more memory than the file is large, whatever sizes the settings name. Raises KeyError,
+    RuntimeError or ValueError when names, shapes or types of numbers are others than the network's.
+    """
+    if any(state[name].dtype != tensor.dtype for name, tensor in network.state_dict().items()):
+        raise ValueError("weights of another type of numbers than the network's")
+    network.load_state_dict(state, assign=True)
+
+
 @dataclasses.dataclass(frozen=True)
 class Sizes:
     """What a model must know of its data: lengths of vectors and vocabularies.

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,11 @@ from hashgen.base.progress import progress
 from hashgen.features.posts import Blind, Inputs, Labelled, Posts
 from hashgen.params.train import Classifier as Settings
 from hashgen.text.words import tokenise
+from hashgen.training.network import adopt
 from hashgen.training.similarity import unit
+
+if TYPE_CHECKING:
+    from hashgen.training.about import About
 
 # Pictures are scaled to about this length: that of a caption's words, of which there are a dozen. Otherwise a thousand
 # features of a picture drown them, and the words are learnt ten times as slowly.
@@ -217,13 +221,13 @@ class Classifier:
         write_json(folder / "classifier.json", known, exact=True)
 
     @classmethod
-    def read(cls, folder: Path, settings: Settings, inputs: Inputs, device: torch.device) -> Self:
-        """Read what `save` wrote, in evaluation mode."""
+    def read(cls, folder: Path, settings: Settings, about: "About", device: torch.device) -> Self:
+        """Read what `save` wrote, in evaluation mode. Raises any Exception when it does not fit `about`."""
         known = read_json(folder / "classifier.json", "train")
         words, hashtags = known["words"], known["hashtags"]
         state = load_file(require(folder / "classifier.safetensors", "train"))
-        # Without memory for its weights, however large the settings make it: those of the file take their place.
+        beside = (about.recipe.caption_dim or 0) + (2 if about.section.sentiment else 0)
         with torch.device("meta"):
-            network = Perceptron(len(state["picture_mean"]), len(state["text_mean"]), len(hashtags), settings)
-        network.load_state_dict(state, assign=True)
-        return cls(network.to(device).eval(), words, hashtags, inputs)
+            network = Perceptron(about.recipe.dim, len(words) + beside, len(hashtags), settings)
+        adopt(network, state)
+        return cls(network.to(device).eval(), words, hashtags, about.section.inputs)

@@ -216,17 +216,17 @@ class Views:
         named = {"picture": self.picture, "words": self.words, "sentences": self.sentences}
         return [name for name, view in named.items() if view is not None]
 
-    def similarities(self, posts: Posts, part: slice, blind: Blind | None = None) -> dict[str, Floats]:
-        """Cosines (part, train) by view; zeros for what the model is blind to, as for posts that are like no other."""
+    def similarities(self, posts: Posts, blind: Blind | None = None) -> dict[str, Floats]:
+        """Cosines (n, train) by view; zeros for what the model is blind to, as for posts that are like no other."""
         found: dict[str, Floats] = {}
         if self.picture is not None:
-            found["picture"] = self.picture.similarities(posts.features.plain[posts.rows[part]])
+            found["picture"] = self.picture.similarities(posts.features.plain[posts.rows])
         if self.words is not None:
-            found["words"] = self.words.similarities(posts.captions[part])
+            found["words"] = self.words.similarities(posts.captions)
         if self.sentences is not None:
             if posts.sentences is None:
                 raise ValueError("posts without the sentence vectors that the model learnt with")
-            found["sentences"] = self.sentences.similarities(posts.sentences[part])
+            found["sentences"] = self.sentences.similarities(posts.sentences)
         for name in found:
             if blind is not None and (name == "picture") == (blind == "image"):
                 found[name] = np.zeros_like(found[name])

@@ -29,6 +29,8 @@ SIGHTED = get_args(Train.model_fields["model"].annotation)
 NETWORKS = ("lstm", "attention", "transformer", "classifier", "ranker")
 # Those that read how a caption feels. Two numbers make no posts alike, so that neighbours do not.
 FEELING = tuple(name for name in SIGHTED if name != "neighbours")
+# Those that read sentence vectors.
+READING = ("classifier", "neighbours", "ranker")
 
 
 def section_for(name: str, data: Data, **changes: object) -> Train:
@@ -118,6 +120,27 @@ def test_it_learns_what_only_the_sentiment_says_unless_blind_to_captions(name: s
 
     assert hits(posts) > hits(other_captions(posts)) + len(val) / 2
     assert model.rank(other_captions(posts), 4, "caption") == model.rank(posts, 4, "caption")
+
+
+@pytest.mark.parametrize("name", READING)
+def test_it_learns_what_only_sentence_vectors_say_and_keeps_it(name: str, tmp_path: Path) -> None:
+    found = small_data(tmp_path, train=64, val=16)
+    train, val = (dataclasses.replace(part, posts=with_sentences(part.posts)) for part in (found.train, found.val))
+    model, posts = learn(name, Data(train, val, found.vocabularies), tmp_path), val.posts
+    for ranking, hashtags in zip(model.rank(posts, 4), val.hashtags, strict=True):
+        assert {hashtag for hashtag, _ in ranking} == set(hashtags)
+    assert model.rank(other_captions(posts), 4, "caption") == model.rank(posts, 4, "caption")
+    recipe = small_recipe(captions="model2vec", caption_weights="x", caption_sha256="0" * 64, caption_dim=3)
+    (tmp_path / "model").mkdir()
+    Trained(model, About(train_section(model=name), recipe)).save(tmp_path / "model")
+    assert Trained.load(tmp_path / "model", CPU).model.rank(posts, 4) == model.rank(posts, 4)
+
+
+def with_sentences(posts: Posts) -> Posts:
+    """Posts whose captions differ in their sentence vectors (n, 3) alone."""
+    rows = [[1.0, 0.0, 0.5] if "run" in caption else [0.0, 1.0, 0.5] for caption in posts.captions]
+    noise = np.random.default_rng(1).normal(0, 0.02, (len(rows), 3))
+    return dataclasses.replace(same_captions(posts), sentences=(np.array(rows) + noise).astype(np.float32))
 
 
 def same_captions(posts: Posts) -> Posts:

@@ -19,6 +19,8 @@ from tests.properties import examples
 
 CPU = torch.device("cpu")
 SECTION = train_section(model="ranker")
+# A group for each of 40 posts, whose number is the post's.
+NUMBERED = [f"g{post:02}" for post in range(40)]
 
 
 def learn(data: Data, tmp_path: Path) -> RankerModel:
@@ -55,7 +57,6 @@ def test_a_planted_label_that_only_its_own_post_has_reaches_no_score_of_that_pos
     model = learn(Data(train, data.val, data.vocabularies), tmp_path)
     place = model.hashtags.index("planted")
     left_out = model._fit_ridges(train)
-    unseen = model._cross_fit(train, SECTION, CPU)
     kernels = model._kernels(train.posts, model._support)
     mean = float(model._means[place])
     rest = [post for post in range(40) if post not in (10, 11)]
@@ -65,7 +66,7 @@ def test_a_planted_label_that_only_its_own_post_has_reaches_no_score_of_that_pos
         weights = np.linalg.solve(kernel[np.ix_(rest, rest)] + 2 * np.eye(len(rest)), np.full(len(rest), -mean))
         return float(kernel[post, rest] @ weights) + mean
 
-    for part, rows, scores in model._left_out(train, left_out):
+    for _, rows, scores in model._left_out(train, left_out):
         for number, post in enumerate(rows.tolist()):
             if post not in (10, 11):
                 continue
@@ -73,7 +74,32 @@ def test_a_planted_label_that_only_its_own_post_has_reaches_no_score_of_that_pos
                 # All other posts lack it: votes find none, ridge knows no more than its share of all posts.
                 expected = without_it(name, post) if name.startswith("ridge") else 0
                 assert found[number, place] == pytest.approx(expected, abs=1e-4), name
-            assert unseen[part][number, place] == unseen.min()
+
+
+def test_a_planted_label_reaches_no_score_that_a_classifier_gives_its_own_post(tmp_path: Path) -> None:
+    """Where it and another get a hashtag that no other has, and where two others of its fold do: it scores the same."""
+    data = small_data(tmp_path, train=40, val=8)
+    own, *others = (post for post in range(40) if ranking._fold(post, 2) == 0)
+    scores = []
+    for planted in (own, others[0]), (others[1], others[2]):
+        hashtags = [[*tags, *(["planted"] if post in planted else [])] for post, tags in enumerate(data.train.hashtags)]
+        train = Labelled(data.train.posts, hashtags, NUMBERED)
+        model = learn(Data(train, data.val, data.vocabularies), tmp_path)
+        scores.append(model._cross_fit(train, SECTION, CPU)[own, model.hashtags.index("planted")])
+    assert scores[0] == scores[1]
+
+
+def test_a_hashtag_that_a_fold_has_to_itself_has_scores_there_too(tmp_path: Path) -> None:
+    """Else the trees would learn from whether there is a score, which tells whose hashtag it is."""
+    data = small_data(tmp_path, train=40, val=8)
+    folds = [ranking._fold(post, 2) for post in range(40)]
+    hashtags = [list(tags) for tags in data.train.hashtags]
+    for post in [post for post in range(40) if folds[post] == 0][:2]:
+        hashtags[post].append("planted")
+    train = Labelled(data.train.posts, hashtags, NUMBERED)
+    model = learn(Data(train, data.val, data.vocabularies), tmp_path)
+    found = model._cross_fit(train, SECTION, CPU)[:, model.hashtags.index("planted")]
+    assert (found > ranking._LEAST_LOG_ODDS).all()
 
 
 def test_scores_of_training_posts_equal_those_of_a_model_that_never_saw_their_group(tmp_path: Path) -> None:
@@ -109,7 +135,7 @@ def test_probabilities_are_within_bounds_and_more_posts_than_the_support_are_no_
     data = small_data(tmp_path, train=64, val=16)
     model = learn(data, tmp_path)
     assert len(model._support) == 30 and model.ridges["sum"].weights.shape[0] == 30
-    assert (model.judge(data.val.posts)[1] >= 1).all()
+    assert all(length >= 1 for _, length in model.judge(data.val.posts))
     for ranking_, hashtags in zip(model.rank(data.val.posts, 4), data.val.hashtags, strict=True):
         assert {hashtag for hashtag, _ in ranking_} == set(hashtags)
         assert all(0 <= chance <= 1 for _, chance in ranking_)
@@ -147,3 +173,39 @@ def test_hashtags_of_a_single_post_are_no_candidates_but_follow(tmp_path: Path) 
     assert model.hashtags == ["run"]
     top, *rest = model.rank(posts, 21)[0]
     assert top[0] == "run" and top[1] > 0.9 and {score for _, score in rest} == {0.0} and len(rest) == 20
+
+
+def test_what_stands_in_the_caption_is_a_candidate_whatever_the_scores_say(tmp_path: Path) -> None:
+    data = small_data(tmp_path, train=40, val=8)
+    hashtags = [[*tags, *(["slowday"] if post in (3, 6) else [])] for post, tags in enumerate(data.train.hashtags)]
+    train = Labelled(data.train.posts, hashtags)
+    assert SECTION.ranker is not None
+    section = train_section(model="ranker", ranker=SECTION.ranker.model_copy(update={"candidates": 1}))
+    model = RankerModel.fit(Data(train, data.val, data.vocabularies), section, Place(CPU, tmp_path / "none"))
+    place = model.hashtags.index("slowday")
+    for caption, (log_odds, _) in zip(data.val.posts.captions, model.judge(data.val.posts), strict=True):
+        assert np.isfinite(log_odds[place]) == (caption == "slow day at home")
+    assert not any(np.isfinite(log_odds[place]) for log_odds, _ in model.judge(data.val.posts, "caption"))
+
+
+def test_more_hashtags_are_expected_where_training_posts_have_more(tmp_path: Path) -> None:
+    data = small_data(tmp_path, train=40, val=8)
+    many = [f"more{number}" for number in range(6)]
+    hashtags = [tags + many if "slow" in caption else tags for tags, caption in known(data.train)]
+    model = learn(Data(Labelled(data.train.posts, hashtags), data.val, data.vocabularies), tmp_path)
+    for caption, (_, length) in zip(data.val.posts.captions, model.judge(data.val.posts), strict=True):
+        assert length == pytest.approx(10 if "slow" in caption else 4, abs=1)
+
+
+def known(labelled: Labelled) -> list[tuple[list[str], str]]:
+    return list(zip(labelled.hashtags, labelled.posts.captions, strict=True))
+
+
+def test_the_validation_posts_calibrate(tmp_path: Path) -> None:
+    """Where no validation post has what training posts of its kind have, probabilities are low."""
+    data = small_data(tmp_path, train=40, val=40)
+    others = Labelled(data.val.posts, [["other"]] * 40)
+    sure, unsure = learn(data, tmp_path), learn(Data(data.train, others, data.vocabularies), tmp_path)
+    for model, low, high in ((sure, 0.9, 1.0), (unsure, 0.0, 0.1)):
+        chances = [ranked[0][1] for ranked in model.rank(data.val.posts, 1)]
+        assert all(low <= chance <= high for chance in chances)

@@ -1,6 +1,7 @@
 """Baselines held against brute force and figures by hand; nothing of validation and test may reach a prediction."""
 
 import dataclasses
+import itertools
 import json
 import math
 import subprocess
@@ -24,8 +25,10 @@ from hashgen.features.store import FeatureStore, label
 from hashgen.metrics.scores import scores
 from hashgen.models import plain_neighbours as neighbours
 from hashgen.models.habits import Habits
+from hashgen.models.neighbours import NeighboursModel
 from hashgen.models.plain_neighbours import Nearest, PlainNeighbours
 from hashgen.params.baselines import Baselines
+from hashgen.params.train import Neighbours as Settings
 from hashgen.scoring import baselines as scoring
 from hashgen.scoring.baselines import baselines, seeds_first
 from hashgen.scoring.evaluation import Bootstrap, Scored, predict
@@ -334,6 +337,28 @@ def test_scores_are_of_the_ranking_at_k_and_of_the_written_head_elsewhere(tmp_pa
         assert got[name] == written[name]
     assert got["length"] == habits.length
     assert {"facets", "diversity", "f1_ci95", "bleu4_ci95"} <= got.keys()
+
+
+def test_tuned_neighbours_are_the_best_on_validation_posts_and_the_copying_ones_differ_in_the_bonus(
+    tmp_path: Path,
+) -> None:
+    train, val, features = random_world(tmp_path, 7, train=60, asked=30)
+    known, asked = label(train, features), label(val, features)
+    found = {}
+    for number, power in itertools.product((10, 20, 40), (1.0, 3.0)):
+        settings = Settings(posts=number, power=power, copy_bonus=0.0)
+        ranked = [
+            [tag for tag, _ in one] for one in NeighboursModel.learn(known, settings, "both").rank(asked.posts, 5)
+        ]
+        found[settings.posts, settings.power] = scores(ranked, asked.hashtags)["f1_at_5"]
+    best = max(found, key=lambda one: found[one])
+    assert found[best] > min(found.values())
+    models = baselines(train, features, 3, asked)
+    assert tuple(models) == NAMES
+    tuned, copying = models["knn_tuned"], models["knn_copy"]
+    assert isinstance(tuned, NeighboursModel) and isinstance(copying, NeighboursModel)
+    assert tuned.settings == Settings(posts=best[0], power=best[1], copy_bonus=0.0)
+    assert copying.settings == Settings(posts=best[0], power=best[1], copy_bonus=0.2)
 
 
 def stage_world(folder: Path) -> dict[str, Path]:

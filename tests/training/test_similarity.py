@@ -75,12 +75,12 @@ def test_what_a_model_is_blind_to_is_like_nothing() -> None:
     views = Views.fit(posts, "both")
     assert views.names == ["picture", "words", "sentences"]
     for blind, unseen in (("image", {"picture"}), ("caption", {"words", "sentences"})):
-        found = views.similarities(posts, slice(0, len(posts)), blind)  # type: ignore[arg-type]
+        found = views.similarities(posts, blind)  # type: ignore[arg-type]
         assert {name for name, part in found.items() if not part.any()} == unseen
     assert Views.fit(posts, "image").names == ["picture"]
     without = Posts(posts.features, posts.rows, posts.captions)
     with pytest.raises(ValueError, match="without the sentence vectors"):
-        views.similarities(without, slice(0, 2))
+        views.similarities(without)
 
 
 @examples(50)
