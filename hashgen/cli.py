@@ -4,7 +4,9 @@ Imports stand inside the commands, so that help appears at once.
 """
 
 import contextlib
+import io
 import os
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -31,6 +33,9 @@ app = typer.Typer(
 def main() -> None:
     """Run the command; what a user can fix ends in one line."""
     with user_errors():
+        # A hashtag or a file's name may have letters that the terminal's encoding lacks.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         app()
 
 

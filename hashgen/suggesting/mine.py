@@ -3,6 +3,7 @@
 They are kept in one file, which the user makes with `hashgen mine` and deletes to be rid of them. Nothing is trained.
 """
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,14 @@ _FORMAT = "hashgen own posts, version 1"
 # counts as if so many more posts were there that lack the hashtag: of one post, little follows.
 _POSTS, _POWER, _DOUBT = 20, 3.0, 5.0
 _BATCH = 8
+# Sources of posts name the keys of params.yaml, which one who reads own posts never sees.
+_WORDS = {
+    "scrape.table.columns.caption": "--caption-column",
+    "scrape.table.columns.image": "--image-column",
+    "scrape.table.path": "the path",
+    "scrape.folder.path": "the path",
+    "scrape.instaloader.path": "the path",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,8 +166,30 @@ def open_posts(path: Path, columns: Sequence[str]) -> "tuple[Iterator[Post], int
         section = Scrape.model_construct(source="table", keep_author="none", table=Table(path=str(path), columns=table))
     elif any(name.startswith("metadata.") for name in names):
         section = Scrape.model_construct(source="folder", keep_author="none", folder=Folder(path=str(path)))
+    elif not any(path.rglob("*.json*")):
+        raise HashgenError(
+            f"{path}: no posts here; give a folder of pictures with metadata.csv or metadata.jsonl, the file of a "
+            "table, or a download folder of instaloader"
+        )
     else:
         dump = Instaloader(path=str(path), carousel="first", video="skip")
         section = Scrape.model_construct(source="instaloader", keep_author="none", instaloader=dump)
-    source = open_source(section, Opening(Path, lambda: None, path.parent))
-    return source.posts(), source.total
+    with _in_words_of_ours():
+        source = open_source(section, Opening(Path, lambda: None, path.parent))
+        return _told(source.posts()), source.total
+
+
+def _told(posts: "Iterator[Post]") -> "Iterator[Post]":
+    with _in_words_of_ours():
+        yield from posts
+
+
+@contextlib.contextmanager
+def _in_words_of_ours() -> Iterator[None]:
+    try:
+        yield
+    except HashgenError as error:
+        message = str(error)
+        for key, word in _WORDS.items():
+            message = message.replace(key, word)
+        raise HashgenError(message, error.exit_code, stage=error.stage) from error

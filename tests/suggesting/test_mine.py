@@ -130,3 +130,13 @@ def test_another_file_or_model_is_refused(suggester: Suggester, tmp_path: Path) 
 def test_what_is_no_collection_of_posts_is_named(tmp_path: Path) -> None:
     with pytest.raises(HashgenError, match="no such file or folder; give a folder of pictures, a table"):
         open_posts(tmp_path / "none", ("caption", "image"))
+    pictures(tmp_path / "bare", 1)
+    with pytest.raises(HashgenError, match=r"bare: no posts here; give a folder of pictures with metadata\.csv"):
+        open_posts(tmp_path / "bare", ("caption", "image"))
+    # In words of the command, not of params.yaml.
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(HashgenError, match=r"no column caption, image; .* fix --caption-column, --image-column$"):
+        list(open_posts(tmp_path / "t.csv", ("caption", "image"))[0])
+    (tmp_path / "t.txt").write_text("x")
+    with pytest.raises(HashgenError, match=r"unknown kind of table; the path accepts \.csv"):
+        list(open_posts(tmp_path / "t.txt", ("caption", "image"))[0])
