@@ -32,6 +32,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command; what a user can fix ends in one line."""
+    # None where the shell has closed them (<&- >&-).
+    sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     with user_errors():
         # A hashtag or a file's name may have letters that the terminal's encoding lacks.
         if isinstance(sys.stdout, io.TextIOWrapper):
