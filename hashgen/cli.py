@@ -199,6 +199,10 @@ def mine(
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("mine.safetensors"),
     caption_column: Annotated[str, typer.Option(help="Of a table: its column with the captions.")] = "caption",
     image_column: Annotated[str, typer.Option(help="Of a table: its column with the pictures.")] = "image",
+    hashtags_column: Annotated[
+        str | None,
+        typer.Option(help="Of a table: its column with the hashtags, if captions lack them.", show_default=False),
+    ] = None,
     model: ModelOption = Path("models/hashgen"),
     weights: WeightsOption = None,
     caption_weights: CaptionWeightsOption = None,
@@ -213,10 +217,10 @@ def mine(
     with _pipeline("mine"):
         from hashgen.suggesting.mine import open_posts, write_mine
 
-    found, total = open_posts(posts, (caption_column, image_column))
+    found, total = open_posts(posts, (caption_column, image_column, hashtags_column))
     kept, left = write_mine(found, _load(model, device, weights, caption_weights), out, total)
     if not quiet:
-        print(f"mine: {out}: {kept:,} posts; {left:,} left out (no hashtags, or no readable picture)")
+        print(f"mine: {out}: {kept:,} posts; {left:,} left out (no hashtags, no readable picture, or there twice)")
 
 
 @app.command()

@@ -12,6 +12,7 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
+import hashgen
 from tests.doubles.model_folder import write_model_folder
 
 ANSWER = {
@@ -91,6 +92,15 @@ def test_a_long_caption_and_letters_that_the_output_lacks(model: Path, tmp_path:
     assert done.returncode == 0 and done.stdout.startswith(r"#\u6771\u4eac #") and done.stderr == ""
     done = shell(*words, "--json", cwd=tmp_path, PYTHONIOENCODING="latin-1")
     assert done.stdout.isascii() and json.loads(done.stdout)["hashtags"][0]["hashtag"] == "東京"
+
+
+def test_without_the_packages_it_says_what_to_do(tmp_path: Path) -> None:
+    root = str(Path(hashgen.__file__).parent.parent)
+    # -S: without what is installed.
+    command = [sys.executable, "-S", "-m", "hashgen", "suggest", "--caption", "x"]
+    done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": root}, capture_output=True, text=True)
+    said = f"error: the package typer is not installed for {sys.executable}; in a clone of hashgen: make setup, then "
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{said}.venv/bin/hashgen\n")
 
 
 def test_closed_streams_are_as_empty_ones(model: Path, tmp_path: Path) -> None:
