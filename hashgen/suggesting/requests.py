@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from hashgen.suggesting.answer import Answer
     from hashgen.suggesting.suggester import EncodedPicture, Suggester
 
-# Names of files in a folder that are taken for pictures.
-ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"})
+# Names of files in a folder that are taken for pictures. Those of iPhones cannot be read, which is said of each.
+ENDINGS = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif", ".heic", ".heif"}
+)
 # What a line of JSON Lines may hold besides: other keys are handed through.
 _WISHES = frozenset({"tags", "add", "max", "platform", "min_confidence", "mix", "ban", "allow", "prefix", "explain"})
 # What answers hold: a line that has these already (posts with their hashtags) would seem to be answered.

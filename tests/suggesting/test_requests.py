@@ -32,13 +32,13 @@ def suggester(folder: Path) -> Suggester:
 
 
 def test_pictures_folders_and_caption_are_told_apart(tmp_path: Path) -> None:
-    for name in ("b.JPG", "a.png", "notes.txt"):
+    for name in ("b.JPG", "a.png", "notes.txt", "c.HEIC"):
         (tmp_path / name).write_bytes(b"x")
     one, two = str(tmp_path / "a.png"), str(tmp_path / "b.JPG")
     assert named([one], None) == ([tmp_path / "a.png"], "")
     assert named([one, "slow sunday"], None) == ([tmp_path / "a.png"], "slow sunday")
     assert named([one, two, "-"], None) == ([tmp_path / "a.png", tmp_path / "b.JPG"], "-")
-    assert named([str(tmp_path)], "sea") == ([tmp_path / "a.png", tmp_path / "b.JPG"], "sea")
+    assert named([str(tmp_path)], "sea") == ([tmp_path / "a.png", tmp_path / "b.JPG", tmp_path / "c.HEIC"], "sea")
     assert named([], "only words") == ([], "only words")
     assert named(["-"], None) == ([], "-")
     # Longer than the name of a file may be.
