@@ -12,9 +12,16 @@ def main() -> None:
     An exception instead would abort with a dump where it meets the C++ of torch.
     """
     signal.signal(signal.SIGINT, _end)
-    from hashgen.cli import main as command
+    try:
+        from hashgen.cli import main as command
 
-    command()
+        command()
+    except ModuleNotFoundError as error:
+        if (package := (error.name or "").partition(".")[0]) == "hashgen":
+            raise
+        where = f"the package {package} is not installed for {sys.executable}"
+        print(f"error: {where}; in a clone of hashgen: make setup, then .venv/bin/hashgen", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 def _end(*_: object) -> None:

@@ -4,7 +4,9 @@ Imports stand inside the commands, so that help appears at once.
 """
 
 import contextlib
+import io
 import os
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -30,7 +32,13 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command; what a user can fix ends in one line."""
+    # None where the shell has closed them (<&- >&-).
+    sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     with user_errors():
+        # A hashtag or a file's name may have letters that the terminal's encoding lacks.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         app()
 
 
@@ -191,6 +199,10 @@ def mine(
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("mine.safetensors"),
     caption_column: Annotated[str, typer.Option(help="Of a table: its column with the captions.")] = "caption",
     image_column: Annotated[str, typer.Option(help="Of a table: its column with the pictures.")] = "image",
+    hashtags_column: Annotated[
+        str | None,
+        typer.Option(help="Of a table: its column with the hashtags, if captions lack them.", show_default=False),
+    ] = None,
     model: ModelOption = Path("models/hashgen"),
     weights: WeightsOption = None,
     caption_weights: CaptionWeightsOption = None,
@@ -205,10 +217,10 @@ def mine(
     with _pipeline("mine"):
         from hashgen.suggesting.mine import open_posts, write_mine
 
-    found, total = open_posts(posts, (caption_column, image_column))
+    found, total = open_posts(posts, (caption_column, image_column, hashtags_column))
     kept, left = write_mine(found, _load(model, device, weights, caption_weights), out, total)
     if not quiet:
-        print(f"mine: {out}: {kept:,} posts; {left:,} left out (no hashtags, or no readable picture)")
+        print(f"mine: {out}: {kept:,} posts; {left:,} left out (no hashtags, no readable picture, or there twice)")
 
 
 @app.command()

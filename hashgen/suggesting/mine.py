@@ -3,9 +3,11 @@
 They are kept in one file, which the user makes with `hashgen mine` and deletes to be rid of them. Nothing is trained.
 """
 
+import contextlib
 import dataclasses
+import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -35,6 +37,15 @@ _FORMAT = "hashgen own posts, version 1"
 # counts as if so many more posts were there that lack the hashtag: of one post, little follows.
 _POSTS, _POWER, _DOUBT = 20, 3.0, 5.0
 _BATCH = 8
+# Sources of posts name the keys of params.yaml, which one who reads own posts never sees.
+_WORDS = {
+    "scrape.table.columns.caption": "--caption-column",
+    "scrape.table.columns.image": "--image-column",
+    "scrape.table.columns.hashtags": "--hashtags-column",
+    "scrape.table.path": "the path",
+    "scrape.folder.path": "the path",
+    "scrape.instaloader.path": "the path",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,12 +103,13 @@ def write_mine(
 ) -> tuple[int, int]:
     """Encode own posts and write them to a file; returns how many were kept, and how many left out.
 
-    A post is left out without hashtags or a readable picture. Captions are kept as models see them. Raises HashgenError
-    when no post is left.
+    A post is left out without hashtags or a readable picture, and where it is there again. Captions are kept as models
+    see them. Raises HashgenError when no post is left.
     """
     captions: list[str] = []
     hashtags: list[list[str]] = []
     rows: list[npt.NDArray[np.float16]] = []
+    known: set[tuple[str, tuple[str, ...], bytes]] = set()
     read = 0
     for batch in _batches(progress(posts, total=total, unit="posts", label="mine")):
         read += len(batch)
@@ -105,8 +117,13 @@ def write_mine(
         able = [(post, found) for post, found in zip(batch, tags, strict=True) if found and post.image is not None]
         encoded = suggester.encode_all([post.image for post, _ in able if post.image is not None])
         for (post, found), one in zip(able, encoded, strict=True):
-            if not isinstance(one, HashgenError):
-                captions.append(clean_caption(post.caption or ""))
+            if isinstance(one, HashgenError):
+                continue
+            caption = clean_caption(post.caption or "")
+            # A post of two downloads is no better evidence than of one.
+            if (whole := (caption, tuple(found), hashlib.sha256(post.image or b"").digest())) not in known:
+                known.add(whole)
+                captions.append(caption)
                 hashtags.append(found)
                 rows.append(one.plain)
     if not rows:
@@ -138,27 +155,50 @@ def _digests(suggester: "Suggester") -> list[str | None]:
     return [recipe.weights_sha256, str(recipe.image_size), recipe.precision, recipe.caption_sha256]
 
 
-def open_posts(path: Path, columns: Sequence[str]) -> "tuple[Iterator[Post], int | None]":
+def open_posts(path: Path, columns: tuple[str, str, str | None]) -> "tuple[Iterator[Post], int | None]":
     """The posts of a folder of pictures, a table, or a download folder of instaloader, and how many if known.
 
-    columns: of a table, the names of those with the caption and the picture. Raises HashgenError when it is none.
+    columns: of a table, the names of those with the caption, the picture, and the hashtags if there is one. Raises
+    HashgenError when it is none.
     """
     from hashgen.params.scrape import Folder, Instaloader, Scrape, Table, TableColumns
     from hashgen.sources import Opening, open_source
 
-    caption, image = columns
+    caption, image, hashtags = columns
     if not path.exists():
         raise HashgenError(
             f"{path}: no such file or folder; give a folder of pictures, a table or an instaloader folder"
         )
     names = [one.name for one in path.iterdir()] if path.is_dir() else []
     if path.is_file() or any(name.endswith(".parquet") for name in names):
-        table = TableColumns(id=None, caption=caption, hashtags=None, image=image, author=None, date=None)
+        table = TableColumns(id=None, caption=caption, hashtags=hashtags, image=image, author=None, date=None)
         section = Scrape.model_construct(source="table", keep_author="none", table=Table(path=str(path), columns=table))
     elif any(name.startswith("metadata.") for name in names):
         section = Scrape.model_construct(source="folder", keep_author="none", folder=Folder(path=str(path)))
+    elif not any(path.rglob("*.json*")):
+        raise HashgenError(
+            f"{path}: no posts here; give a folder of pictures with metadata.csv or metadata.jsonl, the file of a "
+            "table, or a download folder of instaloader"
+        )
     else:
         dump = Instaloader(path=str(path), carousel="first", video="skip")
         section = Scrape.model_construct(source="instaloader", keep_author="none", instaloader=dump)
-    source = open_source(section, Opening(Path, lambda: None, path.parent))
-    return source.posts(), source.total
+    with _in_words_of_ours():
+        source = open_source(section, Opening(Path, lambda: None, path.parent))
+        return _told(source.posts()), source.total
+
+
+def _told(posts: "Iterator[Post]") -> "Iterator[Post]":
+    with _in_words_of_ours():
+        yield from posts
+
+
+@contextlib.contextmanager
+def _in_words_of_ours() -> Iterator[None]:
+    try:
+        yield
+    except HashgenError as error:
+        message = str(error)
+        for key, word in _WORDS.items():
+            message = message.replace(key, word)
+        raise HashgenError(message, error.exit_code, stage=error.stage) from error

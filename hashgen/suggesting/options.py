@@ -2,13 +2,14 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
+import numbers
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from hashgen.base.errors import HashgenError
 from hashgen.suggesting.platforms import DEFAULT, platform_of
-from hashgen.text.captions import hashtags_of
+from hashgen.text.captions import hashtags_of, normalise
 
 Mix = Literal["balanced", "broad", "niche"]
 # No platform takes more, and no screen shows more.
@@ -25,7 +26,8 @@ class Options:
     niche those of few. ban: hashtags to keep off. allow: hashtags to suggest though they are on the list of hidden
     ones. prefix: how the hashtags begin. explain: say what speaks for each.
 
-    Hashtags with or without `#`, in any case. Raises HashgenError for what is out of range or is no hashtag.
+    Hashtags with or without `#`, in any case. Raises HashgenError for what is out of range, of another type (options
+    come from JSON too) or no hashtag.
     """
 
     tags: Sequence[str] = ()
@@ -42,15 +44,19 @@ class Options:
     def __post_init__(self) -> None:
         for name in ("tags", "add", "ban", "allow"):
             object.__setattr__(self, name, tuple(hashtags(getattr(self, name), name)))
-        object.__setattr__(self, "prefix", self.prefix.strip().lstrip("#＃").lower())
-        if self.max is not None and not 1 <= self.max <= MOST:
-            raise HashgenError(f"max: {self.max} is not a number of hashtags; give 1 to {MOST}")
-        if not 0 <= self.min_confidence <= 1:
-            raise HashgenError(f"min_confidence: {self.min_confidence} is no probability; give 0 to 1")
+        if not isinstance(self.prefix, str):
+            raise HashgenError(f"prefix: {_shown(self.prefix)} is no text; give how the hashtags begin")
+        object.__setattr__(self, "prefix", _plain(self.prefix))
+        if self.max is not None and not (_is_a(numbers.Integral, self.max) and 1 <= self.max <= MOST):
+            raise HashgenError(f"max: {_shown(self.max)} is not a number of hashtags; give 1 to {MOST}")
+        if not (_is_a(numbers.Real, self.min_confidence) and 0 <= self.min_confidence <= 1):
+            raise HashgenError(f"min_confidence: {_shown(self.min_confidence)} is no probability; give 0 to 1")
         if self.mix not in get_args(Mix):
-            raise HashgenError(f"mix: no {self.mix!r}; use one of {', '.join(get_args(Mix))}")
+            raise HashgenError(f"mix: no {_shown(self.mix)}; use one of {', '.join(get_args(Mix))}")
         if self.platform is not None:
             platform_of(self.platform)
+        if not isinstance(self.explain, bool):
+            raise HashgenError(f"explain: {_shown(self.explain)} is neither true nor false; give one of them")
 
     def number(self) -> int:
         """How many hashtags the answer may have: the smaller of `max` and of what the platform still takes."""
@@ -71,13 +77,31 @@ def hashtags(values: Iterable[str], name: str) -> list[str]:
     """Hashtags as models have them: lower case, without `#`, each once. Raises HashgenError that names what is none."""
     if isinstance(values, str):
         raise HashgenError(f"{name}: give a list of hashtags, not one text")
+    if not isinstance(values, Iterable) or isinstance(values, Mapping):
+        raise HashgenError(f"{name}: {_shown(values)} is no list; give a list of hashtags")
     found: dict[str, None] = {}
     for value in values:
-        one = hashtags_of(f"#{value.strip().lstrip('#＃')}")
-        if len(one) != 1 or len(one[0]) != len(value.strip().lstrip("#＃").lower()):
-            raise HashgenError(f"{name}: {value!r} is no hashtag; use letters, digits and _, with at least one letter")
-        found[one[0]] = None
+        plain = _plain(value) if isinstance(value, str) else ""
+        if not plain or hashtags_of(f"#{plain}") != [plain]:
+            raise HashgenError(
+                f"{name}: {_shown(value)} is no hashtag; use letters, digits and _, with at least one letter"
+            )
+        found[plain] = None
     return list(found)
+
+
+def _plain(text: str) -> str:
+    """A hashtag, or how one begins, as models have it: one form for what looks alike, lower case, no `#`."""
+    return normalise(text).strip().lstrip("#").lower()
+
+
+def _is_a(kind: type, value: Any) -> bool:
+    # True is an Integral of 1 to Python, but not to who writes it.
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _shown(value: Any) -> str:
+    return f"{value!r:.60}"
 
 
 @functools.cache

@@ -38,7 +38,7 @@ DEFAULT = "instagram"
 
 def platform_of(name: str) -> Platform:
     """The platform of this name, in any case. Raises HashgenError that lists them."""
-    try:
-        return PLATFORMS[name.strip().lower()]
-    except KeyError as error:
-        raise HashgenError(f"platform: no {name!r}; use one of {', '.join(PLATFORMS)}") from error
+    platform = PLATFORMS.get(name.strip().lower()) if isinstance(name, str) else None
+    if platform is None:
+        raise HashgenError(f"platform: no {name!r:.60}; use one of {', '.join(PLATFORMS)}")
+    return platform

@@ -1,6 +1,7 @@
 """Several requests at once: pictures and folders as a person names them, or JSON Lines; one answer each."""
 
 import dataclasses
+import errno
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,19 +13,26 @@ if TYPE_CHECKING:
     from hashgen.suggesting.answer import Answer
     from hashgen.suggesting.suggester import EncodedPicture, Suggester
 
-# Names of files in a folder that are taken for pictures.
-ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"})
+# Names of files in a folder that are taken for pictures. Those of iPhones cannot be read, which is said of each.
+ENDINGS = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif", ".heic", ".heif"}
+)
 # What a line of JSON Lines may hold besides: other keys are handed through.
 _WISHES = frozenset({"tags", "add", "max", "platform", "min_confidence", "mix", "ban", "allow", "prefix", "explain"})
+# What answers hold: a line that has these already (posts with their hashtags) would seem to be answered.
+_ANSWERED = frozenset({"hashtags", "warnings", "error"})
 _BATCH = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """One request. picture: its path, or None. about: what is handed through to the answer. wishes: see `Options`."""
+    """One request. picture, caption and wishes: as `Suggester.suggest` takes them, from JSON unchecked.
 
-    picture: Path | None
-    caption: str
+    about: what is handed through to the answer.
+    """
+
+    picture: Any
+    caption: Any
     about: Mapping[str, Any]
     wishes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -32,16 +40,21 @@ class Request:
 def named(arguments: Sequence[str], caption: str | None) -> tuple[list[Path], str]:
     """Pictures and the caption as a person names them: `photo.jpg "slow sunday"`, several pictures, or folders.
 
-    The last argument is the caption if it is neither a file nor named like one. caption: if given otherwise; then all
-    arguments are pictures. Raises HashgenError for a picture that is not there, and a folder without any.
+    The last argument is the caption if it is neither a file nor named like one; of a single one, only `-` is. caption:
+    if given otherwise; then all arguments are pictures. Raises HashgenError for a picture that is not there, and a
+    folder without any.
     """
     texts = list(arguments)
-    if texts and not Path(texts[-1]).exists() and Path(texts[-1]).suffix.lower() not in ENDINGS and len(texts) > 1:
+    last = Path(texts[-1] if texts else "")
+    if (len(texts) > 1 or texts == ["-"]) and not _is_there(last) and not _is_named_like_one(last):
         if caption is not None:
             raise HashgenError(f"{texts[-1]}: no such file; the caption is given by --caption already")
         caption = texts.pop()
     pictures: list[Path] = []
     for path in map(Path, texts):
+        if not _is_there(path):
+            alone = ", or a caption alone with --caption" if len(texts) == 1 and not _is_named_like_one(path) else ""
+            raise HashgenError(f"{path}: no such file; give the path of a picture{alone}")
         if path.is_dir():
             inside = sorted(one for one in path.iterdir() if one.suffix.lower() in ENDINGS and one.is_file())
             if not inside:
@@ -50,15 +63,27 @@ def named(arguments: Sequence[str], caption: str | None) -> tuple[list[Path], st
         elif path.is_file():
             pictures.append(path)
         else:
-            problem = "not a file" if path.exists() else "no such file"
-            raise HashgenError(f"{path}: {problem}; give the path of a picture")
+            raise HashgenError(f"{path}: not a file; give the path of a picture")
     return pictures, caption or ""
 
 
-def read_lines(lines: Iterable[str], name: str) -> Iterator[Request | HashgenError]:
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # a caption
+            return False
+        raise
+
+
+def _is_named_like_one(path: Path) -> bool:
+    return path.suffix.lower() in ENDINGS
+
+
+def read_lines(lines: Iterable[bytes], name: str) -> Iterator[Request | HashgenError]:
     """Requests from JSON Lines: objects with `picture` (a path), `caption`, both, and options; empty lines are skipped.
 
-    A line that is none comes as an error that names it.
+    A key with null is as one that is not there. A line that is none comes as an error that names it.
     """
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -69,20 +94,18 @@ def read_lines(lines: Iterable[str], name: str) -> Iterator[Request | HashgenErr
             yield HashgenError(f"{name}, line {number}: {error}")
 
 
-def _request(line: str) -> Request:
+def _request(line: bytes) -> Request:
     try:
-        found = json.loads(line)
+        # NaN, which Python and pandas write and JSON does not know, is nothing.
+        found = json.loads(line, parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
         raise HashgenError(f"not valid JSON ({error})") from error
     if not isinstance(found, dict):
         raise HashgenError('not an object; write {"picture": "photo.jpg", "caption": "slow sunday"}')
-    picture, caption = found.get("picture"), found.get("caption")
-    for key, value in (("picture", picture), ("caption", caption)):
-        if value is not None and not isinstance(value, str):
-            raise HashgenError(f"{key}: is not a text")
-    about = {key: value for key, value in found.items() if key not in _WISHES and key != "caption"}
-    wishes = {key: value for key, value in found.items() if key in _WISHES}
-    return Request(Path(picture) if picture else None, caption or "", about, wishes)
+    picture = found.get("picture")
+    about = {key: value for key, value in found.items() if key not in _WISHES | _ANSWERED | {"caption"}}
+    wishes = {key: value for key, value in found.items() if key in _WISHES and value is not None}
+    return Request(None if picture == "" else picture, found.get("caption"), about, wishes)
 
 
 def answers(
@@ -115,8 +138,6 @@ def _answer(
         return suggester.suggest(picture, request.caption, **{**wishes, **request.wishes})
     except HashgenError as error:
         return error
-    except (TypeError, AttributeError) as error:  # an option of a line with a value of another type
-        return HashgenError(f"an option has a value of the wrong type ({error})")
 
 
 def _batches(requests: "Iterable[Request | HashgenError]") -> "Iterator[list[Request | HashgenError]]":

@@ -1,7 +1,10 @@
 """From a model folder to hashtags for a picture, a caption or both."""
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+import io
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +21,7 @@ from hashgen.suggesting.answer import Answer, Suggestion
 from hashgen.suggesting.explaining import explain as explain_hashtags
 from hashgen.suggesting.index import Index
 from hashgen.suggesting.options import Mix, Options, hidden_hashtags
-from hashgen.text.captions import clean_caption
+from hashgen.text.captions import clean_caption, hashtags_of
 from hashgen.text.sentiment import sentiments
 
 if TYPE_CHECKING:
@@ -92,7 +95,9 @@ class Suggester:
         trained = Trained.load(folder, place)
         recipe = trained.about.recipe
         named = weights if weights is not None else recipe.weights
-        encoder = load_encoder(recipe, named if named in NAMED_WEIGHTS else Path(named).expanduser(), place, recipe.dim)
+        file = named if named in NAMED_WEIGHTS else Path(named).expanduser()
+        with _named_by("weights"):
+            encoder = load_encoder(recipe, file, place, recipe.dim)
         _check(folder, named, encoder.digest, recipe.weights_sha256)
         captions = None
         if recipe.caption_sha256 is not None:
@@ -100,7 +105,8 @@ class Suggester:
 
             named = caption_weights if caption_weights is not None else recipe.caption_weights or ""
             there = Path(named).expanduser()
-            captions = load_caption_encoder(recipe.captions, there if there.is_dir() else str(named), place)
+            with _named_by("caption-weights"):
+                captions = load_caption_encoder(recipe.captions, there if there.is_dir() else str(named), place)
             _check(folder, named, captions.digest, recipe.caption_sha256)
         suggester = cls(
             trained,
@@ -210,7 +216,7 @@ class Suggester:
     def suggest(
         self,
         picture: "EncodedPicture | Image | bytes | str | Path | None" = None,
-        caption: str = "",
+        caption: str | None = "",
         *,
         k: int | None = None,
         tags: Sequence[str] = (),
@@ -227,16 +233,25 @@ class Suggester:
         """Hashtags for a picture, a caption, or both, best first.
 
         picture: as `encode` takes or gives it. caption: as a person types it; its hashtags, mentions and links are cut
-        as the pipeline cuts them. k: another name for `max`. All others: see `Options`. Raises HashgenError for an
-        option that is out of range, and when the picture cannot be read.
+        as the pipeline cuts them, and its hashtags count as `tags`. k: another name for `max`. All others: see
+        `Options`. Raises HashgenError for an option that is out of range, and when the picture cannot be read.
         """
         if k is not None and max is not None:
             raise HashgenError("k: is the same as max; give one of them")
         number = k if max is None else max
         options = Options(tags, add, number, platform, min_confidence, mix, ban, allow, prefix, explain)
+        caption = "" if caption is None else caption
+        if not isinstance(caption, str):
+            raise HashgenError(f"caption: {caption!r:.60} is no text; give a text, or none")
+        options = dataclasses.replace(options, tags=[*options.tags, *hashtags_of(caption)])
         cleaned = clean_caption(caption)
         if picture is None and not cleaned:
-            raise HashgenError("neither a picture nor a caption: give one of them, or both")
+            raise HashgenError(
+                "neither a picture nor a caption: give one of them, or both"
+                if not caption.strip()
+                else "neither a picture nor a caption of words: hashtags, mentions, links and signs are not enough; "
+                "write some words, or give a picture"
+            )
         encoded = picture if picture is None or isinstance(picture, EncodedPicture) else self.encode(picture)
         blind: Blind | None = "image" if encoded is None else None if cleaned else "caption"
         posts = self.posts(encoded, [cleaned])
@@ -269,8 +284,8 @@ class Suggester:
         if index is None:
             return chances
         values = np.array(list(chances.values()), np.float32)
-        if any(tag in index.places for tag in options.tags):
-            lifts = [index.lift(tag) for tag in options.tags]
+        if known := [tag for tag in options.tags if tag in index.places]:
+            lifts = [index.lift(tag) for tag in known]
             values = _chance(_log_odds(np.maximum(values, _FLOOR * index.prior)) + _STEER * np.sum(lifts, axis=0))
         chances = dict(zip(index.hashtags, values.tolist(), strict=True))
         if self.mine is not None:
@@ -316,32 +331,55 @@ def _chance(log_odds: Floats) -> Floats:
 def _check(folder: Path, named: str | Path, digest: str, learnt: str) -> None:
     if digest != learnt:
         raise HashgenError(
-            f"{folder}: the model was trained with other weights than {named} has now; restore them, "
-            "or run the stages featurize and train again"
+            f"{folder}: the model was trained with other weights than {named} has now; restore them (digest "
+            f"{learnt[:16]}…, not {digest[:16]}…), or run the stages featurize and train again"
         )
+
+
+@contextlib.contextmanager
+def _named_by(option: str) -> Iterator[None]:
+    """Say how weights are named here: the encoders know the keys of params.yaml."""
+    try:
+        yield
+    except HashgenError as error:
+        message = f"{error} (for a trained model: name them with --{option})"
+        raise HashgenError(message, error.exit_code, stage=error.stage) from error
 
 
 def _bytes(picture: "Image | bytes | str | Path") -> tuple[bytes, str]:
     """The bytes of a picture, and what to call it in a message."""
     if isinstance(picture, bytes | bytearray | memoryview):
         return bytes(picture), "the picture"
-    if isinstance(picture, str | Path):
+    if isinstance(picture, str | os.PathLike):
         return _read(Path(picture)), str(picture)
-    import io
+    from PIL import Image, ImageOps
 
-    from PIL import ImageOps
-
+    if not isinstance(picture, Image.Image):
+        raise HashgenError(
+            f"picture: cannot be of the type {type(picture).__name__}; give a path, bytes, or an image of Pillow "
+            "(Image.fromarray makes one of an array)"
+        )
     buffer = io.BytesIO()
-    ImageOps.exif_transpose(picture).convert("RGBA" if "A" in picture.getbands() else "RGB").save(
-        buffer, "PNG", compress_level=0
-    )
+    try:
+        upright = ImageOps.exif_transpose(picture)
+        # Deeper than 8 bits, which decoding scales and Pillow cuts off.
+        if not upright.mode.startswith("I"):
+            upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+        upright.save(buffer, "PNG", compress_level=0)
+    except Exception as error:  # Pillow raises nearly anything: of one that is closed, cut off, of no size
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise HashgenError(f"the picture: cannot be read ({reason}); give one that can be shown") from error
     return buffer.getvalue(), "the picture"
 
 
 def _read(picture: Path) -> bytes:
     try:
+        if not picture.is_file() and picture.exists():
+            raise HashgenError(f"{picture}: not a file; give the path of a picture")
         return picture.read_bytes()
     except FileNotFoundError as error:
         raise HashgenError(f"{picture}: no such file; give the path of a picture") from error
+    except ValueError as error:
+        raise HashgenError(f"{picture}: no path; give the path of a picture") from error
     except OSError as error:
         raise HashgenError(f"{picture}: cannot be read ({error.strerror}); give the path of a picture") from error

@@ -1,5 +1,6 @@
 """Suggestions in a terminal: what was asked, and lines of text or JSON."""
 
+import codecs
 import dataclasses
 import json
 import sys
@@ -47,7 +48,7 @@ def requests(arguments: Sequence[str], caption: str | None, batch: str | None) -
         return _lines(batch)
     pictures, text = named(arguments, caption)
     if text == "-":
-        text = sys.stdin.read()
+        text = _caption(sys.stdin.buffer.read())
     if not pictures and not text.strip():
         raise HashgenError('nothing to suggest for; write hashgen suggest photo.jpg "the caption"')
     several = len(pictures) > 1
@@ -56,16 +57,23 @@ def requests(arguments: Sequence[str], caption: str | None, batch: str | None) -
     ]
 
 
+def _caption(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise HashgenError("standard input: not UTF-8; give the caption as UTF-8") from error
+
+
 def _lines(batch: str) -> Iterator[Request | HashgenError]:
     if batch == "-":
-        yield from read_lines(sys.stdin, "standard input")
+        yield from read_lines(sys.stdin.buffer, "standard input")
         return
     try:
-        with Path(batch).open(encoding="utf-8") as file:
+        with Path(batch).open("rb") as file:
             yield from read_lines(file, batch)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise HashgenError(f"{batch}: no such file; give JSON Lines with --batch, or - for standard input") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise system_fault(error, Path(batch)) or HashgenError(f"{batch}: cannot be read; give JSON Lines") from error
 
 
@@ -77,6 +85,8 @@ def print_answers(asked: Asked, suggester: "Suggester", wishes: Mapping[str, Any
     told: set[str] = set()
     total = failed = 0
     single = isinstance(asked, list) and len(asked) == 1
+    # Letters that the output cannot hold are written as JSON writes them.
+    is_ascii = codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"
     for request, answer in answers(asked, suggester, wishes):
         total += 1
         about = {} if request is None else dict(request.about)
@@ -86,7 +96,7 @@ def print_answers(asked: Asked, suggester: "Suggester", wishes: Mapping[str, Any
             failed += 1
         if form == "json":
             content = {"error": str(answer)} if isinstance(answer, HashgenError) else answer.to_json()
-            print(json.dumps(about | content, ensure_ascii=False), flush=True)
+            print(json.dumps(about | content, ensure_ascii=is_ascii), flush=True)
             continue
         name = about.get("picture")
         if isinstance(answer, HashgenError):
@@ -114,9 +124,9 @@ def _warn(answer: "Answer", told: set[str]) -> None:
 
 def _text(answer: "Answer", name: str | None, explained: bool) -> list[str]:
     if not explained:
-        return [str(answer) if name is None else f"{name}\t{answer}"]
+        return [str(answer) if name is None else f"{printable(name)}\t{answer}"]
     width = max((len(one.hashtag) for one in answer), default=0)
-    return ([] if name is None else [name]) + [_explained(one, width) for one in answer]
+    return ([] if name is None else [printable(name)]) + [_explained(one, width) for one in answer]
 
 
 def _explained(one: "Suggestion", width: int) -> str:
@@ -130,5 +140,5 @@ def _explained(one: "Suggestion", width: int) -> str:
     reasons += [f"{name} {why[name]:+.0%}" for name in ("picture", "caption") if why[name] is not None]
     reasons += [f"beside {' '.join(f'#{tag}' for tag in why['tags'])}"] if why["tags"] else []
     reasons += ["your own posts"] if why["mine"] else []
-    reasons += [f"like {', '.join(why['posts'])}"] if why["posts"] else []
+    reasons += [f"like {printable(', '.join(why['posts']))}"] if why["posts"] else []
     return f"{text}  {'; '.join(reasons)}"

@@ -12,6 +12,7 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
+import hashgen
 from tests.doubles.model_folder import write_model_folder
 
 ANSWER = {
@@ -46,8 +47,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model_folder(tmp_path_factory.mktemp("terminal"))
 
 
-def shell(*words: str, cwd: Path, stdin: str = "") -> "subprocess.CompletedProcess[str]":
-    environment = os.environ | {"COLUMNS": "120", "TERM": "dumb", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+def shell(*words: str, cwd: Path, stdin: str = "", **more: str) -> "subprocess.CompletedProcess[str]":
+    environment = os.environ | {"COLUMNS": "120", "TERM": "dumb", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"} | more
     command = [sys.executable, "-m", "hashgen", *words]
     return subprocess.run(command, cwd=cwd, input=stdin, env=environment, capture_output=True, text=True)
 
@@ -57,7 +58,7 @@ def words_of(text: str) -> str:
     return " ".join(re.sub(r"[─│╭╮╰╯]", " ", text).split())
 
 
-@pytest.mark.parametrize("command", [(), ("suggest",), ("mine",), ("sets",), ("doctor",)])
+@pytest.mark.parametrize("command", [(), ("suggest",), ("mine",), ("sets",), ("doctor",), ("serve",)])
 def test_help_is_what_was_agreed(tmp_path: Path, command: tuple[str, ...]) -> None:
     done = shell(*command, "--help", cwd=tmp_path)
     golden = Path(__file__).parent / "golden" / f"{'-'.join(command) or 'hashgen'}.txt"
@@ -83,6 +84,31 @@ def test_a_caption_from_standard_input_and_sets(model: Path, tmp_path: Path) -> 
     assert done.returncode == 0 and done.stdout.startswith("#tiger #") and done.stderr == ""
 
 
+def test_a_long_caption_and_letters_that_the_output_lacks(model: Path, tmp_path: Path) -> None:
+    picture, sets = str(model.parent / "picture.png"), tmp_path / "sets.json"
+    sets.write_text('{"city": {"add": ["東京"]}}', encoding="utf-8")
+    words = ("suggest", picture, "morning run " * 100, "--model", str(model), "--set", "city", "--sets", str(sets))
+    done = shell(*words, "--plain", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0 and done.stdout.startswith(r"#\u6771\u4eac #") and done.stderr == ""
+    done = shell(*words, "--json", cwd=tmp_path, PYTHONIOENCODING="latin-1")
+    assert done.stdout.isascii() and json.loads(done.stdout)["hashtags"][0]["hashtag"] == "東京"
+
+
+def test_without_the_packages_it_says_what_to_do(tmp_path: Path) -> None:
+    root = str(Path(hashgen.__file__).parent.parent)
+    # -S: without what is installed.
+    command = [sys.executable, "-S", "-m", "hashgen", "suggest", "--caption", "x"]
+    done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": root}, capture_output=True, text=True)
+    said = f"error: the package typer is not installed for {sys.executable}; in a clone of hashgen: make setup, then "
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{said}.venv/bin/hashgen\n")
+
+
+def test_closed_streams_are_as_empty_ones(model: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hashgen", "suggest", "--batch", "-", "--model", str(model)]
+    done = subprocess.run(["sh", "-c", '"$@" <&- >&-', "sh", *command], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -99,6 +125,9 @@ def test_a_caption_from_standard_input_and_sets(model: Path, tmp_path: Path) -> 
         (("suggest", "--caption", "x", "--set", "gone", "--sets", "s.json"), 1, "error: s.json: no set 'gone'"),
         (("suggest", "--batch", "none.jsonl", "--max", "3"), 1, "error: models/hashgen: no trained model here"),
         (("mine", "none"), 1, "error: none: no such file or folder"),
+        (("mine", "."), 1, "error: .: no posts here; give a folder of pictures with metadata.csv"),
+        (("suggest", "slow sunday"), 1, "error: slow sunday: no such file; give the path of a picture, or a caption"),
+        (("suggest", "-"), 1, "error: nothing to suggest for"),
         (("suggest", "--caption", "x", "--max", "0"), 2, "Invalid value for '--max'"),
         (("sugest",), 2, "No such command 'sugest'"),
     ],

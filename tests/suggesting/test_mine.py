@@ -38,7 +38,7 @@ def write_folder(folder: Path, texts: list[str]) -> Path:
 
 
 def read(suggester: Suggester, path: Path, file: Path) -> tuple[int, int]:
-    posts, total = open_posts(path, ("caption", "image"))
+    posts, total = open_posts(path, ("caption", "image", None))
     return write_mine(posts, suggester, file, total)
 
 
@@ -82,8 +82,12 @@ def test_a_table_and_a_download_of_instaloader_are_read(suggester: Suggester, tm
     paths = pictures(tmp_path / "table", 2)
     rows = "".join(f"a day out #walk,{path.name}\n" for path in paths)
     (tmp_path / "table/posts.csv").write_text(f"text,file\n{rows}")
-    posts, total = open_posts(tmp_path / "table/posts.csv", ("text", "file"))
+    posts, total = open_posts(tmp_path / "table/posts.csv", ("text", "file", None))
     assert write_mine(posts, suggester, tmp_path / "a.safetensors", total) == (2, 0)
+    names = "".join(f"a day out,#walk sea,{path.name}\n" for path in paths)
+    (tmp_path / "table/tagged.csv").write_text(f"text,tags,file\n{names}")
+    posts, total = open_posts(tmp_path / "table/tagged.csv", ("text", "file", "tags"))
+    assert write_mine(posts, suggester, tmp_path / "c.safetensors", total) == (2, 0)
     world, dump = World(), tmp_path / "dump"
     world.download(dump, world.post("CODE"))
     assert read(suggester, dump, tmp_path / "b.safetensors") == (1, 0)
@@ -97,9 +101,10 @@ def test_posts_without_hashtags_or_picture_are_left_out_and_counted(suggester: S
         yield Post(id="2", source="x", caption="#gone", image=None)
         yield Post(id="3", source="x", caption="#broken", image=b"<html>")
         yield Post(id="4", source="x", caption="morning run", hashtags=["#Kept"], image=image)
+        yield Post(id="5", source="x", caption="morning run #kept", image=image)  # the same in another download
 
     file = tmp_path / "mine.safetensors"
-    assert write_mine(posts(), suggester, file) == (1, 3)
+    assert write_mine(posts(), suggester, file) == (1, 4)
     assert suggester.with_mine(file).mine is not None
     assert suggester.with_mine(file).suggest(caption="morning run", prefix="kept")[0].confidence == pytest.approx(
         1 / 6, abs=0.01
@@ -129,4 +134,14 @@ def test_another_file_or_model_is_refused(suggester: Suggester, tmp_path: Path) 
 
 def test_what_is_no_collection_of_posts_is_named(tmp_path: Path) -> None:
     with pytest.raises(HashgenError, match="no such file or folder; give a folder of pictures, a table"):
-        open_posts(tmp_path / "none", ("caption", "image"))
+        open_posts(tmp_path / "none", ("caption", "image", None))
+    pictures(tmp_path / "bare", 1)
+    with pytest.raises(HashgenError, match=r"bare: no posts here; give a folder of pictures with metadata\.csv"):
+        open_posts(tmp_path / "bare", ("caption", "image", None))
+    # In words of the command, not of params.yaml.
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(HashgenError, match=r"no column caption, image; .* fix --caption-column, --image-column$"):
+        list(open_posts(tmp_path / "t.csv", ("caption", "image", None))[0])
+    (tmp_path / "t.txt").write_text("x")
+    with pytest.raises(HashgenError, match=r"unknown kind of table; the path accepts \.csv"):
+        list(open_posts(tmp_path / "t.txt", ("caption", "image", None))[0])

@@ -1,5 +1,6 @@
 import io
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,17 +32,22 @@ def suggester(folder: Path) -> Suggester:
 
 
 def test_pictures_folders_and_caption_are_told_apart(tmp_path: Path) -> None:
-    for name in ("b.JPG", "a.png", "notes.txt"):
+    for name in ("b.JPG", "a.png", "notes.txt", "c.HEIC"):
         (tmp_path / name).write_bytes(b"x")
     one, two = str(tmp_path / "a.png"), str(tmp_path / "b.JPG")
     assert named([one], None) == ([tmp_path / "a.png"], "")
     assert named([one, "slow sunday"], None) == ([tmp_path / "a.png"], "slow sunday")
     assert named([one, two, "-"], None) == ([tmp_path / "a.png", tmp_path / "b.JPG"], "-")
-    assert named([str(tmp_path)], "sea") == ([tmp_path / "a.png", tmp_path / "b.JPG"], "sea")
+    assert named([str(tmp_path)], "sea") == ([tmp_path / "a.png", tmp_path / "b.JPG", tmp_path / "c.HEIC"], "sea")
     assert named([], "only words") == ([], "only words")
+    assert named(["-"], None) == ([], "-")
+    # Longer than the name of a file may be.
+    assert named([one, "slow sunday " * 50], None) == ([tmp_path / "a.png"], "slow sunday " * 50)
+    with pytest.raises(HashgenError, match=r"no such file; give the path of a picture, or a caption alone with --cap"):
+        named(["slow sunday " * 50], None)
     # What is named like a picture is never taken for a caption.
     for arguments in ([one, "missing.jpg"], ["missing.jpg", "text"], ["missing.jpg"]):
-        with pytest.raises(HashgenError, match=r"missing\.jpg: no such file; give the path of a picture"):
+        with pytest.raises(HashgenError, match=r"missing\.jpg: no such file; give the path of a picture$"):
             named(arguments, None)
     (tmp_path / "empty").mkdir()
     with pytest.raises(HashgenError, match="empty: no pictures in this folder"):
@@ -54,22 +60,33 @@ def test_lines_name_their_faults_and_go_on(tmp_path: Path) -> None:
         "",
         "{broken",
         "[1]",
-        '{"caption": 5}',
-        '{"caption": "sea"}',
+        '{"caption": "sea", "hashtags": ["old"], "error": "old", "tags": null, "n": NaN}',
     ]
-    first, broken, array, number, last = read_lines(lines, "posts.jsonl")
-    assert first == Request(Path("a.jpg"), "run", {"picture": "a.jpg", "id": 7}, {"max": 2})
+    first, broken, array, last = read_lines(map(str.encode, lines), "posts.jsonl")
+    assert first == Request("a.jpg", "run", {"picture": "a.jpg", "id": 7}, {"max": 2})
     assert str(broken).startswith("posts.jsonl, line 3: not valid JSON")
     assert str(array).startswith('posts.jsonl, line 4: not an object; write {"picture"')
-    assert str(number) == "posts.jsonl, line 5: caption: is not a text"
-    assert last == Request(None, "sea", {}, {})
+    # What an answer holds, and what is null, is as if it were not there.
+    assert last == Request(None, "sea", {"n": None}, {})
+
+
+def test_lines_of_any_encoding_are_read_or_named() -> None:
+    lines = [
+        b'\xef\xbb\xbf{"caption": "caf\xc3\xa9"}\r\n',
+        b"\r\n",
+        b'{"caption": "caf\xe9"}\n',
+        b'{"caption": "\xf0\x9f\x8c\x8a"}',
+    ]
+    first, latin, last = read_lines(lines, "x")
+    assert first == Request(None, "café", {}, {}) and last == Request(None, "🌊", {}, {})
+    assert str(latin).startswith("x, line 3: not valid JSON ('utf-8' codec can't decode byte 0xe9")
 
 
 @given(st.text() | st.dictionaries(st.text(), st.none() | st.integers() | st.text()).map(json.dumps))
 @examples(200)
 def test_any_line_is_a_request_or_an_error(line: str) -> None:
-    found = list(read_lines([line], "x"))
-    assert len(found) == bool(line.strip())
+    found = list(read_lines([line.encode("utf-8", "surrogatepass")], "x"))
+    assert len(found) == bool(line.encode("utf-8", "surrogatepass").strip())
     assert all(isinstance(one, Request | HashgenError) for one in found)
 
 
@@ -86,17 +103,23 @@ def test_a_picture_that_fails_is_answered_by_its_error_and_the_others_go_on(
         Request(picture, "x", {}, {"mix": "odd"}),
         Request(picture, "x", {}, {"min_confidence": "high"}),
         Request(None, "", {}),
+        Request(5, "x", {"id": 1}),
+        Request("a\0b", "x", {}),
+        Request(None, ["x"], {}),
         Request(picture, "slow day", {}, {"max": 1}),
     ]
     found = list(answers(asked, suggester, {"max": 3}))
     assert [one for one, _ in found] == [None if isinstance(one, HashgenError) else one for one in asked]
     said = [answer for _, answer in found]
     assert all(not isinstance(answer, HashgenError) and len(answer) == 3 for answer in said[:9])
-    messages = [str(answer) for answer in said[9:15]]
+    messages = [str(answer) for answer in said[9:18]]
     assert "bad.jpg: not a readable picture" in messages[0] and "none.jpg: no such file" in messages[1]
     assert messages[2] == "line 3: broken" and "mix: no 'odd'" in messages[3]
-    assert "wrong type" in messages[4] and "neither a picture nor a caption" in messages[5]
-    assert not isinstance(said[15], HashgenError) and len(said[15]) == 1
+    assert "min_confidence: 'high' is no probability" in messages[4]
+    assert "neither a picture nor a caption: give one" in messages[5]
+    assert "picture: cannot be of the type int" in messages[6] and r"a\x00b: no path; give" in messages[7]
+    assert messages[8] == "caption: ['x'] is no text; give a text, or none"
+    assert not isinstance(said[18], HashgenError) and len(said[18]) == 1
 
 
 def test_json_lines_go_in_and_out(
@@ -106,23 +129,31 @@ def test_json_lines_go_in_and_out(
     lines = [
         {"id": 1, "picture": picture, "caption": "run"},
         {"id": 2, "picture": "none.jpg"},
-        {"caption": "sea", "max": 1},
+        {"caption": "sea", "max": 1, "id": "\udcff"},
+        {"id": 4, "caption": 5},
     ]
     (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, lines)))
     asked = terminal.requests([], None, str(tmp_path / "in.jsonl"))
-    assert terminal.print_answers(asked, suggester, WISHES, "json") == 1
+    assert isinstance(sys.stdout, io.TextIOWrapper)
+    sys.stdout.reconfigure(errors="backslashreplace")
+    assert terminal.print_answers(asked, suggester, WISHES, "json") == 2
     said = capsys.readouterr()
-    one, two, three = map(json.loads, said.out.splitlines())
+    one, two, three, four = map(json.loads, said.out.splitlines())
     assert (one["id"], one["picture"], len(one["hashtags"])) == (1, picture, 3) and one["warnings"]
     assert two["id"] == 2 and two["error"].startswith("none.jpg: no such file") and "hashtags" not in two
-    assert len(three["hashtags"]) == 1 and said.err == "error: 1 of 3 could not be answered\n"
+    assert len(three["hashtags"]) == 1 and three["id"] == "\udcff"
+    assert four == {"id": 4, "error": "caption: 5 is no text; give a text, or none"}
+    assert said.err == "error: 2 of 4 could not be answered\n"
 
 
 def test_standard_input_gives_lines_or_a_caption(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO('{"caption": "sea"}\n'))
+    def given(data: bytes) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    given(b'{"caption": "sea"}\n')
     assert list(terminal.requests([], None, "-")) == [Request(None, "sea", {}, {})]
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
-    monkeypatch.setattr("sys.stdin", io.StringIO("slow sunday\n"))
+    given(b"slow sunday\n")
     assert terminal.requests([str(tmp_path / "a.png"), "-"], None, None) == [
         Request(tmp_path / "a.png", "slow sunday\n", {}, {})
     ]
@@ -130,6 +161,11 @@ def test_standard_input_gives_lines_or_a_caption(monkeypatch: pytest.MonkeyPatch
         terminal.requests(["a.png"], None, "x.jsonl")
     with pytest.raises(HashgenError, match=r"x\.jsonl: no such file; give JSON Lines"):
         list(terminal.requests([], None, "x.jsonl"))
+    given(b"caf\xe9")
+    with pytest.raises(HashgenError, match="standard input: not UTF-8; give the caption as UTF-8"):
+        terminal.requests(["-"], None, None)
+    with pytest.raises(HashgenError, match=r"no such file; give JSON Lines"):
+        list(terminal.requests([], None, str(tmp_path)))
     with pytest.raises(HashgenError, match="nothing to suggest for"):
         terminal.requests([], None, None)
 

@@ -68,7 +68,7 @@ def test_inputs_reach_the_model_as_in_training(folder: Path) -> None:
     trained = dataclasses.replace(suggester.trained, model=watching)  # type: ignore[arg-type]
     watched = dataclasses.replace(suggester, trained=trained)
     picture = folder.parent / "picture.png"
-    assert watched.suggest(picture, "Sea wood #sea") == suggester.suggest(picture, "Sea wood")
+    assert watched.suggest(picture, "Sea wood #sea") == suggester.suggest(picture, "Sea wood", tags=["sea"])
     assert watched.suggest(picture) and watched.suggest(caption="sea")
     (full, seeing), (empty, without_caption), (unseen, without_picture) = watching.seen
     assert full.captions == ["Sea wood"] and seeing is None
@@ -127,9 +127,13 @@ def test_either_input_is_enough_and_the_answer_says_what_was_missing(plain: Path
     only = suggester.suggest(caption="morning run done")
     assert "without a picture: these hashtags rest on the caption alone" in only.warnings and "run" in words(only)
     assert not [one for one in suggester.suggest(picture, "slow day").warnings if one.startswith("without")]
-    for caption in ("", "  ", "#run #sea"):
-        with pytest.raises(HashgenError, match="neither a picture nor a caption"):
+    for caption in (None, "", "  "):
+        with pytest.raises(HashgenError, match="neither a picture nor a caption: give one of them, or both"):
             suggester.suggest(caption=caption)
+    for caption in ("#run #sea", "@anna", "🌊", "2016 !"):
+        with pytest.raises(HashgenError, match=r"nor a caption of words: .*; write some words, or give a picture"):
+            suggester.suggest(caption=caption)
+    assert suggester.suggest(picture, None) == suggester.suggest(picture)
 
 
 def test_confidence_is_a_probability_that_falls_and_posts_are_counted(suggester: Suggester) -> None:
@@ -153,6 +157,9 @@ def test_typed_hashtags_are_not_repeated_and_steer(suggester: Suggester) -> None
     steered = {one.hashtag: one.confidence for one in given}
     assert steered["woodrun"] > chances["woodrun"] and steered["searun"] < chances["searun"]
     assert suggester.suggest(caption="morning run done", max=10, tags=["unheardof"]).hashtags == free.hashtags
+    # Those in the caption are typed too.
+    assert suggester.suggest(caption="morning run done #Wood", max=10) == given
+    assert len(suggester.suggest(caption="morning run done #wood #love", platform="instagram")) == 3
 
 
 def test_a_platform_limits_what_is_added_to_typed_hashtags(suggester: Suggester) -> None:
@@ -212,11 +219,25 @@ def test_least_confidence_and_mix(suggester: Suggester) -> None:
         ({"tags": ["two words"]}, r"tags: 'two words' is no hashtag"),
         ({"ban": "love"}, r"ban: give a list of hashtags, not one text"),
         ({"allow": ["!"]}, r"allow: '!' is no hashtag"),
+        ({"tags": None}, r"tags: None is no list; give a list of hashtags"),
+        ({"tags": {"sea": 1}}, r"tags: \{'sea': 1\} is no list"),
+        ({"tags": [1]}, r"tags: 1 is no hashtag"),
+        ({"add": ["x" * 300 + "!"]}, r"add: 'x{59} is no hashtag"),
+        ({"max": "5"}, r"max: '5' is not a number of hashtags; give 1 to 100"),
+        ({"max": 2.5}, r"max: 2\.5 is not a number of hashtags"),
+        ({"max": True}, r"max: True is not a number of hashtags"),
+        ({"min_confidence": "0.5"}, r"min_confidence: '0\.5' is no probability; give 0 to 1"),
+        ({"min_confidence": float("nan")}, r"min_confidence: nan is no probability"),
+        ({"platform": 5}, r"platform: no 5; use one of instagram"),
+        ({"mix": {}}, r"mix: no \{\}; use one of"),
+        ({"prefix": None}, r"prefix: None is no text; give how the hashtags begin"),
+        ({"explain": "false"}, r"explain: 'false' is neither true nor false"),
+        ({"caption": 5}, r"caption: 5 is no text; give a text, or none"),
     ],
 )
 def test_an_option_out_of_range_is_refused(suggester: Suggester, options: dict[str, object], message: str) -> None:
     with pytest.raises(HashgenError, match=message):
-        suggester.suggest(caption="morning run", **options)  # type: ignore[arg-type]
+        suggester.suggest(**{"caption": "morning run", **options})  # type: ignore[arg-type]
 
 
 def test_a_model_that_loses_to_a_baseline_says_so_in_every_answer(tmp_path: Path) -> None:
@@ -294,6 +315,40 @@ def test_pictures_of_other_modes_are_read(suggester: Suggester) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (30, 40), "red").save(buffer, "JPEG")
     assert suggester.encode(memoryview(buffer.getvalue())).plain.shape  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("what", [5, None, np.zeros((9, 9, 3), np.uint8), io.BytesIO(b"x")])
+def test_what_is_no_picture_is_named(suggester: Suggester, what: object) -> None:
+    with pytest.raises(HashgenError, match=rf"picture: cannot be of the type {type(what).__name__}; give a path"):
+        suggester.encode(what)  # type: ignore[arg-type]
+
+
+def test_an_image_that_cannot_be_used_is_an_error(suggester: Suggester, tmp_path: Path) -> None:
+    noise = Image.fromarray(np.random.default_rng(1).integers(0, 255, (90, 90, 3), np.uint8))
+    noise.save(tmp_path / "a.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:-900])
+    closed = Image.open(tmp_path / "a.jpg")
+    closed.load()
+    closed.close()
+    with Image.open(tmp_path / "cut.jpg") as cut:
+        for image in (closed, cut, Image.new("RGB", (0, 0))):
+            with pytest.raises(HashgenError, match=r"the picture: cannot be read \(.+\); give one that can be shown"):
+                suggester.encode(image)
+    for path, problem in (("a\0b", "no path"), (str(tmp_path), "not a file"), ("x" * 300, "cannot be read")):
+        with pytest.raises(HashgenError, match=f"{problem}.*; give the path of a picture"):
+            suggester.encode(path)
+
+
+def test_an_image_is_seen_as_its_file_is(suggester: Suggester, tmp_path: Path) -> None:
+    levels = np.random.default_rng(1).integers(0, 65535, (40, 40), np.uint16)
+    Image.fromarray(levels).save(tmp_path / "deep.png")
+    colours = Image.fromarray((levels >> 8).astype(np.uint8)).convert("RGB")
+    colours.save(tmp_path / "clear.png", transparency=colours.getpixel((0, 0)))
+    colours.convert("P").save(tmp_path / "clear.gif", transparency=0)
+    for name in ("deep.png", "clear.png", "clear.gif"):
+        path = tmp_path / name
+        with Image.open(path) as image:
+            assert np.array_equal(suggester.encode(image).plain, suggester.encode(path).plain), name
 
 
 def test_the_index_is_refused_when_it_is_damaged(tmp_path: Path) -> None:
