@@ -72,14 +72,8 @@ def check_command(line: str, folder: Path) -> None:
                 assert found, f"make {target}"
         case ["python", "-m", module, *arguments]:
             _check_module(module, arguments)
-        case ["hashgen", "--install-completion"]:
-            pass
         case ["hashgen", name, *arguments]:
-            parsed = typer.main.get_command(cli.app)
-            command = parsed.get_command(typer.Context(parsed), name)  # type: ignore[attr-defined]
-            assert command is not None, name
-            if arguments != ["--help"]:
-                command.make_context(name, arguments)  # raises UsageError for what it does not understand
+            _check_hashgen(name, arguments)
         case ["dvc", *arguments]:
             _check_dvc(arguments, folder)
         case ["git", verb, *_]:
@@ -88,6 +82,16 @@ def check_command(line: str, folder: Path) -> None:
             pass
         case _:
             raise AssertionError(f"not known: {line}")
+
+
+def _check_hashgen(name: str, arguments: list[str]) -> None:
+    if name == "--install-completion":
+        return
+    parsed = typer.main.get_command(cli.app)
+    command = parsed.get_command(typer.Context(parsed), name)  # type: ignore[attr-defined]
+    assert command is not None, name
+    if arguments != ["--help"]:
+        command.make_context(name, arguments)  # raises UsageError for what it does not understand
 
 
 def _check_module(module: str, arguments: list[str]) -> None:
