@@ -72,8 +72,6 @@ def check_command(line: str, folder: Path) -> None:
                 assert found, f"make {target}"
         case ["python", "-m", module, *arguments]:
             _check_module(module, arguments)
-        case ["hashgen", "--install-completion"]:
-            pass
         case ["hashgen", name, *arguments]:
             parsed = typer.main.get_command(cli.app)
             command = parsed.get_command(typer.Context(parsed), name)  # type: ignore[attr-defined]
