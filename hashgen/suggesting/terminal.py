@@ -137,7 +137,7 @@ def _explained(one: "Suggestion", width: int) -> str:
     why = dataclasses.asdict(one.why)
     reasons = [f"words: {', '.join(why['words'])}"] if why["words"] else []
     reasons += ["stands in the caption"] if why["copied"] else []
-    reasons += [f"{name} {why[name]:+.0%}" for name in ("picture", "caption") if why[name] is not None]
+    reasons += [f"{name} {why[name]:+z.0%}" for name in ("picture", "caption") if why[name] is not None]
     reasons += [f"beside {' '.join(f'#{tag}' for tag in why['tags'])}"] if why["tags"] else []
     reasons += ["your own posts"] if why["mine"] else []
     reasons += [f"like {printable(', '.join(why['posts']))}"] if why["posts"] else []
