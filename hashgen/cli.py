@@ -141,7 +141,7 @@ def suggest(
 
     Exit codes: 0 all is answered, 1 an error, or some of several could not be answered.
     """
-    from hashgen.suggesting import terminal
+    from hashgen.suggesting import requests, terminal
     from hashgen.suggesting.sets import default_sets
 
     if as_json and plain:
@@ -162,7 +162,8 @@ def suggest(
     wishes |= terminal.of_sets(set_ or [], sets or default_sets(), wishes)
     terminal.check(wishes)
     suggester = _load(model, device, weights, caption_weights, hidden, mine)
-    failed = terminal.print_answers(asked, suggester, wishes, form)
+    # Whoever writes to standard input may wait for each answer before the next line.
+    failed = terminal.print_answers(asked, suggester, wishes, form, 1 if batch == "-" else requests.AT_ONCE)
     if failed:
         raise typer.Exit(1)
 
@@ -257,12 +258,14 @@ def sets(
 def doctor(
     home: Annotated[Path, home_option(lambda value: Path(value).expanduser())],
     model: ModelOption = Path("models/hashgen"),
+    weights: WeightsOption = None,
+    caption_weights: CaptionWeightsOption = None,
 ) -> None:
     """Show what is ready on this machine and what is missing, with what to type."""
     from hashgen.suggesting.doctor import examine
 
     faults = 0
-    for finding in examine(model, home):
+    for finding in examine(model, home, weights, caption_weights):
         mark = {True: "ok", False: "MISSING", None: "note"}[finding.ready]
         faults += finding.ready is False
         print(f"{mark:8}{finding.name:10}{finding.text}{f'  →  {finding.remedy}' if finding.remedy else ''}")

@@ -125,9 +125,13 @@ class Guard:
             raise _Refused(403, "Origin: requests from pages of other sites are refused")
 
     def _is_ours(self, origin: str, host: str) -> bool:
-        """Whether a page at `origin` is our own. A proxy may call us by another name than a browser calls it."""
+        """Whether a page at `origin` is our own. A proxy may call us by another name than a browser calls it.
+
+        Not so on this machine, where another port is another program.
+        """
         netloc = origin.partition("://")[2]
-        return netloc.lower() == host.lower() or _hostname(netloc) in self._named
+        name = _hostname(netloc)
+        return netloc.lower() == host.lower() or (name in self._named and not is_loopback(name))
 
     async def _with_body(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
         """`receive` with the whole body read already, where the path takes one."""

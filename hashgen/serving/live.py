@@ -46,6 +46,7 @@ class Live:
         except Exception as error:
             self._tried = version
             reason = str(error) if isinstance(error, HashgenError) else type(error).__name__
+            reason = reason.replace(str(self._folder), self._folder.name)  # where it lies is nobody's business
             self.warnings = [f"the newest model cannot be loaded, so the one before it answers ({reason})"]
             _log.warning("%s", self.warnings[0])
             return False

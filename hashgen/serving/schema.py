@@ -37,7 +37,8 @@ class Ask(BaseModel):
     tags: Annotated[list[Tag], Field(max_length=MAX_TAGS, description="Hashtags that the post has already.")] = []
     add: Annotated[list[Tag], Field(max_length=MAX_TAGS, description="Hashtags that come first.")] = []
     max: Annotated[
-        int | None, Field(ge=1, le=100, description="How many at most; null: what the platform still takes.")
+        int | None,
+        Field(strict=True, ge=1, le=100, description="How many at most; null: what the platform still takes."),
     ] = None
     platform: Annotated[
         str | None,
@@ -47,7 +48,8 @@ class Ask(BaseModel):
         ),
     ] = None
     min_confidence: Annotated[
-        float, Field(ge=0, le=1, allow_inf_nan=False, description="Only hashtags of at least this probability.")
+        float,
+        Field(strict=True, ge=0, le=1, allow_inf_nan=False, description="Only hashtags of at least this probability."),
     ] = 0.0
     mix: Annotated[
         Literal["balanced", "broad", "niche"], Field(description="Hashtags of many posts, of few, or as it comes.")

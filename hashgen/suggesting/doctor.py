@@ -27,8 +27,13 @@ class Finding:
     remedy: str = ""
 
 
-def examine(model: Path, home: Path) -> Iterator[Finding]:
-    """Look at Python, torch, packages, DVC, git, disk, weights and the model. model: its folder. home: HASHGEN_HOME."""
+def examine(
+    model: Path, home: Path, weights: Path | None = None, caption_weights: str | None = None
+) -> Iterator[Finding]:
+    """Look at Python, torch, packages, DVC, git, disk, weights and the model.
+
+    model: its folder; weights, caption_weights: as for `Suggester.load`. home: HASHGEN_HOME.
+    """
     version = ".".join(map(str, sys.version_info[:3]))
     ready = (3, 11) <= sys.version_info[:2] <= (3, 13)
     yield Finding("Python", ready, f"{version} in {sys.prefix}", "" if ready else "install Python 3.11, 3.12 or 3.13")
@@ -39,7 +44,7 @@ def examine(model: Path, home: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(_there(home)).free
     text = f"{free / 1e9:,.0f} GB free for {home}"
     yield Finding("disk", free > _LEAST_FREE, text, "" if free > _LEAST_FREE else "make room, or set HASHGEN_HOME")
-    yield from _model(model)
+    yield from _model(model, weights, caption_weights)
 
 
 def _torch() -> Iterator[Finding]:
@@ -70,14 +75,14 @@ def _git() -> Finding:
     return Finding("git", True, f"a clone in {root.stdout.strip()}")
 
 
-def _model(folder: Path) -> Iterator[Finding]:
+def _model(folder: Path, weights: Path | None, caption_weights: str | None) -> Iterator[Finding]:
     if not (folder / "model.json").is_file():
         yield Finding("model", False, f"none in {folder}", "make repro, in a clone; or name a folder: --model FOLDER")
         return
     try:
         from hashgen.suggesting.suggester import Suggester
 
-        suggester = Suggester.load(folder)
+        suggester = Suggester.load(folder, weights=weights, caption_weights=caption_weights)
     except HashgenError as error:
         yield Finding("model", False, str(error), "see above")
         return

@@ -70,7 +70,9 @@ class Options:
         if self.number():
             return None
         platform = platform_of(self.platform or DEFAULT)
-        return f"{platform.label} takes {platform.limit} hashtags, and {len(self.tags)} are there already"
+        return (
+            f"{platform.label} takes no more hashtags: its limit is {platform.limit}, and the post has {len(self.tags)}"
+        )
 
 
 def hashtags(values: Iterable[str], name: str) -> list[str]:

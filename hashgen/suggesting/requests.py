@@ -21,7 +21,8 @@ ENDINGS = frozenset(
 _WISHES = frozenset({"tags", "add", "max", "platform", "min_confidence", "mix", "ban", "allow", "prefix", "explain"})
 # What answers hold: a line that has these already (posts with their hashtags) would seem to be answered.
 _ANSWERED = frozenset({"hashtags", "warnings", "error"})
-_BATCH = 8
+# Pictures that are encoded together: faster than one by one.
+AT_ONCE = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,13 +110,16 @@ def _request(line: bytes) -> Request:
 
 
 def answers(
-    requests: "Iterable[Request | HashgenError]", suggester: "Suggester", wishes: Mapping[str, Any]
+    requests: "Iterable[Request | HashgenError]",
+    suggester: "Suggester",
+    wishes: Mapping[str, Any],
+    at_once: int = AT_ONCE,
 ) -> "Iterator[tuple[Request | None, Answer | HashgenError]]":
-    """Answer requests in their order; pictures are encoded several at once. wishes: for all, unless a line has its own.
+    """Answer requests in their order. wishes: for all, unless a line has its own. at_once: pictures encoded together.
 
     A request that fails is answered by its error.
     """
-    for batch in _batches(requests):
+    for batch in _batches(requests, at_once):
         pictures = [one.picture for one in batch if isinstance(one, Request) and one.picture is not None]
         encoded = iter(suggester.encode_all(pictures))
         for one in batch:
@@ -140,11 +144,11 @@ def _answer(
         return error
 
 
-def _batches(requests: "Iterable[Request | HashgenError]") -> "Iterator[list[Request | HashgenError]]":
+def _batches(requests: "Iterable[Request | HashgenError]", size: int) -> "Iterator[list[Request | HashgenError]]":
     batch: list[Request | HashgenError] = []
     for one in requests:
         batch.append(one)
-        if len(batch) == _BATCH:
+        if len(batch) == size:
             yield batch
             batch = []
     if batch:

@@ -331,8 +331,8 @@ def _chance(log_odds: Floats) -> Floats:
 def _check(folder: Path, named: str | Path, digest: str, learnt: str) -> None:
     if digest != learnt:
         raise HashgenError(
-            f"{folder}: the model was trained with other weights than {named} has now; restore them (digest "
-            f"{learnt[:16]}…, not {digest[:16]}…), or run the stages featurize and train again"
+            f"{folder}: the model was trained with other weights than {named} has now; restore them, "
+            f"or run the stages featurize and train again (SHA-256 needed: {learnt}; of what is there: {digest})"
         )
 
 

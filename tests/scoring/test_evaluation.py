@@ -17,7 +17,7 @@ from hashgen.params.baselines import Baselines
 from hashgen.params.train import Train
 from hashgen.scoring.baselines import baselines, score_baselines
 from hashgen.scoring.ceilings import ceilings
-from hashgen.scoring.evaluation import Bootstrap, Scored, predict, predict_all, score, score_all
+from hashgen.scoring.evaluation import Bootstrap, Scored, compare, predict, predict_all, score, score_all
 from hashgen.scoring.filter_audit import audit_filter
 from hashgen.scoring.grid import choose_grid, cross
 from hashgen.scoring.protocol import paper_protocol
@@ -112,6 +112,21 @@ def test_figures_at_k_are_of_the_ranking_and_all_others_of_what_is_written() -> 
     found = score(said.written, said.ranked, scored, Bootstrap(0, 1))
     assert found["p_at_1"] == 1.0 and found["facets"]["not_in_caption"]["p_at_1"] == 1.0
     assert found["length"] == 2 and found["precision"] == 0.5
+
+
+def test_methods_are_compared_by_groups_of_posts() -> None:
+    """Of four posts three are one group, so that a resample draws two groups: the difference is 0, a quarter or 1."""
+    features = Features(np.ones((4, 2), np.float16), np.empty((4, 0, 2), np.float16))
+    posts, right = Posts(features, np.arange(4), ["caption"] * 4), [["right"]] * 4
+    one, other = [["right"], ["wrong"], ["wrong"], ["wrong"]], [["wrong"]] * 4
+    intervals = []
+    for groups in (["a", "b", "b", "b"], None):
+        scored = Scored(Labelled(posts, right, groups), [[]] * 4, Habits(right))
+        found = compare(one, other, scored, Bootstrap(2000, 1))["p_at_1"]
+        assert found["difference"] == 0.25
+        intervals.append(found["difference_ci95"])
+    # Group a alone, and b alone, are each drawn in a quarter of the resamples; of posts, four right ones are in 1/256.
+    assert intervals == [(0.0, 1.0), (0.0, 0.75)]
 
 
 def test_a_model_and_a_baseline_that_say_the_same_get_the_same_scores(tmp_path: Path) -> None:

@@ -160,6 +160,9 @@ def test_origin(client: TestClient, headers: dict[str, str], status: int) -> Non
 def test_allowed_names(start: Start) -> None:
     client = start(hosts=["Tags.example"])
     assert client.get("/healthz", headers={"Host": "tags.example"}).status_code == 200
+    local = start(hosts=["127.0.0.1"])
+    headers = {"Origin": "http://127.0.0.1:9999"}
+    assert local.post("/api/suggest", json={"caption": "x"}, headers=headers).status_code == 403
     # Behind a proxy that ends TLS, or calls us by another name.
     for host in ("tags.example", "127.0.0.1:8000"):
         headers = {"Host": host, "Origin": "https://tags.example"}

@@ -86,7 +86,9 @@ def test_an_encoder_that_moved_is_named_or_refused(tmp_path: Path) -> None:
         Suggester.load(folder, device="cpu")
     assert Suggester.load(folder, device="cpu", caption_weights=moved).captions is not None
     write_static_model(static, normalise=True)
-    with pytest.raises(HashgenError, match=r"trained with other weights than .*static has now; restore them"):
+    with pytest.raises(
+        HashgenError, match=r"trained with other weights than .*static has now; restore them.*needed: \w"
+    ):
         Suggester.load(folder, device="cpu")
 
 
@@ -170,7 +172,7 @@ def test_a_platform_limits_what_is_added_to_typed_hashtags(suggester: Suggester)
     assert number() == 5 and number(platform="threads") == 1 and number(tags=["love", "run"]) == 3
     assert number(max=6) == 6 and number(k=2) == 2 and number(max=7, platform="Instagram") == 5
     full = suggester.suggest(caption="morning run done", tags=["love"], platform="threads")
-    assert not full and "Threads takes 1 hashtags, and 1 are there already" in full.warnings[-1]
+    assert not full and "Threads takes no more hashtags: its limit is 1, and the post has 1" in full.warnings[-1]
 
 
 def test_a_prefix_filters_and_reaches_unlikely_hashtags(suggester: Suggester) -> None:

@@ -196,7 +196,7 @@ async function ask() {
     if (mine !== number || error.name === "AbortError") return;
     if (error.status === 404 && state.file) send(state.file);
     // Hashtags, links and names alone are nothing to go by.
-    else if (error.status === 422 && !asked.picture && typedTags().length > 0) show({ hashtags: [], warnings: [] }, null);
+    else if (error.status === 422 && !asked.picture) show({ hashtags: [], warnings: [] }, null);
     else trouble(error.message);
   } finally {
     clearTimeout(slow);
