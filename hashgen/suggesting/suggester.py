@@ -144,7 +144,10 @@ class Suggester:
         """What a user should know of the model, whatever is asked."""
         found = []
         if self.trained.about.recipe.weights == "random":
-            found.append("this model's backbone has random weights: it only works on the built-in sample")
+            found.append(
+                "this model knows only the drawn scenes of the built-in sample (its backbone has random weights): "
+                "for photos its hashtags mean nothing"
+            )
         if self.standing is not None and (standing := self.standing.warning()):
             found.append(standing)
         if self.index is None:

@@ -44,7 +44,7 @@ def experiments(clone: Clone) -> set[str]:
 def test_make_repro_runs_every_stage_and_ends_with_what_to_try_next(clone: Clone) -> None:
     said = (clone.root.parent / "said.txt").read_text()
     assert len(stages_run(said)) == 10
-    assert said.splitlines()[-3:] == [f"  {command}" for command in NEXT]
+    assert said.splitlines()[-len(NEXT) :] == [f"  {command}" for command in NEXT]
     assert "report: reports/report.html" in said
 
 

@@ -250,7 +250,9 @@ def test_a_model_that_loses_to_a_baseline_says_so_in_every_answer(tmp_path: Path
     warning = "this model (neighbours) is not better than a simple baseline (popularity) on its own validation posts"
     assert any(one.startswith(warning) for one in suggester.suggest(caption="run").warnings)
     assert suggester.about["warnings"] == suggester.warnings
-    assert any(one.startswith("this model's backbone has random weights") for one in suggester.warnings)
+    assert any(
+        one.startswith("this model knows only the drawn scenes of the built-in sample") for one in suggester.warnings
+    )
 
 
 def test_a_folder_straight_from_training_ranks_but_says_what_it_lacks(tmp_path: Path) -> None:

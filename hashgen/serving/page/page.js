@@ -216,7 +216,8 @@ function show(answer, asked) {
     : asked.prefix
       ? `No hashtag that the model knows starts with #${asked.prefix}.`
       : "Nothing fits. Write a little more, or take something off the kept-off list.";
-  const known = state.about?.model.warnings ?? [];
+  // What is said at the top is said again beside the hashtags of a picture of one's own; an example comes as a Blob.
+  const known = state.file instanceof File ? [] : (state.about?.model.warnings ?? []);
   $("notes").replaceChildren(
     ...answer.warnings.filter((text) => !known.includes(text)).map((text) => make("li", {}, sentence(text))),
   );
