@@ -188,11 +188,13 @@ def _answer_side_by_side(settings: Settings, load: Load, sock: socket.socket, re
 
     def begin() -> BaseProcess:
         worker = context.Process(target=_work, args=(settings, load, sock, memory, loaded), name="hashgen worker")
-        worker.start()
+        with _later_interrupts():
+            worker.start()
         return worker
 
     manager = _Manager(ctx=context)
-    manager.start(_end_with_parent)
+    with _later_interrupts():
+        manager.start(_end_with_parent)
     with tempfile.TemporaryDirectory(prefix="hashgen-") as figures, manager:
         os.environ[FOLDER] = figures
         memory = manager.memory()  # type: ignore[attr-defined]
@@ -220,6 +222,16 @@ def _answer_side_by_side(settings: Settings, load: Load, sock: socket.socket, re
                 worker.join(_GRACE_SECONDS + 5)
 
 
+@contextlib.contextmanager
+def _later_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment. Processes that begin in it never hear it: the one that begins them ends them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def _end(*_: object) -> None:
     raise KeyboardInterrupt
 
@@ -236,8 +248,7 @@ def _end_with_parent() -> None:
 
 
 def _work(settings: Settings, load: Load, sock: socket.socket, memory: Pictures, loaded: Semaphore) -> None:
-    """One worker. Ctrl-C reaches it too, but the process that began it says when it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """One worker. The process that began it says when it ends."""
     _end_with_parent()
     try:
         _answer(settings, load, sock, Shared(memory), lambda: loaded.release())

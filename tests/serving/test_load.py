@@ -171,7 +171,7 @@ def test_a_new_model_takes_over(start: Start, model: Path) -> None:
 def test_a_broken_model_changes_nothing_but_the_warnings(start: Start, model: Path) -> None:
     client = start(look_seconds=0.01)
     write(model, "broken")
-    warning = f"the newest model cannot be loaded, so the one before it answers ({model}: damaged; train again)"
+    warning = f"the newest model cannot be loaded, so the one before it answers ({model.name}: damaged; train again)"
     about = wait_for(client, lambda about: about["warnings"] != [])
     assert (about["model"], about["warnings"]) == ("first", [warning])
     answer = client.post("/api/suggest", json={"caption": "train"}).json()

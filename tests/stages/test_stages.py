@@ -210,9 +210,6 @@ def test_an_ensemble_that_sees_places_and_sentiment_goes_all_the_way(
     assert not list((again.home / "checkpoints").glob("*.pt"))
     scores = again.read("evaluate")
     assert {scores["model"], *scores["others"]} == {"ensemble", "attention"}
-    # Its members are neighbours too, which keep what the training posts said.
-    card = (again.root / "MODEL_CARD.md").read_text()
-    assert ("This model contains the words of the captions" in card) == (scores["model"] == "ensemble")
     ensemble = of_model(scores, "ensemble")["test"]
     assert ensemble["both"]["f1_at_5"] != ensemble["no_image"]["f1_at_5"]
     for name in ("trained", "suggester"):
