@@ -72,8 +72,12 @@ class Why(BaseModel):
     """What speaks for a hashtag."""
 
     words: Annotated[list[str], Field(description="Words of the caption without which it is less likely.")]
-    picture: Annotated[float | None, Field(description="What the picture adds to its confidence, -1 to 1.")]
-    caption: Annotated[float | None, Field(description="What the caption adds to its confidence, -1 to 1.")]
+    picture: Annotated[
+        float | None, Field(description="What the picture adds to its confidence, -1 to 1; null without a caption.")
+    ]
+    caption: Annotated[
+        float | None, Field(description="What the caption adds to its confidence, -1 to 1; null without a picture.")
+    ]
     copied: Annotated[bool, Field(description="All its words stand in the caption.")]
     tags: Annotated[list[str], Field(description="Hashtags of the post that often stand beside it.")]
     posts: Annotated[list[str], Field(description="Ids of the training posts with it that are most like this one.")]

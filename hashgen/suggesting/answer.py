@@ -10,9 +10,9 @@ class Why:
     """What speaks for a hashtag.
 
     words: of the caption, those without which its confidence falls, most first. picture: by how much its confidence
-    falls without the picture, -1..1; None without a picture. caption: the same for the caption. copied: whether all its
-    words stand in the caption. tags: hashtags already typed that often stand beside it. posts: ids of the training
-    posts with it that are most like this one. mine: whether own posts speak for it.
+    falls without the picture, -1..1; None where there is only one of the two. caption: the same for the caption.
+    copied: whether all its words stand in the caption. tags: hashtags already typed that often stand beside it. posts:
+    ids of the training posts with it that are most like this one. mine: whether own posts speak for it.
     """
 
     words: tuple[str, ...]

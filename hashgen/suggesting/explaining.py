@@ -58,8 +58,8 @@ def explain(
         beside = sorted(options.tags, key=lambda tag: -lifts.get(tag, {}).get(hashtag, 0.0))
         return Why(
             words=tuple(words[place] for place in order[:_NAMED]),
-            picture=None if picture is None else whole.get(hashtag, 0.0) - hidden.get("image", {}).get(hashtag, 0.0),
-            caption=None if not caption else whole.get(hashtag, 0.0) - hidden.get("caption", {}).get(hashtag, 0.0),
+            picture=None if not hidden else whole.get(hashtag, 0.0) - hidden["image"].get(hashtag, 0.0),
+            caption=None if not hidden else whole.get(hashtag, 0.0) - hidden["caption"].get(hashtag, 0.0),
             copied=bool(copied.get(hashtag, False)),
             tags=tuple(tag for tag in beside if lifts.get(tag, {}).get(hashtag, 0.0) >= _LEAST_TAG)[:_NAMED],
             posts=() if index is None else tuple(index.having(hashtag, nearest, _NAMED)),
