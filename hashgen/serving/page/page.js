@@ -382,7 +382,9 @@ async function showWhy(item) {
   const chip = item.getBoundingClientRect();
   const left = Math.max(16, Math.min(chip.left, document.documentElement.clientWidth - box.offsetWidth - 16));
   box.style.left = `${left + scrollX}px`;
-  box.style.top = `${chip.bottom + scrollY + 8}px`;
+  // Below the chip; above it where the screen ends.
+  const fits = chip.bottom + 8 + box.offsetHeight <= innerHeight || chip.top - 8 - box.offsetHeight < 0;
+  box.style.top = `${scrollY + (fits ? chip.bottom + 8 : chip.top - 8 - box.offsetHeight)}px`;
   item.querySelector(".take").setAttribute("aria-describedby", "why");
 }
 
