@@ -22,10 +22,10 @@ class Platform:
 # Checked on 2026-11-26. Platforms change this without notice: edit it here and in docs/use.md.
 _ALL = (
     Platform("instagram", "Instagram", 5, "2025-12", "Instagram's @creators account, 18 December 2025"),
-    Platform("threads", "Threads", 1, "2023-12", "Threads Help: one topic a post"),
+    Platform("threads", "Threads", 1, "2023-12", "announced on 7 December 2023: one topic a post"),
     Platform("tiktok", "TikTok", 5, "2025-08", "in the app; reported by Social Media Today, August 2025"),
-    Platform("youtube", "YouTube", 60, "2020", "YouTube Help: with more than 60 hashtags, all are ignored"),
-    Platform("pinterest", "Pinterest", 20, None, "Pinterest Help: up to 20 hashtags a Pin"),
+    Platform("youtube", "YouTube", 60, None, "YouTube Help, by 2022 (earlier: 15): with more, all are ignored"),
+    Platform("pinterest", "Pinterest", 20, None, "a guideline of Pinterest, as marketing guides quote it"),
     Platform("x", "X", None, None, "no fixed number; hashtags count as characters of the post"),
     Platform("linkedin", "LinkedIn", None, None, "no fixed number"),
     Platform("facebook", "Facebook", None, None, "no fixed number"),
