@@ -29,14 +29,16 @@ _NAME = "index"
 _DOUBT = 5.0
 # Of each validation post, scores of so many hashtags are calibrated.
 _CALIBRATED = 10
+# What the model may be blind to, as the file names it.
+_BLIND: Mapping[str, Blind | None] = {"both": None, "no_image": "image", "no_caption": "caption"}
 
 
 class Index:
     """The training posts of a model.
 
     ids: of the posts. hashtags: all that they have, most frequent first. counts: in how many posts each is. words:
-    those that each hashtag is made of. calibration: turns the model's scores into probabilities. source: where the
-    posts came from.
+    those that each hashtag is made of. calibrations: turn the model's scores into probabilities, by what it is blind
+    to. source: where the posts came from.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class Index:
         known: "csr_array",
         words: HashtagWords,
         views: Views,
-        calibration: Calibration,
+        calibrations: Mapping[Blind | None, Calibration],
         source: str,
     ) -> None:
         self.ids = list(ids)
@@ -56,18 +58,19 @@ class Index:
         self.counts = np.array([habits.counts[hashtag] for hashtag in self.hashtags], np.int64)
         self.words = words
         self.views = views
-        self.calibration = calibration
+        self.calibrations = calibrations
         self.source = source
         self._known = known  # (posts, hashtags)
 
     @classmethod
     def of(cls, model: Model, ids: Sequence[str], train: Labelled, val: Labelled, source: str) -> Self:
-        """Index the training posts, and calibrate the model's scores on the validation posts."""
+        """Index the training posts, and calibrate the model's scores on the validation posts, blind or not."""
         habits = Habits(train.hashtags)
         known = flags([[habits.popular[hashtag] for hashtag in one] for one in train.hashtags], len(habits.popular))
         views = model.views or Views.fit(train.posts, "both")
         words = HashtagWords.of(list(habits.popular))
-        return cls(ids, habits, known, words, views, _calibrate(model, val), source)
+        calibrations = {blind: _calibrate(model, val, blind) for blind in _BLIND.values()}
+        return cls(ids, habits, known, words, views, calibrations, source)
 
     @property
     def prior(self) -> Floats:
@@ -75,13 +78,13 @@ class Index:
         prior: Floats = (self.counts / len(self.ids)).astype(np.float32)
         return prior
 
-    def scores(self, ranking: Sequence[tuple[str, float]]) -> Floats:
+    def scores(self, ranking: Sequence[tuple[str, float]], blind: Blind | None) -> Floats:
         """The calibrated probability of each hashtag (hashtags,); 0 for those that the model does not rank above 0."""
         found = np.zeros(len(self.hashtags), np.float32)
         pairs = [(self.places[hashtag], score) for hashtag, score in ranking if score > 0 and hashtag in self.places]
         if pairs:
             places, values = zip(*pairs, strict=True)
-            found[list(places)] = self.calibration.apply(np.minimum(values, 1.0))
+            found[list(places)] = self.calibrations[blind].apply(np.minimum(values, 1.0))
         return found
 
     def lift(self, hashtag: str) -> Floats:
@@ -130,7 +133,7 @@ class Index:
             "habits": self.habits.to_json(),
             "hashtag_words": self.words.words,
             "caption_words": None if own or self.views.words is None else self.views.words.words,
-            "calibration": self.calibration.to_json(),
+            "calibrations": {name: self.calibrations[blind].to_json() for name, blind in _BLIND.items()},
         }
         write_json(folder / f"{_NAME}.json", document, exact=True)
 
@@ -149,19 +152,21 @@ class Index:
             known = flags_of(part_of(arrays, ""), len(habits.popular))
             views = model.views or Views.from_arrays(document["caption_words"], part_of(arrays, "views."), dim)
             words = HashtagWords(document["hashtag_words"])
-            calibration = Calibration.from_json(document["calibration"])
+            calibrations = {
+                blind: Calibration.from_json(document["calibrations"][name]) for name, blind in _BLIND.items()
+            }
             ids = [str(one) for one in document["ids"]]
             if len(ids) != known.shape[0] or len(words.words) != known.shape[1]:
                 raise ValueError("posts, hashtags and their words differ in number")
-            return cls(ids, habits, known, words, views, calibration, str(document["source"]))
+            return cls(ids, habits, known, words, views, calibrations, str(document["source"]))
         except Exception as error:  # the parsers of damaged files raise nearly anything
             raise unfit(folder, error) from error
 
 
-def _calibrate(model: Model, val: Labelled) -> Calibration:
+def _calibrate(model: Model, val: Labelled, blind: Blind | None) -> Calibration:
     pairs = [
         (min(score, 1.0), hashtag in true)
-        for ranking, true in zip(model.rank(val.posts, _CALIBRATED), map(set, val.hashtags), strict=True)
+        for ranking, true in zip(model.rank(val.posts, _CALIBRATED, blind), map(set, val.hashtags), strict=True)
         for hashtag, score in ranking
         if score > 0
     ]

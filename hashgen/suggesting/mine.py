@@ -22,6 +22,7 @@ from hashgen.base.files import atomic_file
 from hashgen.base.progress import progress
 from hashgen.features.posts import Blind, Features, Posts
 from hashgen.models.habits import texts_by_post
+from hashgen.suggesting.requests import AT_ONCE, batches
 from hashgen.text.captions import clean_caption, hashtags_of, normalise_hashtags
 from hashgen.training.similarity import flags, votes, with_sum
 
@@ -36,7 +37,6 @@ _FORMAT = "hashgen own posts, version 1"
 # Nearest own posts that vote, and the power of their similarity, as among training posts (`train.neighbours`). A vote
 # counts as if so many more posts were there that lack the hashtag: of one post, little follows.
 _POSTS, _POWER, _DOUBT = 20, 3.0, 5.0
-_BATCH = 8
 # Sources of posts name the keys of params.yaml, which one who reads own posts never sees.
 _WORDS = {
     "scrape.table.columns.caption": "--caption-column",
@@ -111,7 +111,7 @@ def write_mine(
     rows: list[npt.NDArray[np.float16]] = []
     known: set[tuple[str, tuple[str, ...], bytes]] = set()
     read = 0
-    for batch in _batches(progress(posts, total=total, unit="posts", label="mine")):
+    for batch in batches(progress(posts, total=total, unit="posts", label="mine"), AT_ONCE):
         read += len(batch)
         tags = [list(dict.fromkeys(hashtags_of(p.caption or "") + normalise_hashtags(p.hashtags or ()))) for p in batch]
         able = [(post, found) for post, found in zip(batch, tags, strict=True) if found and post.image is not None]
@@ -137,17 +137,6 @@ def write_mine(
     with atomic_file(file) as partial:
         save_file(arrays, partial, {"about": json.dumps(about, ensure_ascii=False)})
     return len(rows), read - len(rows)
-
-
-def _batches(posts: "Iterator[Post]") -> "Iterator[list[Post]]":
-    batch = []
-    for post in posts:
-        batch.append(post)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _digests(suggester: "Suggester") -> list[str | None]:

@@ -5,13 +5,15 @@ import errno
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hashgen.base.errors import HashgenError
 
 if TYPE_CHECKING:
     from hashgen.suggesting.answer import Answer
     from hashgen.suggesting.suggester import EncodedPicture, Suggester
+
+Item = TypeVar("Item")
 
 # Names of files in a folder that are taken for pictures. Those of iPhones cannot be read, which is said of each.
 ENDINGS = frozenset(
@@ -119,7 +121,7 @@ def answers(
 
     A request that fails is answered by its error.
     """
-    for batch in _batches(requests, at_once):
+    for batch in batches(requests, at_once):
         pictures = [one.picture for one in batch if isinstance(one, Request) and one.picture is not None]
         encoded = iter(suggester.encode_all(pictures))
         for one in batch:
@@ -144,9 +146,10 @@ def _answer(
         return error
 
 
-def _batches(requests: "Iterable[Request | HashgenError]", size: int) -> "Iterator[list[Request | HashgenError]]":
-    batch: list[Request | HashgenError] = []
-    for one in requests:
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Items in lists of `size`, the last one perhaps shorter."""
+    batch: list[Item] = []
+    for one in items:
         batch.append(one)
         if len(batch) == size:
             yield batch

@@ -278,7 +278,7 @@ class Suggester:
         index = self.index
         if index is None:
             return [{hashtag: min(max(score, 0.0), 1.0) for hashtag, score in ranking} for ranking in rankings]
-        return [dict(zip(index.hashtags, index.scores(one).tolist(), strict=True)) for one in rankings]
+        return [dict(zip(index.hashtags, index.scores(one, blind).tolist(), strict=True)) for one in rankings]
 
     def _chances(self, posts: Posts, blind: Blind | None, options: Options) -> dict[str, float]:
         """The probability of each hashtag, steered by typed hashtags and by the user's own posts."""

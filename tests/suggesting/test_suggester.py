@@ -148,6 +148,20 @@ def test_confidence_is_a_probability_that_falls_and_posts_are_counted(suggester:
     assert set(answer.to_json()["hashtags"][0]) == {"hashtag", "confidence", "posts"}
 
 
+def test_what_is_hidden_from_the_model_has_a_calibration_of_its_own(suggester: Suggester, plain: Path) -> None:
+    index, picture = suggester.index, suggester.encode(plain.parent / "picture.png")
+    assert index is not None
+    assert index.calibrations[None] != index.calibrations["image"] != index.calibrations["caption"]
+    (ranking,) = suggester.trained.model.rank(suggester.posts(None, ["morning run done"]), 9, "image")
+    expected = dict(zip(index.hashtags, index.scores(ranking, "image"), strict=True))
+    for one in suggester.suggest(caption="morning run done"):
+        assert one.confidence == pytest.approx(expected[one.hashtag])
+    (ranking,) = suggester.trained.model.rank(suggester.posts(picture, [""]), 9, "caption")
+    expected = dict(zip(index.hashtags, index.scores(ranking, "caption"), strict=True))
+    for one in suggester.suggest(picture):
+        assert one.confidence == pytest.approx(expected[one.hashtag])
+
+
 def test_typed_hashtags_are_not_repeated_and_steer(suggester: Suggester) -> None:
     free = suggester.suggest(caption="morning run done", max=10)
     given = suggester.suggest(caption="morning run done", max=10, tags=["#Wood"])
@@ -390,7 +404,6 @@ def test_the_doubles_fit(tmp_path: Path) -> None:
     assert load_encoder(recipe, "random", CPU).digest == recipe.weights_sha256
     static = load_caption_encoder("model2vec", folder.parent / "static", CPU)
     assert static.digest == recipe.caption_sha256
-    assert Place(CPU, tmp_path / "x").device == CPU
 
 
 def test_places_and_sentiment_reach_a_model_that_learnt_with_them(
