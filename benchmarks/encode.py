@@ -1,32 +1,53 @@
-"""Encoding speed: the stage's path against the plain loop a user would write, and against the machine's limit.
+"""Encoding speed: the stage by each runtime and precision, against the plain loop, and against the network alone.
 
-Run as `python -m benchmarks.encode`. All three see the same drawn JPEG files and network, one after the other, in
-each of several rounds; the medians and their ratios are printed. A rate of one run means little on a shared machine.
+Run as `python -m benchmarks.encode`. All see the same JPEG files and network, one after the other, in each of several
+rounds; medians and their ratios are printed. A rate of one run means little on a shared machine. The stage's rate is
+from raw shards to the feature store, its decoding processes' start included; the encoder is ready before (its time to
+start is a column of its own).
 """
 
+import dataclasses
 import hashlib
 import io
+import json
+import os
+import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
 import typer
 from PIL import Image
 
 from hashgen.corpus.posts import POSTS_PER_SHARD, Post, write_shards
 from hashgen.features.encoding import Pictures, write_features
-from hashgen.features.recipe import Recipe
 from hashgen.params.featurize import Featurize
+from hashgen.pictures.crops import Preparation, crops
 
 # As in the stage, torch is imported late: the decoding processes import this module and have no use for it.
 if TYPE_CHECKING:
     import torch
 
     from hashgen.features.backbone import Encoder
+
+Features = npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass
+class Way:
+    """One way to encode: how, the encoder, seconds to build and first use it, and what it measured."""
+
+    name: str
+    section: Featurize
+    encoder: "Encoder"
+    start: float
+    stage: list[float] = dataclasses.field(default_factory=list)
+    alone: list[float] = dataclasses.field(default_factory=list)
 
 
 def draw(count: int, side: int) -> list[bytes]:
@@ -73,92 +94,135 @@ def plain_loop(files: list[bytes], backbone: str, workers: int, device: "torch.d
     assert len(torch.cat(features)) == len(files)
 
 
-def stage_path(files: list[bytes], section: Featurize, encoder: "Encoder", workers: int) -> None:
+def stage_path(files: list[bytes], way: Way, raw: Path, workers: int) -> None:
     """What the stage does, from raw shards to the store, with an empty memo."""
-    from hashgen.features.backbone import ENCODER_VERSION
+    from hashgen.features.backbone import recipe_of
 
-    recipe = Recipe(
-        **section.model_dump(exclude={"allow_random"}),
-        weights_sha256=encoder.digest,
-        file_sha256=None,
-        dim=encoder.dim,
-        encoder_version=ENCODER_VERSION,
+    numbers = range(len(files))
+    pictures = Pictures(
+        ids=[str(i) for i in numbers],
+        shards=[f"posts-{i // POSTS_PER_SHARD:05d}.parquet" for i in numbers],
+        rows=[i % POSTS_PER_SHARD for i in numbers],
+        sha256=[hashlib.sha256(data).hexdigest() for data in files],
+        sources=frozenset({"sample"}),
     )
+    recipe = recipe_of(way.section, way.encoder)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_shards((Post(id=str(i), source="sample", image=data) for i, data in enumerate(files)), folder)
-        numbers = range(len(files))
-        pictures = Pictures(
-            ids=[str(i) for i in numbers],
-            shards=[f"posts-{i // POSTS_PER_SHARD:05d}.parquet" for i in numbers],
-            rows=[i % POSTS_PER_SHARD for i in numbers],
-            sha256=[hashlib.sha256(data).hexdigest() for data in files],
-            sources=frozenset({"sample"}),
-        )
         write_features(
             pictures,
-            folder,
-            folder / "out",
+            raw,
+            Path(name) / "out",
             recipe,
-            encoder,
-            batch_size=encoder.batch_size,
-            home=folder / "home",
+            way.encoder,
+            batch_size=way.encoder.batch_size,
+            home=Path(name) / "home",
             workers=workers,
         )
 
 
-def forward_only(count: int, section: Featurize, encoder: "Encoder") -> None:
-    """The machine's limit: the same network on one batch that is ready, again and again."""
-    import torch
-
-    side = section.image_size
-    batch = torch.zeros(encoder.batch_size, 3, side, side, dtype=encoder.dtype, device=encoder.device)
-    batch = batch.to(memory_format=torch.channels_last)
-    with torch.inference_mode():
-        for _ in range(0, count, encoder.batch_size):
-            encoder.model(batch)
-    if encoder.device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def rate(count: int, work: Callable[[], None]) -> float:
+def rate(count: int, work: Callable[[], Any]) -> float:
     """Pictures a second."""
     start = time.perf_counter()
     work()
     return count / (time.perf_counter() - start)
 
 
-def main(
-    pictures: Annotated[int, typer.Option(min=8, help="Pictures a round.")] = 400,
-    side: Annotated[int, typer.Option(min=32, help="Width and height of the drawn files, pixels.")] = 320,
-    rounds: Annotated[int, typer.Option(min=1)] = 3,
-    backbone: str = "resnet50",
-    precision: str = "bfloat16",
-    device: str = "auto",
-    workers: Annotated[int, typer.Option(min=0)] = 2,
-) -> None:
-    """Print the rates of the plain loop, the stage's path and the bare network, and their ratios."""
+def features(encoder: "Encoder", pixels: npt.NDArray[np.uint8]) -> Features:
+    """Features (n, dim) of all pictures (n, size, size, 3), batch by batch."""
+    size = encoder.batch_size
+    parts = [encoder(pixels[start : start + size]) for start in range(0, len(pixels), size)]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def neighbours(vectors: Features, count: int = 10) -> npt.NDArray[np.int64]:
+    """The `count` nearest (n, count) of each vector (n, dim) by cosine, the mean taken out."""
+    centred = vectors - vectors.mean(0)
+    centred /= np.linalg.norm(centred, axis=1, keepdims=True)
+    cosines = centred @ centred.T
+    np.fill_diagonal(cosines, -2)
+    return np.argsort(-cosines, axis=1)[:, :count]
+
+
+def agreement(found: Features, exact: Features) -> tuple[float, float]:
+    """How far features (n, dim) are from exact ones, over these' length; and the share of ten neighbours kept."""
+    pairs = zip(neighbours(found), neighbours(exact), strict=True)
+    kept = float(np.mean([len(set(some) & set(others)) / 10 for some, others in pairs]))
+    return float(np.linalg.norm(found - exact) / np.linalg.norm(exact)), kept
+
+
+def ways(sections: dict[str, Featurize], weights: str | Path, files: list[bytes], device: str) -> Iterator[Way]:
+    """The encoders, ready: each has encoded a batch."""
     from hashgen.base.devices import choose_device
     from hashgen.features.backbone import load_encoder
 
+    def first(size: int, preparation: Preparation) -> npt.NDArray[np.uint8]:
+        return np.concatenate([crops(data, size, [0], 1, preparation) for data in files[:64]])
+
+    for name, section in sections.items():
+        start = time.perf_counter()
+        place = choose_device(device)
+        encoder = load_encoder(section, weights, place, runtime=section.runtime, first_pictures=first)
+        encoder(first(encoder.size, encoder.preparation)[: encoder.batch_size])
+        yield Way(name, section, encoder, time.perf_counter() - start)
+
+
+def main(
+    pictures: Annotated[int, typer.Option(min=64, help="Pictures a round.")] = 400,
+    side: Annotated[int, typer.Option(min=32, help="Width and height of drawn files, pixels.")] = 320,
+    photos: Annotated[Path | None, typer.Option(help="Folder of JPEG files to encode instead of drawn ones.")] = None,
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    backbone: str = "resnet50",
+    weights: Annotated[str, typer.Option(help="random, or a file of weights.")] = "random",
+    device: str = "auto",
+    workers: Annotated[int, typer.Option(min=0)] = min(os.cpu_count() or 1, 8),
+    also: Annotated[str, typer.Option(help="Runtimes beside torch's bfloat16, by commas.")] = "float32,openvino,int8",
+    json_file: Annotated[Path | None, typer.Option("--json", help="File to write the figures to.")] = None,
+) -> None:
+    """Print rates of the plain loop and of the stage by each runtime, ratios, and how far features are from float32."""
+    from hashgen.base.devices import choose_device
+
     values = {"backbone": backbone, "weights": "random", "allow_random": True, "image_size": 224, "views": 0, "seed": 1}
-    section = Featurize.model_validate(values | {"precision": precision})
-    place, files = choose_device(device), draw(pictures, side)
-    encoder = load_encoder(section, "random", place)
-    work: dict[str, Callable[[], None]] = {
-        "plain loop": lambda: plain_loop(files, backbone, workers, place),
-        "stage": lambda: stage_path(files, section, encoder, workers),
-        "network alone": lambda: forward_only(pictures, section, encoder),
+    values |= {"captions": "tfidf", "caption_weights": None, "grid": False}
+    kinds = {"bfloat16": ("bfloat16", "torch"), "float32": ("float32", "torch")}
+    kinds |= {"openvino": ("bfloat16", "openvino"), "int8": ("int8", "openvino")}
+    chosen = {
+        name: Featurize.model_validate(values | {"precision": kinds[name][0], "runtime": kinds[name][1]})
+        for name in ["bfloat16", *also.split(",")]
+        if name
     }
-    work["network alone"]()  # the first pass chooses kernels
-    rates: dict[str, list[float]] = {name: [] for name in work}
-    for _ in range(rounds):
-        for name, call in work.items():
-            rates[name].append(rate(pictures, call))
-    plain, stage, limit = (statistics.median(rates[name]) for name in work)
-    for name, values_of in rates.items():
-        print(f"{name:14} {statistics.median(values_of):8.1f} images/s  ({min(values_of):.1f} to {max(values_of):.1f})")
-    print(f"stage against plain loop: {stage / plain:.2f}×; of the machine's limit: {stage / limit:.0%}")
+    files = draw(pictures, side) if photos is None else read(photos, pictures)
+    place, named = choose_device(device), weights if weights == "random" else Path(weights)
+    found = list(ways(chosen, named, files, device))
+    pixels = np.concatenate([crops(data, 224, [0], 1, found[0].encoder.preparation) for data in files])
+    plain: list[float] = []
+    with tempfile.TemporaryDirectory() as name:
+        write_shards((Post(id=str(i), source="sample", image=data) for i, data in enumerate(files)), Path(name))
+        for _ in range(rounds):
+            plain.append(rate(len(files), lambda: plain_loop(files, backbone, workers, place)))
+            for way in found:
+                way.alone.append(rate(len(files), lambda way=way: features(way.encoder, pixels)))  # type: ignore[misc]
+                way.stage.append(rate(len(files), lambda way=way: stage_path(files, way, Path(name), workers)))  # type: ignore[misc]
+    exact = features(next((way for way in found if way.name == "float32"), found[0]).encoder, pixels)
+    loop = statistics.median(plain)
+    print(f"{backbone}, {len(files)} pictures, {workers} decoding processes, {platform.processor() or place}")
+    print(f"plain loop {loop:.1f} pictures/s")
+    rows = []
+    for way in found:
+        stage, alone = statistics.median(way.stage), statistics.median(way.alone)
+        error, kept = agreement(features(way.encoder, pixels), exact)
+        row = {"way": way.name, "stage": stage, "of_plain_loop": stage / loop, "network_alone": alone}
+        rows.append(row | {"of_network": stage / alone, "start_seconds": way.start, "error": error, "kept": kept})
+        print(
+            f"{way.name:9} {stage:7.1f} pictures/s = {stage / loop:5.2f} x plain loop, {stage / alone:4.0%} of the "
+            f"network alone ({alone:.1f}); start {way.start:.1f} s; error {error:.4f}; ten neighbours kept {kept:.3f}"
+        )
+    if json_file is not None:
+        json_file.write_text(json.dumps({"plain_loop": loop, "backbone": backbone, "ways": rows}, indent=1) + "\n")
+
+
+def read(folder: Path, count: int) -> list[bytes]:
+    """The first files of a folder, by name."""
+    return [file.read_bytes() for file in sorted(folder.iterdir())[:count]]
 
 
 if __name__ == "__main__":

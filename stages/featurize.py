@@ -1,6 +1,7 @@
 """Stage featurize: encode pictures and captions of the kept posts with frozen encoders."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +9,14 @@ import typer
 
 from hashgen.base.errors import HashgenError
 from hashgen.commands import DeviceOption
-from hashgen.features.encoding import Pictures, encode_captions, read_pictures, write_features
+from hashgen.features.encoding import (
+    Pictures,
+    digest_of_first,
+    encode_captions,
+    first_pictures,
+    read_pictures,
+    write_features,
+)
 from hashgen.features.posts import GRID_SIDE
 from hashgen.params import read_section
 from hashgen.params.featurize import Featurize
@@ -43,11 +51,14 @@ def main(
 
     from hashgen.base.devices import choose_device
     from hashgen.features.backbone import NAMED_WEIGHTS, load_encoder, recipe_of
+    from hashgen.features.openvino_runtime import CALIBRATION_PICTURES
 
     weights = section.weights if section.weights in NAMED_WEIGHTS else input_path(section.weights)
-    place = choose_device(device)
-    encoder, caption_encoder = load_encoder(section, weights, place), _caption_encoder(section, place)
-    recipe = recipe_of(section, encoder, caption_encoder)
+    place, first = choose_device(device), partial(first_pictures, pictures, raw, CALIBRATION_PICTURES)
+    encoder = load_encoder(section, weights, place, runtime=section.runtime, first_pictures=first)
+    caption_encoder = _caption_encoder(section, place)
+    calibration = digest_of_first(pictures, CALIBRATION_PICTURES) if section.precision == "int8" else None
+    recipe = recipe_of(section, encoder, caption_encoder, calibration)
     sentences = encode_captions(posts, caption_encoder, home) if caption_encoder else None
     workers = min(os.cpu_count() or 1, 8) if workers is None else workers
     counts = write_features(
@@ -62,6 +73,7 @@ def main(
         preparation=encoder.preparation,
         sentences=sentences,
         encode_grid=encoder.grid if section.grid else None,
+        check=encoder.check,
     )
     rate = f", {counts.encoded / counts.seconds:,.0f} pictures/s" if counts.encoded else ""
     known = f"{counts.encoded:,} encoded, {counts.remembered:,} already known"

@@ -11,6 +11,8 @@ from hashgen.base.errors import HashgenError
 
 # The lower bounds of the extras in pyproject.toml.
 _PACKAGES = {
+    "nncf": "nncf>=3.0",
+    "openvino": "openvino>=2026.0",
     "sentence_transformers": "sentence-transformers>=5.0",
     "textblob": "textblob>=0.19",
     "timm": "timm>=1.0.20",

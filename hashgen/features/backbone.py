@@ -1,11 +1,13 @@
 """A frozen backbone of torchvision or timm, cut before its classifier: pixels in, one vector a picture out."""
 
+import copy
 import dataclasses
 import difflib
 import http.client
 import math
 import pickle
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -17,26 +19,33 @@ from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.fx.proxy import TraceError
-from torchvision import models
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.faults import is_disk_full, system_fault
 from hashgen.base.files import sha256_of_file
 from hashgen.features.captions import CaptionEncoder
+from hashgen.features.fusion import fused
 from hashgen.features.network import Channels, Network, digest_of_tensors
+from hashgen.features.openvino_runtime import Calibration, OpenvinoModel
 from hashgen.features.posts import GRID_SIDE
 from hashgen.features.recipe import Recipe
 from hashgen.features.timm_network import PREFIX, build_timm, published_timm
+from hashgen.features.torchvision_models import models
 from hashgen.params.featurize import Featurize
 from hashgen.pictures.crops import Preparation
 
 # Part of the key of every remembered feature: raise it whenever the same weights would yield other features.
-ENCODER_VERSION = 1
+ENCODER_VERSION = 2
 
 NAMED_WEIGHTS = ("random", "imagenet-v1", "imagenet-v2", "pretrained")
 _FLOAT16_MAX, _FLOAT16_TINY = 65504.0, 2.0**-14
 # Larger batches of a CPU outgrow what malloc keeps for reuse and spend their time on page faults.
 _BATCH_SIZES = {"cpu": 8, "cuda": 256}
+# How far features may be from those in float32, as a share of their length: rounding is below .05 with every backbone
+# tried, 8-bit integers are below .12; past this they are another thing.
+_FARTHEST = 0.2
+
+Pixels = npt.NDArray[np.uint8]
 
 
 class Wanted(Protocol):
@@ -69,7 +78,8 @@ class Encoder:
     was trained with. preparation: how it wants its pictures. digest: hex SHA-256 of the weights used, the classifier
     left out, and of normalisation and preparation where they are not torchvision's. file_sha256: of the file of
     weights, if they came from one. batch_size: pictures a call that suit the device. map_model: normalised pictures to
-    the network's last feature map (batch, dim, height, width), where a grid is wanted.
+    the network's last feature map (batch, dim, height, width), where a grid is wanted. reference: the same network in
+    float32 on the CPU, where `check` is to compare with it.
     """
 
     model: nn.Module
@@ -84,9 +94,10 @@ class Encoder:
     file_sha256: str | None
     batch_size: int
     map_model: nn.Module | None = None
+    reference: nn.Module | None = None
 
     @torch.inference_mode()
-    def __call__(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
+    def __call__(self, pixels: Pixels) -> npt.NDArray[np.float16]:
         """Features (batch, dim) of 8-bit RGB pictures (batch, size, size, 3) as `crops` yields them.
 
         Raises HashgenError when the features overflow or vanish in float16: better none than infinite or empty ones.
@@ -96,7 +107,7 @@ class Encoder:
         return features.half().cpu().numpy()
 
     @torch.inference_mode()
-    def grid(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
+    def grid(self, pixels: Pixels) -> npt.NDArray[np.float16]:
         """Features (batch, GRID_SIDE², dim) of the places of the same pictures, row by row from the top left.
 
         The last feature map, pooled to GRID_SIDE rows and columns. For an encoder that was loaded with a grid. Raises
@@ -108,12 +119,33 @@ class Encoder:
         _check(places.abs().max().item())
         return places.half().cpu().numpy()
 
-    def _normalised(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
-        """Pictures (batch, 3, size, size) with the mean and deviation taken out that the weights expect."""
-        batch = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)  # channels last
-        mean = torch.tensor(self.mean, device=batch.device).view(1, 3, 1, 1) * 255
-        deviation = torch.tensor(self.deviation, device=batch.device).view(1, 3, 1, 1) * 255
-        return batch.float().sub_(mean).div_(deviation).to(self.dtype)
+    @torch.inference_mode()
+    def check(self, pixels: Pixels) -> None:
+        """Compare features of pictures (batch, size, size, 3) with those in float32, if there is a reference.
+
+        Raises HashgenError when they are far apart: then this precision does not suit this network.
+        """
+        if self.reference is None:
+            return
+        pictures = _normalised(torch.from_numpy(pixels), self.mean, self.deviation)
+        exact = self.reference(pictures)  # (batch, dim)
+        apart = float((torch.from_numpy(self(pixels)).float() - exact).norm() / exact.norm())
+        if not apart <= _FARTHEST:  # also true of NaN
+            raise HashgenError(
+                f"featurize.precision: features of the first pictures differ by {apart:.0%} of their length from those "
+                f"in float32 (at most {_FARTHEST:.0%} is taken for rounding); choose bfloat16 or float32"
+            )
+
+    def _normalised(self, pixels: Pixels) -> Tensor:
+        return _normalised(torch.from_numpy(pixels).to(self.device), self.mean, self.deviation).to(self.dtype)
+
+
+def _normalised(pixels: Tensor, mean: Channels, deviation: Channels) -> Tensor:
+    """8-bit pictures (batch, size, size, 3) as (batch, 3, size, size), by the mean and deviation that weights expect."""
+    batch = pixels.permute(0, 3, 1, 2)  # channels last
+    shift = torch.tensor(mean, device=batch.device).view(1, 3, 1, 1) * 255
+    scale = torch.tensor(deviation, device=batch.device).view(1, 3, 1, 1) * 255
+    return batch.float().sub_(shift).div_(scale)
 
 
 def _check(largest: float) -> None:
@@ -130,17 +162,29 @@ def _check(largest: float) -> None:
         )
 
 
-def load_encoder(wanted: Wanted, weights: str | Path, device: torch.device, dim: int | None = None) -> Encoder:
+def load_encoder(
+    wanted: Wanted,
+    weights: str | Path,
+    device: torch.device,
+    dim: int | None = None,
+    *,
+    runtime: str = "torch",
+    first_pictures: Callable[[int, Preparation], Pixels] | None = None,
+) -> Encoder:
     """Build a backbone on a device.
 
     dim: length of its features, where that is known; None finds it out by a trial, which costs a picture's time.
 
     weights: one of `NAMED_WEIGHTS`, or the path of a .safetensors file or of a state dict in torch's format; a file
     must fit the backbone key by key, its classifier aside. Random weights are drawn from wanted.seed; their batch
-    norms keep torch's initial statistics. Raises HashgenError naming the parameter at fault.
+    norms keep torch's initial statistics.
+
+    runtime: torch, or openvino on a CPU. first_pictures: some of the pictures to encode (n, size, size, 3), given the
+    size and how they are to be prepared; `Encoder.check` then has a reference, and the precision int8 needs them.
+
+    Raises HashgenError naming the parameter at fault.
     """
-    if wanted.precision == "float16" and device.type != "cuda":
-        raise HashgenError("featurize.precision: float16 needs --device cuda; use bfloat16 or float32 on a CPU")
+    _refuse_precision(wanted.precision, runtime, device)
     network, file = _build(wanted, weights)
     model, file_sha256 = network.model, None
     if file is not None:
@@ -148,12 +192,20 @@ def load_encoder(wanted: Wanted, weights: str | Path, device: torch.device, dim:
         file_sha256 = sha256_of_file(file)
     model.eval().requires_grad_(False)
     dim, digest = dim or _dim(network, wanted), _digest(network)
-    dtype: torch.dtype = getattr(torch, wanted.precision)
     model = _folded(model)
     map_model = _map_model(network, model, dim, wanted) if wanted.grid else None
-    for part in (model, map_model):
-        if part is not None:
-            part.to(device, dtype).to(memory_format=torch.channels_last)
+    exact = wanted.precision == "float32" and runtime == "torch"
+    reference = None if exact or first_pictures is None else copy.deepcopy(model)
+    if runtime == "torch":
+        dtype: torch.dtype = getattr(torch, wanted.precision)
+        model = _ready(model, device, dtype)
+        map_model = None if map_model is None else _ready(map_model, device, dtype)
+    else:
+        calibration = None if first_pictures is None else _calibration(first_pictures, network)
+        dtype = torch.float32  # of what goes in
+        model = OpenvinoModel(model, network.size, wanted.precision, calibration)
+        if map_model is not None:
+            map_model = OpenvinoModel(map_model, network.size, wanted.precision, calibration)
     return Encoder(
         model,
         network.size,
@@ -167,7 +219,25 @@ def load_encoder(wanted: Wanted, weights: str | Path, device: torch.device, dim:
         file_sha256,
         _BATCH_SIZES[device.type],
         map_model,
+        reference,
     )
+
+
+def _refuse_precision(precision: str, runtime: str, device: torch.device) -> None:
+    if precision == "float16" and (device.type != "cuda" or runtime != "torch"):
+        raise HashgenError("featurize.precision: float16 needs --device cuda; use bfloat16 or float32 on a CPU")
+    if precision == "int8" and runtime != "openvino":
+        raise HashgenError("featurize.precision: int8 needs featurize.runtime: openvino")
+    if runtime == "openvino" and device.type != "cpu":
+        raise HashgenError("featurize.runtime: openvino needs --device cpu; with a GPU use torch")
+
+
+def _calibration(first_pictures: Callable[[int, Preparation], Pixels], network: Network) -> Calibration:
+    def pictures() -> Tensor:
+        pixels = torch.from_numpy(first_pictures(network.size, network.preparation))
+        return _normalised(pixels, network.mean, network.deviation)
+
+    return pictures
 
 
 def backbones() -> list[str]:
@@ -244,6 +314,13 @@ def _folded(model: nn.Module) -> nn.Module:
     except TraceError:
         return model
     return folded
+
+
+def _ready(model: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """A model where and how it is to compute."""
+    if device.type == "cpu":
+        model = fused(model, dtype)
+    return model.to(device, dtype).to(memory_format=torch.channels_last)
 
 
 def _dim(network: Network, wanted: Wanted) -> int:
@@ -360,6 +437,9 @@ def _load_file(network: Network, path: Path) -> None:
             f"featurize.weights: {path} does not fit featurize.backbone: {'; '.join(faults[:3])}{more}; "
             "set featurize.backbone to match, or use another file"
         )
+    # A convolution that ends in ReLU may turn them into zeros, which nobody would notice.
+    if spoiled := [key for key in needed if not torch.isfinite(given[key]).all()]:
+        raise HashgenError(f"featurize.weights: {path}: {spoiled[0]} has numbers that are not finite; use another file")
     model.load_state_dict({key: given.get(key, value) for key, value in expected.items()})
 
 
@@ -401,8 +481,13 @@ def _short(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-def recipe_of(section: Featurize, encoder: Encoder, captions: CaptionEncoder | None = None) -> Recipe:
-    """The recipe of the features that encoders built for these parameters make."""
+def recipe_of(
+    section: Featurize, encoder: Encoder, captions: CaptionEncoder | None = None, calibration_sha256: str | None = None
+) -> Recipe:
+    """The recipe of the features that encoders built for these parameters make.
+
+    calibration_sha256: of the pictures that the ranges of int8 are taken from; None for another precision.
+    """
     return Recipe(
         backbone=section.backbone,
         weights=section.weights,
@@ -419,4 +504,5 @@ def recipe_of(section: Featurize, encoder: Encoder, captions: CaptionEncoder | N
         caption_sha256=captions.digest if captions else None,
         caption_dim=captions.dim if captions else None,
         grid=section.grid,
+        calibration_sha256=calibration_sha256,
     )

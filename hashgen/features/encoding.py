@@ -107,6 +107,7 @@ def write_features(
     preparation: Preparation = TORCHVISION,
     sentences: npt.NDArray[np.float16] | None = None,
     encode_grid: Encode | None = None,
+    check: Callable[[Pixels], None] = lambda _: None,
 ) -> Counts:
     """Encode the pictures that the memo below `home` does not know yet, then write the folder `out` as a whole.
 
@@ -114,8 +115,9 @@ def write_features(
     `batch_size` of them, so that a feature does not depend on its neighbours. sentences: (n, recipe.caption_dim), the
     vectors of the captions, None if the recipe has none. encode_grid: pictures to their places (batch, cells, dim),
     None if the recipe has no grid; for these the plain views go through the network once more, so that features which
-    are remembered stay so. workers: processes that decode; 0 decodes in this one. A kill loses the batch in hand; a
-    damaged memo is renamed and rebuilt. Processes that share a memo take turns.
+    are remembered stay so. check: called with the first pictures (at most `batch_size`) before any is encoded; raises
+    if their features would be no good. workers: processes that decode; 0 decodes in this one. A kill loses the batch
+    in hand; a damaged memo is renamed and rebuilt. Processes that share a memo take turns.
     Raises HashgenError when a raw picture is not the one that the filter saw, or when the memo cannot be written.
     """
 
@@ -124,7 +126,7 @@ def write_features(
     with atomic_folder(out) as folder:
 
         def plain(memo: Memo) -> Counts:
-            counts = _encode_missing(pictures, raw, recipe, encode, memo, batch_size, workers, preparation)
+            counts = _encode_missing(pictures, raw, recipe, encode, memo, batch_size, workers, preparation, check)
             _export(pictures, memo, recipe, folder)
             return counts
 
@@ -169,14 +171,13 @@ def _encode_missing(
     batch_size: int,
     workers: int,
     preparation: Preparation,
+    check: Callable[[Pixels], None] = lambda _: None,
 ) -> Counts:
     wanted = range(1 + recipe.views)
-    # One place for each distinct picture, in the order of the raw shards.
-    places = dict(sorted(zip(zip(pictures.shards, pictures.rows, strict=True), pictures.sha256, strict=True)))
-    place_of = {sha: place for place, sha in reversed(places.items())}
+    distinct = _distinct(pictures)
     missing: dict[tuple[str, int], list[Key]] = {}
-    for place, sha in places.items():
-        if place_of[sha] == place and (unseen := sorted(set(wanted) - memo.views(sha))):
+    for place, sha in distinct.items():
+        if unseen := sorted(set(wanted) - memo.views(sha)):
             missing[place] = [(sha, view) for view in unseen]
     total = sum(map(len, missing.values()))
     start = time.monotonic()
@@ -184,9 +185,33 @@ def _encode_missing(
         prepare = partial(_prepare, size=recipe.image_size, seed=recipe.seed, preparation=preparation)
         decoded = _decoded(_read(missing, raw), prepare, workers)
         shown = progress(decoded, total=total, unit="pictures", label="featurize")
-        for keys, pixels in _batches(shown, batch_size):
+        for number, (keys, pixels) in enumerate(_batches(shown, batch_size)):
+            if number == 0:
+                check(pixels[: len(keys)])
             memo.put(keys, encode(pixels)[: len(keys)])
-    return Counts(total, len(place_of) * len(wanted) - total, time.monotonic() - start)
+    return Counts(total, len(distinct) * len(wanted) - total, time.monotonic() - start)
+
+
+def _distinct(pictures: Pictures) -> dict[tuple[str, int], str]:
+    """One place (shard, row) for each distinct picture, with its SHA-256, in the order of the raw shards."""
+    places = dict(sorted(zip(zip(pictures.shards, pictures.rows, strict=True), pictures.sha256, strict=True)))
+    place_of = {sha: place for place, sha in reversed(places.items())}
+    return {place: sha for place, sha in places.items() if place_of[sha] == place}
+
+
+def first_pictures(pictures: Pictures, raw: Path, count: int, size: int, preparation: Preparation) -> Pixels:
+    """The first `count` distinct pictures, plain (n, size, size, 3), in the order of the raw shards.
+
+    Raises HashgenError as `write_features`.
+    """
+    chosen = itertools.islice(_distinct(pictures).items(), count)
+    jobs = _read({place: [(sha, 0)] for place, sha in chosen}, raw)
+    return np.concatenate([_prepare(job, size, 0, preparation) for job in jobs])
+
+
+def digest_of_first(pictures: Pictures, count: int) -> str:
+    """Hex SHA-256 of which pictures `first_pictures` returns, in their order."""
+    return hashlib.sha256(" ".join(itertools.islice(_distinct(pictures).values(), count)).encode()).hexdigest()
 
 
 def _read(missing: dict[tuple[str, int], list[Key]], raw: Path) -> Iterator[Picture]:

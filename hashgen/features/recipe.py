@@ -2,12 +2,12 @@
 
 import dataclasses
 import json
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import pydantic
 from pydantic import Field
 
-from hashgen.params.fields import Captions, ImageSize, Name, Positive, Seed, Views
+from hashgen.params.fields import Captions, ImageSize, Name, Positive, Precision, Seed, Views
 
 _Dim = Annotated[int, Field(ge=1, le=2**20)]
 
@@ -18,7 +18,8 @@ class Recipe:
 
     weights: as params name them. weights_sha256: digest of the weights used. file_sha256: of the file they came from.
     captions: kind of the caption encoder, tfidf for none; its weights as params name them, its digest, and the length
-    of its vectors. grid: whether the places of a picture are kept too.
+    of its vectors. grid: whether the places of a picture are kept too. calibration_sha256: of the pictures that the
+    ranges of the precision int8 are taken from.
     """
 
     __pydantic_config__: ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(extra="forbid", strict=True)
@@ -30,7 +31,7 @@ class Recipe:
     dim: _Dim
     views: Views
     image_size: ImageSize
-    precision: Literal["float32", "bfloat16", "float16"]
+    precision: Precision
     seed: Seed
     encoder_version: Positive
     # With defaults, as features and models from before there were caption encoders have none.
@@ -39,12 +40,15 @@ class Recipe:
     caption_sha256: Name | None = None
     caption_dim: _Dim | None = None
     grid: bool = False
+    calibration_sha256: Name | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """What `from_json` needs. A grid is named only where there is one, so that without it no byte is another."""
+        """What `from_json` needs. Grid and calibration are named only where there are some: else no byte is another."""
         document = dataclasses.asdict(self)
         if not self.grid:
             del document["grid"]
+        if self.calibration_sha256 is None:
+            del document["calibration_sha256"]
         return document
 
     @classmethod

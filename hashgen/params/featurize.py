@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 import pydantic
 
-from hashgen.params.fields import Captions, ImageSize, Name, Section, Seed, Views
+from hashgen.params.fields import Captions, ImageSize, Name, Precision, Section, Seed, Views
 
 
 class Featurize(Section):
@@ -13,7 +13,8 @@ class Featurize(Section):
     allow_random: bool
     image_size: ImageSize | None
     views: Views
-    precision: Literal["float32", "bfloat16", "float16"]
+    precision: Precision
+    runtime: Literal["torch", "openvino"]
     seed: Seed
     captions: Captions
     caption_weights: Name | None
@@ -23,4 +24,10 @@ class Featurize(Section):
     def _captions_have_weights(self) -> Self:
         if self.captions != "tfidf" and self.caption_weights is None:
             raise ValueError(f"caption_weights must name a model while featurize.captions is {self.captions}")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _int8_has_a_runtime(self) -> Self:
+        if self.precision == "int8" and self.runtime != "openvino":
+            raise ValueError("precision int8 needs featurize.runtime: openvino")
         return self

@@ -13,6 +13,7 @@ NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 ImageSize = Annotated[int, Field(ge=32, le=1024)]  # pixels a side, for the backbone
 Views = Annotated[int, Field(ge=0, le=100)]
 Captions = Literal["tfidf", "model2vec", "sentence-transformers"]  # what reads them besides the models
+Precision = Literal["float32", "bfloat16", "float16", "int8"]  # of a backbone
 Name = Annotated[str, Field(min_length=1)]
 
 

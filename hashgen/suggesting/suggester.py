@@ -14,6 +14,7 @@ import numpy.typing as npt
 from hashgen.base.devices import choose_device
 from hashgen.base.errors import HashgenError
 from hashgen.features.posts import GRID_SIDE, Blind, Features, Posts
+from hashgen.features.recipe import Recipe
 from hashgen.models.folder import Standing, Trained
 from hashgen.pictures.crops import crops
 from hashgen.pictures.decode import BadPicture
@@ -25,6 +26,7 @@ from hashgen.text.captions import clean_caption, hashtags_of
 from hashgen.text.sentiment import sentiments
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
 
     from hashgen.features.backbone import Encoder
@@ -97,7 +99,7 @@ class Suggester:
         named = weights if weights is not None else recipe.weights
         file = named if named in NAMED_WEIGHTS else Path(named).expanduser()
         with _named_by("weights"):
-            encoder = load_encoder(recipe, file, place, recipe.dim)
+            encoder = load_encoder(_at_hand(recipe, place), file, place, recipe.dim)
         _check(folder, named, encoder.digest, recipe.weights_sha256)
         captions = None
         if recipe.caption_sha256 is not None:
@@ -329,6 +331,18 @@ def _log_odds(chances: Floats) -> Floats:
 
 def _chance(log_odds: Floats) -> Floats:
     return (1 / (1 + np.exp(-log_odds.astype(np.float64)))).astype(np.float32)
+
+
+def _at_hand(recipe: Recipe, place: "torch.device") -> Recipe:
+    """The recipe at the nearest precision that suits one picture on this device; the features differ by rounding.
+
+    8-bit integers need the pictures that their ranges were taken from, float16 a GPU.
+    """
+    if recipe.precision == "int8":
+        return dataclasses.replace(recipe, precision="bfloat16")
+    if recipe.precision == "float16" and place.type == "cpu":
+        return dataclasses.replace(recipe, precision="float32")
+    return recipe
 
 
 def _check(folder: Path, named: str | Path, digest: str, learnt: str) -> None:

@@ -48,6 +48,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image_size=32,
         views=0,
         precision="float32",
+        runtime="torch",
         seed=1,
         captions="tfidf",
         caption_weights=None,

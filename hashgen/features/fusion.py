@@ -1,0 +1,152 @@
+"""Convolutions of a frozen network with what follows them, in one call each of oneDNN, which computes on CPUs."""
+
+import collections
+import operator
+
+import torch
+from torch import Tensor, fx, nn
+
+# What oneDNN computes before it writes a convolution's result to memory: its name for it, and its numbers.
+Activation = tuple[str, tuple[float, ...]]
+_RELU: Activation = ("relu", ())
+_ACTIVATIONS: dict[type[nn.Module], Activation] = {
+    nn.ReLU: _RELU,
+    nn.ReLU6: ("hardtanh", (0.0, 6.0)),
+    nn.SiLU: ("swish", ()),
+    nn.Hardswish: ("hardswish", ()),
+    nn.Sigmoid: ("sigmoid", ()),
+}
+_RELU_FUNCTIONS = (torch.relu, torch.relu_, nn.functional.relu)
+_ADD = (operator.add, operator.iadd, torch.add)
+
+
+def fused(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A traced model with activations and additions computed inside the convolutions before them, for a CPU.
+
+    The operators are torch's own (`torch.ops.mkldnn`, what its compiler calls too) but not public. Where torch lacks
+    them, or this processor lacks `dtype`, or the model was not traced, it is returned as it is: the same features but
+    for rounding, about a quarter slower. The model handed in is changed.
+    """
+    if not isinstance(model, fx.GraphModule) or not _works(dtype):
+        return model
+    calls = collections.Counter(node.target for node in model.graph.nodes if node.op == "call_module")
+    for node in list(model.graph.nodes):
+        # A layer that is used twice may be followed by something else each time.
+        if calls[node.target] == 1 and node.op == "call_module" and _is_plain(model.get_submodule(node.target)):
+            _fuse(model, node)
+    model.recompile()
+    return model
+
+
+class FusedConvolution(nn.Module):
+    """A convolution; what is added to it, if anything; then an activation, if any.
+
+    activation: oneDNN's name and numbers. in_place: whether the sum may be written over what is added.
+    """
+
+    def __init__(self, layer: nn.Conv2d, activation: Activation, in_place: bool = False) -> None:
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+        self.geometry = ([*layer.padding], [*layer.stride], [*layer.dilation], layer.groups)
+        self.activation, self.in_place = activation, in_place
+
+    def forward(self, pictures: Tensor, added: Tensor | None = None) -> Tensor:
+        """Maps (batch, channels, height, width); added: maps of the result's shape."""
+        name, numbers = self.activation
+        weights = (self.weight, self.bias, *self.geometry)
+        if added is None:
+            return _convolution(pictures, *weights, name, list(numbers), "")
+        last = ("add", None, None if name == "none" else name, list(numbers), None)
+        if self.in_place:
+            return _convolution_over(added, pictures, *weights, *last)
+        return _convolution_added(pictures, added, *weights, *last)
+
+
+def _convolution(*arguments: object) -> Tensor:
+    return torch.ops.mkldnn._convolution_pointwise(*arguments)  # type: ignore[no-any-return]
+
+
+def _convolution_added(*arguments: object) -> Tensor:
+    return torch.ops.mkldnn._convolution_pointwise.binary(*arguments)  # type: ignore[no-any-return]
+
+
+def _convolution_over(*arguments: object) -> Tensor:
+    return torch.ops.mkldnn._convolution_pointwise_.binary(*arguments)  # type: ignore[no-any-return]
+
+
+def _works(dtype: torch.dtype) -> bool:
+    """Whether the operators are there and compute this type of numbers, tried on one pixel."""
+    pixel = torch.ones(1, 1, 1, 1, dtype=dtype)
+    layer = nn.utils.skip_init(nn.Conv2d, 1, 1, 1, bias=False, dtype=dtype)  # draws nothing
+    trial = FusedConvolution(layer.requires_grad_(False), _RELU)
+    try:
+        with torch.inference_mode():
+            trial(pixel), trial(pixel, pixel)
+    except (AttributeError, RuntimeError, TypeError, NotImplementedError):
+        return False
+    return True
+
+
+def _is_plain(module: nn.Module) -> bool:
+    return type(module) is nn.Conv2d and module.padding_mode == "zeros" and not isinstance(module.padding, str)
+
+
+def _fuse(model: fx.GraphModule, node: fx.Node) -> None:
+    """Make one convolution a fused one, with as much of what follows as oneDNN takes."""
+    user = _only_user(node)
+    activation, added = _activation(model, user), _added(user, node)
+    if activation is not None:
+        _take_over(node, user)
+    elif added is not None:
+        _take_over(node, user)
+        node.args = (*node.args, added)
+        # After an addition oneDNN takes ReLU only.
+        activation = _activation(model, _only_user(node))
+        if activation == _RELU:
+            _take_over(node, _only_user(node))
+        else:
+            activation = None
+    layer = FusedConvolution(model.get_submodule(str(node.target)), activation or ("none", ()), _is_free(added, node))  # type: ignore[arg-type]
+    model.set_submodule(str(node.target), layer)
+
+
+def _only_user(node: fx.Node) -> fx.Node | None:
+    return next(iter(node.users)) if len(node.users) == 1 else None
+
+
+def _take_over(node: fx.Node, user: fx.Node | None) -> None:
+    """Let `node` stand for its only user, whose work it does from now on."""
+    assert user is not None
+    user.replace_all_uses_with(node)
+    user.graph.erase_node(user)
+
+
+def _activation(model: fx.GraphModule, user: fx.Node | None) -> Activation | None:
+    if user is None:
+        return None
+    if user.op == "call_module":
+        return _ACTIVATIONS.get(type(model.get_submodule(str(user.target))))
+    return _RELU if user.op == "call_function" and user.target in _RELU_FUNCTIONS else None
+
+
+def _added(user: fx.Node | None, node: fx.Node) -> fx.Node | None:
+    """What a convolution's only user adds to it, if it is an addition of maps that are known before the convolution."""
+    if user is None or user.op != "call_function" or user.target not in _ADD or len(user.args) != 2 or user.kwargs:
+        return None
+    others = [other for other in user.args if other is not node]
+    known = others and isinstance(others[0], fx.Node) and others[0] < node
+    return others[0] if known else None  # type: ignore[return-value]
+
+
+def _is_free(added: fx.Node | None, node: fx.Node) -> bool:
+    """Whether what is added is memory of its own, and only convolutions before `node` have read it."""
+    owner = node.graph.owning_module
+    if added is None or owner is None:
+        return False
+
+    def is_a(one: fx.Node, *kinds: type[nn.Module]) -> bool:
+        return one.op == "call_module" and isinstance(owner.get_submodule(str(one.target)), kinds)
+
+    others = [user for user in added.users if user is not node]
+    read = all(user < node and is_a(user, nn.Conv2d, FusedConvolution) for user in others)
+    return read and is_a(added, FusedConvolution, nn.MaxPool2d)

@@ -1,0 +1,93 @@
+import copy
+
+import pytest
+import torch
+from torch import Tensor, fx, nn
+
+from hashgen.features import fusion
+from hashgen.features.fusion import FusedConvolution, fused
+
+
+class Block(nn.Module):
+    """What networks do after a convolution: activate, add before or after, add to itself, reuse, or nothing."""
+
+    def __init__(self, activation: nn.Module, swapped: bool = False) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.second = nn.Conv2d(8, 8, 3, padding=2, dilation=2, groups=2)
+        self.third = nn.Conv2d(8, 8, 1, bias=False)
+        self.fourth = nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect")
+        self.fifth = nn.Conv2d(8, 8, 1)
+        self.pool, self.drop, self.activation, self.swapped = nn.MaxPool2d(2), nn.Identity(), activation, swapped
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        start = self.pool(self.activation(self.first(pictures)))
+        inner = self.third(self.activation(self.second(start)))
+        joined = torch.relu(start + inner if self.swapped else inner + start)
+        kept = self.drop(joined)  # another name for the same memory
+        again = self.fifth(joined)
+        again += joined
+        return self.fourth(self.activation(again)) + kept + self.third(kept)
+
+
+def pictures(batch: int = 2) -> Tensor:
+    return torch.randn(batch, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def traced(model: nn.Module) -> fx.GraphModule:
+    return fx.symbolic_trace(model.eval().requires_grad_(False))
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.ReLU6(), nn.SiLU(), nn.Hardswish(), nn.Sigmoid(), nn.GELU()])
+def test_a_fused_network_computes_the_same(activation: nn.Module, swapped: bool) -> None:
+    torch.manual_seed(1)
+    plain = traced(Block(activation, swapped))
+    quick = fused(copy.deepcopy(plain), torch.float32)
+    with torch.inference_mode():
+        expected = plain(pictures())
+        torch.testing.assert_close(quick(pictures()), expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(quick(pictures(5)), plain(pictures(5)), rtol=1e-5, atol=1e-5)
+        # Nothing of the first call is left in memory that the second one uses.
+        torch.testing.assert_close(quick(pictures()), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_activations_and_additions_are_inside_the_convolutions() -> None:
+    torch.manual_seed(1)
+    quick = fused(traced(Block(nn.ReLU())), torch.float32)
+    assert isinstance(quick, fx.GraphModule)
+    if not fusion._works(torch.float32):
+        pytest.skip("this processor has no oneDNN")
+    first, fourth = quick.get_submodule("first"), quick.get_submodule("fourth")
+    assert isinstance(first, FusedConvolution) and first.activation == ("relu", ())
+    assert type(fourth) is nn.Conv2d  # its padding is none that oneDNN knows
+
+
+def test_what_others_still_read_is_not_written_over() -> None:
+    class Reused(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+
+        def forward(self, pictures: Tensor) -> Tensor:
+            start = self.first(pictures)
+            seen = start.view(start.shape)  # shares its memory
+            return torch.cat([self.second(pictures) + start, seen])
+
+    torch.manual_seed(1)
+    plain = traced(Reused())
+    with torch.inference_mode():
+        expected = plain(pictures())
+        torch.testing.assert_close(fused(copy.deepcopy(plain), torch.float32)(pictures()), expected)
+
+
+def test_without_the_operators_a_network_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> Tensor:
+        raise AttributeError("no such operator")
+
+    monkeypatch.setattr(fusion, "_convolution", missing)
+    plain = traced(Block(nn.ReLU()))
+    assert fused(plain, torch.float32) is plain
+    assert not any(isinstance(module, FusedConvolution) for module in plain.modules())
+    untraced = Block(nn.ReLU())
+    assert fused(untraced, torch.float32) is untraced
