@@ -117,6 +117,7 @@ def stage_path(files: list[bytes], way: Way, raw: Path, workers: int) -> None:
             batch_size=way.encoder.batch_size,
             home=Path(name) / "home",
             workers=workers,
+            ahead=way.encoder.device.type != "cpu",
         )
 
 

@@ -38,7 +38,7 @@ def main(
         int | None,
         typer.Option(
             min=0,
-            help="Number of extra processes that decode pictures; 0 for none.",
+            help="Processes (threads without a GPU) that decode pictures; 0 for none.",
             show_default="number of cores, at most 8",
         ),
     ] = None,
@@ -70,6 +70,7 @@ def main(
         batch_size=encoder.batch_size,
         home=home,
         workers=workers,
+        ahead=encoder.device.type != "cpu",
         preparation=encoder.preparation,
         sentences=sentences,
         encode_grid=encoder.grid if section.grid else None,

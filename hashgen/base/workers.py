@@ -1,12 +1,13 @@
-"""Work spread over several processes, with results in the order of the jobs."""
+"""Work spread over several processes or threads, with results in the order of the jobs."""
 
 import collections
+import itertools
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
@@ -44,6 +45,20 @@ def map_in_order(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def map_between(
+    work: Callable[[Job], Result], jobs: Iterable[Job], *, threads: int, chunk: int
+) -> Iterator[tuple[Job, Result]]:
+    """Yield (job, work(job)) in the order of `jobs`, done by `threads` threads, `chunk` jobs for each at a time.
+
+    Nothing is worked ahead while the caller has a result in hand: this is for a caller who uses every core then, and
+    whom processes beside would only slow down. `work` should spend its time outside Python. 0 threads are one.
+    """
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        rest = iter(jobs)
+        while taken := list(itertools.islice(rest, chunk * max(1, threads))):
+            yield from zip(taken, list(pool.map(work, taken)), strict=True)
 
 
 def _next(waiting: "collections.deque[tuple[Job, Future[Result]]]") -> tuple[Job, Result]:

@@ -141,7 +141,7 @@ class Encoder:
 
 
 def _normalised(pixels: Tensor, mean: Channels, deviation: Channels) -> Tensor:
-    """8-bit pictures (batch, size, size, 3) as (batch, 3, size, size), by the mean and deviation that weights expect."""
+    """8-bit pictures (batch, size, size, 3) as (batch, 3, size, size), by the mean and deviation expected."""
     batch = pixels.permute(0, 3, 1, 2)  # channels last
     shift = torch.tensor(mean, device=batch.device).view(1, 3, 1, 1) * 255
     scale = torch.tensor(deviation, device=batch.device).view(1, 3, 1, 1) * 255

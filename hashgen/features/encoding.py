@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import atomic_folder, require, write_json
 from hashgen.base.progress import progress
-from hashgen.base.workers import map_in_order
+from hashgen.base.workers import map_between, map_in_order
 from hashgen.corpus.posts import read_picture_bytes
 from hashgen.corpus.tables import POSTS_SCHEMA, read_table
 from hashgen.features.memo import MEMO_VERSION, Key, Memo, with_memo
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 Encode = Callable[[Pixels], npt.NDArray[np.float16]]
+Decoder = tuple[int, bool]  # workers, and whether they work ahead
 Picture = tuple[str, bytes | None, list[Key]]  # its place, for messages; its bytes; the views to encode
 # Pictures that wait decoded, for each worker: the bound on memory, whatever the number of posts.
 _AHEAD = 16
@@ -104,6 +105,7 @@ def write_features(
     batch_size: int,
     home: Path,
     workers: int,
+    ahead: bool = True,
     preparation: Preparation = TORCHVISION,
     sentences: npt.NDArray[np.float16] | None = None,
     encode_grid: Encode | None = None,
@@ -116,24 +118,28 @@ def write_features(
     vectors of the captions, None if the recipe has none. encode_grid: pictures to their places (batch, cells, dim),
     None if the recipe has no grid; for these the plain views go through the network once more, so that features which
     are remembered stay so. check: called with the first pictures (at most `batch_size`) before any is encoded; raises
-    if their features would be no good. workers: processes that decode; 0 decodes in this one. A kill loses the batch
-    in hand; a damaged memo is renamed and rebuilt. Processes that share a memo take turns.
+    if their features would be no good.
+
+    ahead: whether `workers` processes decode while batches are encoded (0: this one does, then), which suits a GPU; or
+    as many threads between batches, which suits an encoder that itself keeps every core busy.
+
+    A kill loses the batch in hand; a damaged memo is renamed and rebuilt. Processes that share a memo take turns.
     Raises HashgenError when a raw picture is not the one that the filter saw, or when the memo cannot be written.
     """
 
-    memos = home / "features"
+    memos, decoder = home / "features", (workers, ahead)
     name = f"{recipe.backbone.replace('/', '-')}-{memo_digest(recipe)[:16]}"
     with atomic_folder(out) as folder:
 
         def plain(memo: Memo) -> Counts:
-            counts = _encode_missing(pictures, raw, recipe, encode, memo, batch_size, workers, preparation, check)
+            counts = _encode_missing(pictures, raw, recipe, encode, memo, batch_size, decoder, preparation, check)
             _export(pictures, memo, recipe, folder)
             return counts
 
         def grid(memo: Memo) -> Counts:
             assert encode_grid is not None
             unseen, flat = dataclasses.replace(recipe, views=0), _flat(encode_grid)
-            counts = _encode_missing(pictures, raw, unseen, flat, memo, batch_size, workers, preparation)
+            counts = _encode_missing(pictures, raw, unseen, flat, memo, batch_size, decoder, preparation)
             _export_grid(pictures, memo, recipe, folder)
             return counts
 
@@ -169,7 +175,7 @@ def _encode_missing(
     encode: Encode,
     memo: Memo,
     batch_size: int,
-    workers: int,
+    decoder: Decoder,
     preparation: Preparation,
     check: Callable[[Pixels], None] = lambda _: None,
 ) -> Counts:
@@ -183,7 +189,7 @@ def _encode_missing(
     start = time.monotonic()
     if total:
         prepare = partial(_prepare, size=recipe.image_size, seed=recipe.seed, preparation=preparation)
-        decoded = _decoded(_read(missing, raw), prepare, workers)
+        decoded = _decoded(_read(missing, raw), prepare, *decoder)
         shown = progress(decoded, total=total, unit="pictures", label="featurize")
         for number, (keys, pixels) in enumerate(_batches(shown, batch_size)):
             if number == 0:
@@ -231,10 +237,14 @@ def _read(missing: dict[tuple[str, int], list[Key]], raw: Path) -> Iterator[Pict
 
 
 def _decoded(
-    jobs: Iterable[Picture], prepare: Callable[[Picture], Pixels], workers: int
+    jobs: Iterable[Picture], prepare: Callable[[Picture], Pixels], workers: int, ahead: bool
 ) -> Iterator[tuple[Key, Pixels]]:
-    """Each view with its pixels (size, size, 3), in the order of `jobs`, decoded ahead by `workers` processes."""
-    for (_, _, keys), pixels in map_in_order(prepare, jobs, workers=workers, ahead=_AHEAD, stage="featurize"):
+    """Each view with its pixels (size, size, 3), in the order of `jobs`."""
+    if ahead:
+        decoded = map_in_order(prepare, jobs, workers=workers, ahead=_AHEAD, stage="featurize")
+    else:
+        decoded = map_between(prepare, jobs, threads=workers, chunk=_AHEAD)
+    for (_, _, keys), pixels in decoded:
         yield from zip(keys, pixels, strict=True)
 
 

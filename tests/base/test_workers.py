@@ -1,11 +1,17 @@
-"""Work in processes: order, errors and death."""
+"""Work in processes and threads: order, errors and death."""
 
+import contextlib
 import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from hashgen.base.errors import HashgenError
-from hashgen.base.workers import map_in_order
+from hashgen.base.workers import map_between, map_in_order
+from tests import ROOT
 
 
 def square(number: int) -> int:
@@ -52,6 +58,62 @@ def test_the_error_of_a_job_is_raised_here(workers: int) -> None:
     assert done == [0, 1, 2]
 
 
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_between_results_nothing_is_worked_ahead(threads: int) -> None:
+    begun: list[int] = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        return number * number
+
+    results = map_between(work, iter(range(20)), threads=threads, chunk=2)
+    seen = []
+    for job, result in results:
+        chunk = 2 * max(1, threads)
+        assert sorted(begun) == list(range(min(20, (job // chunk + 1) * chunk)))
+        seen.append((job, result))
+    assert seen == [(job, job * job) for job in range(20)]
+
+
+def test_the_error_of_a_thread_is_raised_here() -> None:
+    with pytest.raises(HashgenError, match="three: not allowed"):
+        list(map_between(fail_at_three, range(9), threads=2, chunk=1))
+
+
 def test_a_dead_worker_names_the_stage() -> None:
     with pytest.raises(HashgenError, match="filter: a worker process died"):
         list(map_in_order(die, range(3), workers=1, ahead=1, stage="filter"))
+
+
+SLOW_WORK = """
+import itertools, time
+from hashgen.base.workers import map_in_order
+if __name__ == "__main__":
+    for job, _ in map_in_order(time.sleep, itertools.repeat(0.01), workers=2, ahead=1, stage="test"):
+        print(job, flush=True)
+"""
+
+
+def is_running(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds the workers in /proc")
+def test_no_worker_outlives_a_killed_process(tmp_path: Path) -> None:
+    script = tmp_path / "slow_work.py"
+    script.write_text(SLOW_WORK)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, script], env=environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"0.01\n"
+        workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.kill()
+    assert len(workers) >= 2
+    for _ in range(500):
+        if not any(is_running(int(worker)) for worker in workers):
+            break
+        time.sleep(0.02)
+    assert not any(is_running(int(worker)) for worker in workers)

@@ -27,7 +27,8 @@ class Block(nn.Module):
         kept = self.drop(joined)  # another name for the same memory
         again = self.fifth(joined)
         again += joined
-        return self.fourth(self.activation(again)) + kept + self.third(kept)
+        result: Tensor = self.fourth(self.activation(again)) + kept + self.third(kept)
+        return result
 
 
 def pictures(batch: int = 2) -> Tensor:

@@ -207,18 +207,7 @@ def encoded(home: Path) -> int:
     return 0
 
 
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def is_running(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds the workers in /proc")
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
     world = make_world(tmp_path, 150, image_size=96)
     killed = subprocess.Popen(command(world), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -226,17 +215,10 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> No
         while killed.poll() is None and encoded(world["home"]) < 24:
             time.sleep(0.005)
         assert killed.poll() is None, "ended before it could be killed"
-        workers = children_of(killed.pid)
         os.kill(killed.pid, signal.SIGKILL)
     finally:
         killed.kill()
         killed.wait()
-    assert workers
-    for _ in range(500):
-        if not any(map(is_running, workers)):
-            break
-        time.sleep(0.02)
-    assert not any(map(is_running, workers)), "a worker outlived the stage"
     remembered = encoded(world["home"])
     assert 24 <= remembered < 300 and not world["out"].exists()
     again = subprocess.run(command(world), cwd=ROOT, capture_output=True, text=True, check=True)
