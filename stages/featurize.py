@@ -39,7 +39,7 @@ def main(
         typer.Option(
             min=0,
             help="Processes (threads without a GPU) that decode pictures; 0 for none.",
-            show_default="number of cores, at most 8",
+            show_default="number of cores, at most 16",
         ),
     ] = None,
     params: ParamsOption = PARAMS,
@@ -60,7 +60,7 @@ def main(
     calibration = digest_of_first(pictures, CALIBRATION_PICTURES) if section.precision == "int8" else None
     recipe = recipe_of(section, encoder, caption_encoder, calibration)
     sentences = encode_captions(posts, caption_encoder, home) if caption_encoder else None
-    workers = min(os.cpu_count() or 1, 8) if workers is None else workers
+    workers = min(os.cpu_count() or 1, 16) if workers is None else workers
     counts = write_features(
         pictures,
         raw,

@@ -6,6 +6,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -123,7 +124,8 @@ def write_features(
     ahead: whether `workers` processes decode while batches are encoded (0: this one does, then), which suits a GPU; or
     as many threads between batches, which suits an encoder that itself keeps every core busy.
 
-    A kill loses the batch in hand; a damaged memo is renamed and rebuilt. Processes that share a memo take turns.
+    A kill loses the batch in hand, or two where they are encoded ahead; a damaged memo is renamed and rebuilt.
+    Processes that share a memo take turns.
     Raises HashgenError when a raw picture is not the one that the filter saw, or when the memo cannot be written.
     """
 
@@ -191,10 +193,8 @@ def _encode_missing(
         prepare = partial(_prepare, size=recipe.image_size, seed=recipe.seed, preparation=preparation)
         decoded = _decoded(_read(missing, raw), prepare, *decoder)
         shown = progress(decoded, total=total, unit="pictures", label="featurize")
-        for number, (keys, pixels) in enumerate(_batches(shown, batch_size)):
-            if number == 0:
-                check(pixels[: len(keys)])
-            memo.put(keys, encode(pixels)[: len(keys)])
+        for keys, features in _encoded(_batches(shown, batch_size), encode, check, ahead=decoder[1]):
+            memo.put(keys, features[: len(keys)])
     return Counts(total, len(distinct) * len(wanted) - total, time.monotonic() - start)
 
 
@@ -276,6 +276,28 @@ def _batches(decoded: Iterable[tuple[Key, Pixels]], size: int) -> Iterator[tuple
             keys, batch = [], None
     if batch is not None:
         yield keys, batch
+
+
+def _encoded(
+    batches: Iterable[tuple[list[Key], Pixels]], encode: Encode, check: Callable[[Pixels], None], *, ahead: bool
+) -> Iterator[tuple[list[Key], npt.NDArray[np.float16]]]:
+    """Each batch with its features. ahead: gather a batch, and store another's features, while one is on the GPU."""
+    rest = iter(batches)
+    for keys, pixels in itertools.islice(rest, 1):
+        check(pixels[: len(keys)])
+        yield keys, encode(pixels)
+    if not ahead:
+        yield from ((keys, encode(pixels)) for keys, pixels in rest)
+        return
+    with ThreadPoolExecutor(1) as gpu:
+        waiting: tuple[list[Key], Future[npt.NDArray[np.float16]]] | None = None
+        for keys, pixels in rest:
+            started = gpu.submit(encode, pixels)
+            if waiting is not None:
+                yield waiting[0], waiting[1].result()
+            waiting = keys, started
+        if waiting is not None:
+            yield waiting[0], waiting[1].result()
 
 
 def _export(pictures: Pictures, memo: Memo, recipe: Recipe, folder: Path) -> None:

@@ -19,10 +19,11 @@ from PIL import Image
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import sha256_of_folder
 from hashgen.corpus.posts import Post, read_shard, shard_paths, write_shards
-from hashgen.features.encoding import Counts, Encode, Pictures, read_pictures, write_features
+from hashgen.features.encoding import Counts, Encode, Pictures, digest_of_first, first_pictures, read_pictures, write_features
 from hashgen.features.memo import Memo
 from hashgen.features.recipe import Recipe
 from hashgen.features.store import FeatureStore, label
+from hashgen.pictures.crops import TORCHVISION, crops
 
 DIM, SIZE = 6, 32
 RECIPE = Recipe("tiny", "random", "0" * 64, None, DIM, 2, SIZE, "float32", 1, 1)
@@ -80,6 +81,8 @@ def world(tmp_path: Path) -> tuple[Pictures, Run]:
         out: str = "out",
         home: str = "home",
         workers: int = 0,
+        ahead: bool = True,
+        check: Callable[[np.ndarray], None] = lambda _: None,
     ) -> Counts:
         return write_features(
             pictures,
@@ -90,6 +93,8 @@ def world(tmp_path: Path) -> tuple[Pictures, Run]:
             batch_size=4,
             home=tmp_path / home,
             workers=workers,
+            ahead=ahead,
+            check=check,
         )
 
     return pictures, run
@@ -106,10 +111,48 @@ def test_the_store_gives_what_was_encoded(world: tuple[Pictures, Run], tmp_path:
     assert store.plain.dtype == store.views.dtype == np.float16 and isinstance(store.plain, np.memmap)
     assert store.ids == pictures.ids and store.rows(["p7", "p0"]).tolist() == [7, 0]
     assert store.recipe.backbone == "tiny" and store.recipe.views == 2
-    from hashgen.pictures.crops import crops
-
     expected = FakeEncoder()(crops(picture(7), SIZE, [0, 1, 2], 1))
     assert np.array_equal(store.plain[7], expected[0]) and np.array_equal(store.views[7], expected[1:])
+
+
+def test_the_store_is_the_same_however_decoded(world: tuple[Pictures, Run], tmp_path: Path) -> None:
+    _, run = world
+    run()
+    first = sha256_of_folder(tmp_path / "out")
+    for ahead, workers in ((True, 2), (False, 0), (False, 3)):
+        encoder, name = FakeEncoder(), f"{ahead}{workers}"
+        assert run(encode=encoder, out=name, home=f"home-{name}", ahead=ahead, workers=workers).encoded == 30
+        assert encoder.batches == [4] * 8
+        assert sha256_of_folder(tmp_path / name) == first
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_the_first_pictures_are_checked_before_any_is_encoded(
+    world: tuple[Pictures, Run], tmp_path: Path, ahead: bool
+) -> None:
+    _, run = world
+    seen: list[int] = []
+
+    def refuse(pixels: np.ndarray) -> None:
+        seen.append(len(pixels))
+        raise HashgenError("featurize.precision: too far from float32")
+
+    encoder = FakeEncoder()
+    with pytest.raises(HashgenError, match="too far"):
+        run(encode=encoder, ahead=ahead, check=refuse)
+    assert (seen, encoder.batches) == ([4], []) and not (tmp_path / "out").exists()
+    run(encode=encoder, ahead=ahead, check=lambda pixels: seen.append(len(pixels)))
+    assert seen == [4, 4] and len(encoder.batches) == 8
+
+
+def test_the_first_pictures_are_distinct_and_plain(tmp_path: Path) -> None:
+    pictures, raw = make_world(tmp_path, [0, 1, 0, 2, 3])
+    found = first_pictures(pictures, raw, 3, SIZE, TORCHVISION)
+    expected = [crops(picture(number), SIZE, [0], 1)[0] for number in (0, 1, 2)]
+    assert np.array_equal(found, np.stack(expected))
+    assert digest_of_first(pictures, 3) == digest_of_first(part(pictures, [0, 1, 3]), 3)
+    assert digest_of_first(pictures, 3) != digest_of_first(pictures, 4)
+    assert digest_of_first(pictures, 4) == digest_of_first(pictures, 64)  # there are no more
 
 
 def test_a_second_run_encodes_nothing(world: tuple[Pictures, Run], tmp_path: Path) -> None:
