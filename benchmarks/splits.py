@@ -9,6 +9,7 @@ of all splits, with a 95 % interval from resampling groups; settings come from p
 """
 
 import itertools
+import tempfile
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -77,7 +78,8 @@ def deal(posts: pd.DataFrame, seed: int) -> list[pd.DataFrame]:
 def learn(name: str, data: Data, section: Train, seed: int) -> Model:
     """A model trained on the CPU with the settings of params.yaml and this seed."""
     chosen = Train(**dict(section) | {"model": name, "seed": seed})
-    return model_class(name).fit(data, chosen, Place(torch.device("cpu"), Path("none")))
+    with tempfile.TemporaryDirectory() as folder:
+        return model_class(name).fit(data, chosen, Place(torch.device("cpu"), Path(folder) / "checkpoint.pt"))
 
 
 def score(model: Model, test: Labelled) -> dict[str, Any]:
