@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hashgen.base.errors import HashgenError
-from hashgen.base.files import atomic_folder, require, write_json
+from hashgen.base.files import write_json
 from hashgen.base.progress import progress
 from hashgen.base.workers import map_in_order
+from hashgen.corpus.places import Place, output_folder, present
 from hashgen.corpus.posts import read_picture_bytes
 from hashgen.corpus.tables import POSTS_SCHEMA, read_table
 from hashgen.features.memo import MEMO_VERSION, Key, Memo, with_memo
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 Encode = Callable[[Pixels], npt.NDArray[np.float16]]
 Picture = tuple[str, bytes | None, list[Key]]  # its place, for messages; its bytes; the views to encode
+Missing = dict[tuple[str, int], list[Key]]  # by shard and row, in their order: the views of a picture to encode
 # Pictures that wait decoded, for each worker: the bound on memory, whatever the number of posts.
 _AHEAD = 16
 # Captions that a kill may lose.
@@ -53,7 +55,7 @@ class Pictures:
         return len(self.ids)
 
 
-def read_pictures(posts: Path) -> Pictures:
+def read_pictures(posts: Place) -> Pictures:
     """Read which pictures posts.parquet keeps. Raises HashgenError when it is missing, broken or empty."""
     columns = ["id", "shard", "row", "image_sha256"]
     table = read_table(posts, "filter", POSTS_SCHEMA, [*columns, "source"])
@@ -63,7 +65,7 @@ def read_pictures(posts: Path) -> Pictures:
     return Pictures(ids, shards, rows, sha256, frozenset(table.column("source").unique().to_pylist()))
 
 
-def encode_captions(posts: Path, encoder: "CaptionEncoder", home: Path) -> npt.NDArray[np.float16]:
+def encode_captions(posts: Place, encoder: "CaptionEncoder", home: Path) -> npt.NDArray[np.float16]:
     """Vectors (n, dim) of the captions in posts.parquet, in its order; only those are encoded that the memo lacks.
 
     A kill loses the captions in hand. Raises HashgenError when the file is broken, or the memo cannot be written.
@@ -94,6 +96,23 @@ class Counts:
         return Counts(self.encoded + other.encoded, self.remembered + other.remembered, self.seconds + other.seconds)
 
 
+@dataclasses.dataclass(frozen=True)
+class Sought:
+    """Features that a memo must hold before a store is written.
+
+    name: of the memo, for what made them. dim: length of one. views: besides the plain one. grid: whether they are the
+    places of pictures, or pictures as a whole.
+    """
+
+    name: str
+    dim: int
+    views: int
+    grid: bool
+
+
+Fill = Callable[[Memo, Sought], Counts]
+
+
 def write_features(
     pictures: Pictures,
     raw: Path,
@@ -119,25 +138,49 @@ def write_features(
     Raises HashgenError when a raw picture is not the one that the filter saw, or when the memo cannot be written.
     """
 
-    memos = home / "features"
+    def fill(memo: Memo, sought: Sought) -> Counts:
+        missing, distinct = missing_views(pictures, memo, sought.views)
+        start, count = time.monotonic(), sum(map(len, missing.values()))
+        decoded = decode_views(missing, raw, recipe, preparation, workers)
+        shown = progress(decoded, total=count, unit="pictures", label="featurize")
+        for keys, features in encode_views(shown, flattened(encode_grid) if sought.grid else encode, batch_size):
+            memo.put(keys, features)
+        return Counts(count, distinct * (1 + sought.views) - count, time.monotonic() - start)
+
+    return write_store(pictures, out, recipe, fill, home=home, sentences=sentences)
+
+
+def write_store(
+    pictures: Pictures,
+    out: Place,
+    recipe: Recipe,
+    fill: Fill,
+    *,
+    home: Path,
+    sentences: npt.NDArray[np.float16] | None,
+) -> Counts:
+    """Write the folder `out` as a whole from the memo below `home`, after `fill` has put there what it lacks.
+
+    fill: called for the pictures, and once more for their grids if the recipe has one. sentences: as in
+    `write_features`.
+    """
+    memos, cells = home / "features", GRID_SIDE**2 * recipe.dim
     name = f"{recipe.backbone.replace('/', '-')}-{memo_digest(recipe)[:16]}"
-    with atomic_folder(out) as folder:
+    with output_folder(out, "features.json", memos) as folder:
 
         def plain(memo: Memo) -> Counts:
-            counts = _encode_missing(pictures, raw, recipe, encode, memo, batch_size, workers, preparation)
+            counts = fill(memo, Sought(name, recipe.dim, recipe.views, grid=False))
             _export(pictures, memo, recipe, folder)
             return counts
 
         def grid(memo: Memo) -> Counts:
-            assert encode_grid is not None
-            unseen, flat = dataclasses.replace(recipe, views=0), _flat(encode_grid)
-            counts = _encode_missing(pictures, raw, unseen, flat, memo, batch_size, workers, preparation)
+            counts = fill(memo, Sought(f"{name}-grid", cells, 0, grid=True))
             _export_grid(pictures, memo, recipe, folder)
             return counts
 
         counts = with_memo(memos / f"{name}.sqlite", recipe.dim, plain)
-        if encode_grid is not None:
-            counts += with_memo(memos / f"{name}-grid.sqlite", GRID_SIDE**2 * recipe.dim, grid)
+        if recipe.grid:
+            counts += with_memo(memos / f"{name}-grid.sqlite", cells, grid)
         if sentences is not None:
             np.save(folder / "captions.npy", sentences)
         ids = pa.table({"id": pa.array(pictures.ids, pa.string())})
@@ -146,8 +189,9 @@ def write_features(
     return counts
 
 
-def _flat(encode_grid: Encode) -> Encode:
+def flattened(encode_grid: Encode | None) -> Encode:
     """Places (batch, cells, dim) as one row a picture, as a memo keeps them."""
+    assert encode_grid is not None, "a recipe with a grid needs what encodes it"
     return lambda pixels: encode_grid(pixels).reshape(len(pixels), -1)
 
 
@@ -160,43 +204,43 @@ def memo_digest(recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
 
-def _encode_missing(
-    pictures: Pictures,
-    raw: Path,
-    recipe: Recipe,
-    encode: Encode,
-    memo: Memo,
-    batch_size: int,
-    workers: int,
-    preparation: Preparation,
-) -> Counts:
-    wanted = range(1 + recipe.views)
+def missing_views(pictures: Pictures, memo: Memo, views: int) -> tuple[Missing, int]:
+    """The views that the memo lacks, and how many distinct pictures there are. views: besides the plain one."""
     # One place for each distinct picture, in the order of the raw shards.
     places = dict(sorted(zip(zip(pictures.shards, pictures.rows, strict=True), pictures.sha256, strict=True)))
     place_of = {sha: place for place, sha in reversed(places.items())}
-    missing: dict[tuple[str, int], list[Key]] = {}
+    missing: Missing = {}
     for place, sha in places.items():
-        if place_of[sha] == place and (unseen := sorted(set(wanted) - memo.views(sha))):
+        if place_of[sha] == place and (unseen := sorted(set(range(1 + views)) - memo.views(sha))):
             missing[place] = [(sha, view) for view in unseen]
-    total = sum(map(len, missing.values()))
-    start = time.monotonic()
-    if total:
+    return missing, len(place_of)
+
+
+def decode_views(
+    missing: Missing, raw: Place, recipe: Recipe, preparation: Preparation, workers: int
+) -> Iterator[tuple[Key, Pixels]]:
+    """Each missing view with its pixels (size, size, 3). workers: as in `write_features`."""
+    if missing:
         prepare = partial(_prepare, size=recipe.image_size, seed=recipe.seed, preparation=preparation)
-        decoded = _decoded(_read(missing, raw), prepare, workers)
-        shown = progress(decoded, total=total, unit="pictures", label="featurize")
-        for keys, pixels in _batches(shown, batch_size):
-            memo.put(keys, encode(pixels)[: len(keys)])
-    return Counts(total, len(place_of) * len(wanted) - total, time.monotonic() - start)
+        yield from _decoded(_read(missing, raw), prepare, workers)
 
 
-def _read(missing: dict[tuple[str, int], list[Key]], raw: Path) -> Iterator[Picture]:
+def encode_views(
+    decoded: Iterable[tuple[Key, Pixels]], encode: Encode, batch_size: int
+) -> Iterator[tuple[list[Key], npt.NDArray[np.float16]]]:
+    """Features (views, dim) of decoded views, some at a time."""
+    for keys, pixels in _batches(decoded, batch_size):
+        yield keys, encode(pixels)[: len(keys)]
+
+
+def _read(missing: Missing, raw: Place) -> Iterator[Picture]:
     """(place for messages, bytes, views to encode) of each picture, in the order of the raw shards."""
     rows: dict[str, list[int]] = {}
     for shard, row in missing:
         rows.setdefault(shard, []).append(row)
     for shard, wanted in rows.items():
         found = 0
-        for row, data in read_picture_bytes(require(raw / shard, "scrape"), wanted):
+        for row, data in read_picture_bytes(present(raw / shard, "scrape"), wanted):
             found += 1
             yield f"{raw / shard} row {row}", data, missing[shard, row]
         if found < len(wanted):
