@@ -16,7 +16,8 @@ import typer
 
 from hashgen import __version__
 from hashgen.base.errors import HashgenError
-from hashgen.commands import DeviceOption, QuietOption, home_option, state_option, user_errors
+from hashgen.base.files import local_path
+from hashgen.commands import DeviceOption, LocalCommand, QuietOption, home_option, state_option, user_errors
 
 if TYPE_CHECKING:
     from hashgen.suggesting.suggester import Suggester
@@ -81,7 +82,7 @@ SetsOption = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=LocalCommand)
 def suggest(
     arguments: Annotated[
         list[str] | None,
@@ -193,7 +194,7 @@ def _require_model(folder: Path) -> None:
         )
 
 
-@app.command()
+@app.command(cls=LocalCommand)
 def mine(
     posts: Annotated[
         Path,
@@ -226,7 +227,7 @@ def mine(
         print(f"mine: {out}: {kept:,} posts; {left:,} left out (no hashtags, no readable picture, or there twice)")
 
 
-@app.command()
+@app.command(cls=LocalCommand)
 def sets(
     action: Annotated[str, typer.Argument(help="list, save or delete.")] = "list",
     name: Annotated[str, typer.Argument(help="Name of the set.", show_default=False)] = "",
@@ -256,9 +257,9 @@ def sets(
     print(f"sets: {file}")
 
 
-@app.command()
+@app.command(cls=LocalCommand)
 def doctor(
-    home: Annotated[Path, home_option(lambda value: Path(value).expanduser())],
+    home: Annotated[Path, home_option(local_path)],
     model: ModelOption = Path("models/hashgen"),
     weights: WeightsOption = None,
     caption_weights: CaptionWeightsOption = None,
@@ -275,7 +276,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=LocalCommand)
 def serve(
     model: ModelOption = Path("models/hashgen"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8000,
@@ -314,7 +315,7 @@ def serve(
     run(Settings(model, host, port, tuple(allow_host or ()), workers), load, show=show)
 
 
-@app.command()
+@app.command(cls=LocalCommand)
 def compare(
     runs: Annotated[
         list[str],
@@ -341,7 +342,7 @@ def compare(
         print(f"compare: {out}: {len(runs)} runs; open it in a browser")
 
 
-@app.command()
+@app.command(cls=LocalCommand)
 def delete(
     ids: Annotated[
         list[str],
@@ -350,8 +351,8 @@ def delete(
             help="Ids as in data/posts.parquet; ID/1 means the whole post. Put ids that start with - after --.",
         ),
     ],
-    home: Annotated[Path, home_option(lambda value: Path(value).expanduser())],
-    state: Annotated[Path | None, state_option(lambda value: Path(value).expanduser())] = None,
+    home: Annotated[Path, home_option(local_path)],
+    state: Annotated[Path | None, state_option(local_path)] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Permanently delete posts collected from Instagram; they are not collected again."""
@@ -364,7 +365,7 @@ def delete(
         print(f"delete: {number:,} {posts} deleted; now dvc repro -f -s scrape, then dvc repro")
 
 
-@app.command(hidden=True)
+@app.command(cls=LocalCommand, hidden=True)
 def summary(
     evaluate: Annotated[Path, typer.Option(help="Metrics of the stage evaluate.")],
     baselines: Annotated[Path, typer.Option(help="Metrics of the stage baselines.")],

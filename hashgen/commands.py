@@ -9,16 +9,30 @@ from typing import Annotated, Any, TextIO
 
 import platformdirs
 import typer
+from typer.core import TyperCommand
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.faults import system_fault
-from hashgen.base.files import atomic_file
+from hashgen.base.files import atomic_file, local_path
 from hashgen.base.progress import QUIET
 
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", envvar=QUIET, help="Print only warnings and errors.", show_default=False)
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where torch runs: auto, cpu or cuda.")]
+
+
+class LocalCommand(TyperCommand):
+    """A command whose paths must be of this machine: a URI where a path belongs ends it in one line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, after its paths are looked at as they were typed."""
+        for parameter in self.params:
+            if getattr(parameter.type, "name", "") == "path" and (value := ctx.params.get(parameter.name)) is not None:
+                option = parameter.opts[-1] if parameter.opts[-1].startswith("-") else ""
+                for one in value if isinstance(value, list | tuple) else [value]:
+                    local_path(str(one) if not isinstance(one, Path) else one, option)
+        return super().invoke(ctx)
 
 
 def home_option(resolve: Callable[[str], Path]) -> Any:

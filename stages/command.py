@@ -8,14 +8,16 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hashgen.base.errors import HashgenError
-from hashgen.base.files import write_json
+from hashgen.base.files import local_path, write_json
+from hashgen.base.optional import optional
 from hashgen.base.progress import QUIET, is_quiet
-from hashgen.commands import QuietOption, home_option, state_option, user_errors
+from hashgen.commands import LocalCommand, QuietOption, home_option, state_option, user_errors
+from hashgen.corpus.places import Remote, place_of
 from hashgen.params import watching
 
 ParamsOption = Annotated[Path, typer.Option("--params", help="The parameter file.")]
@@ -30,15 +32,55 @@ def input_path(value: str) -> Path:
     """The path that a parameter names; relative ones start at the root of the user's repository.
 
     `dvc exp run --temp` and `--queue` run in a copy below `.dvc/tmp/exps/` of the repository, where a path
-    such as ../photos would point elsewhere: there the repository itself is the root.
+    such as ../photos would point elsewhere: there the repository itself is the root. Raises HashgenError for a URI.
     """
-    path = Path(value).expanduser()
+    path = local_path(value)
     here = Path.cwd()
     parts = here.parts
     for index in range(len(parts) - 3):
         if parts[index : index + 3] == (".dvc", "tmp", "exps"):
             return Path(*parts[:index]) / path
     return here / path
+
+
+if TYPE_CHECKING:
+    Place = Path | Remote
+else:
+    Place = Remote  # Typer knows no unions: to it this is one type, and `place_of` decides
+
+
+def place_option(help: str) -> Any:
+    """An option that takes a path of this machine or, with --engine ray, a URI such as s3://bucket/key."""
+    return typer.Option(parser=place_of, metavar="PATH", help=help)
+
+
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        envvar="HASHGEN_ENGINE",
+        help="What does the work: local (this machine), or ray (the cluster that RAY_ADDRESS names).",
+    ),
+]
+
+
+def is_ray(engine: str, **places: Path | Remote) -> bool:
+    """Whether the engine is Ray. Raises HashgenError for one that is unknown or not installed.
+
+    places: the paths that the stage was given, by option. Raises HashgenError for a URI without Ray.
+    """
+    if engine not in ("local", "ray"):
+        raise HashgenError(f"--engine {engine}: no such engine; choose local or ray")
+    if engine == "ray":
+        optional("ray", "--engine ray")
+        return True
+    for option, place in places.items():
+        if isinstance(place, Remote):
+            raise HashgenError(
+                f"--{option} {place}: must be a path on this machine with --engine local; set HASHGEN_ENGINE=ray, or "
+                "copy it here first"
+            )
+    return False
 
 
 HomeOption = Annotated[Path, home_option(input_path)]
@@ -48,7 +90,9 @@ StateOption = Annotated[Path | None, state_option(input_path)]
 def run(main: Callable[..., None]) -> None:
     """Run a stage's `main` as a command: a HashgenError ends it with its message and exit code."""
     with user_errors(lambda error: f": dvc repro {error.stage}" if error.stage else ""):
-        typer.run(_command(main))
+        app = typer.Typer(add_completion=False)
+        app.command(cls=LocalCommand)(_command(main))
+        app()
 
 
 def _command(main: Callable[..., None]) -> Callable[..., None]:

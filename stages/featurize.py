@@ -11,16 +11,28 @@ from hashgen.base.errors import HashgenError
 from hashgen.commands import DeviceOption
 from hashgen.features.encoding import (
     Pictures,
-    digest_of_first,
+    decode_plain,
+    digest_of,
     encode_captions,
-    first_pictures,
+    first_plain,
     read_pictures,
     write_features,
 )
 from hashgen.features.posts import GRID_SIDE
 from hashgen.params import read_section
 from hashgen.params.featurize import Featurize
-from stages.command import PARAMS, HomeOption, ParamsOption, done, input_path, run
+from stages.command import (
+    PARAMS,
+    EngineOption,
+    HomeOption,
+    ParamsOption,
+    Place,
+    done,
+    input_path,
+    is_ray,
+    place_option,
+    run,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -29,9 +41,9 @@ if TYPE_CHECKING:
 
 
 def main(
-    posts: Annotated[Path, typer.Option(help="Parquet file of the kept posts (stage filter).")],
-    raw: Annotated[Path, typer.Option(help="Folder of the raw shards (stage scrape).")],
-    out: Annotated[Path, typer.Option(help="Folder to write the features to.")],
+    posts: Annotated[Place, place_option("Parquet file of the kept posts (stage filter).")],
+    raw: Annotated[Place, place_option("Folder of the raw shards (stage scrape).")],
+    out: Annotated[Place, place_option("Folder to write the features to.")],
     home: HomeOption,
     device: DeviceOption = "auto",
     workers: Annotated[
@@ -42,9 +54,11 @@ def main(
             show_default="number of cores, at most 16",
         ),
     ] = None,
+    engine: EngineOption = "local",
     params: ParamsOption = PARAMS,
 ) -> None:
     """Encode each picture, plain and in featurize.views augmented views; known pictures are not encoded again."""
+    on_ray = is_ray(engine, posts=posts, raw=raw, out=out)
     section = read_section(params, Featurize)
     pictures = read_pictures(posts)
     _refuse_random(section, pictures)
@@ -54,28 +68,37 @@ def main(
     from hashgen.features.openvino_runtime import CALIBRATION_PICTURES
 
     weights = section.weights if section.weights in NAMED_WEIGHTS else input_path(section.weights)
-    place, first = choose_device(device), partial(first_pictures, pictures, raw, CALIBRATION_PICTURES)
-    encoder = load_encoder(section, weights, place, runtime=section.runtime, first_pictures=first)
+    # With Ray this machine needs no GPU: it loads the encoder only to say what makes the features, in any precision.
+    place = choose_device("cpu" if on_ray else device)
+    loaded = section.model_copy(update={"precision": "float32", "runtime": "torch"}) if on_ray else section
+    first = first_plain(pictures, CALIBRATION_PICTURES)
+    decode_first = partial(decode_plain, first, raw)
+    encoder = load_encoder(loaded, weights, place, runtime=loaded.runtime, first_pictures=decode_first)
     caption_encoder = _caption_encoder(section, place)
-    calibration = digest_of_first(pictures, CALIBRATION_PICTURES) if section.precision == "int8" else None
-    recipe = recipe_of(section, encoder, caption_encoder, calibration)
+    recipe = recipe_of(section, encoder, caption_encoder, digest_of(first) if section.precision == "int8" else None)
     sentences = encode_captions(posts, caption_encoder, home) if caption_encoder else None
-    workers = min(os.cpu_count() or 1, 16) if workers is None else workers
-    counts = write_features(
-        pictures,
-        raw,
-        out,
-        recipe,
-        encoder,
-        batch_size=encoder.batch_size,
-        home=home,
-        workers=workers,
-        ahead=encoder.device.type != "cpu",
-        preparation=encoder.preparation,
-        sentences=sentences,
-        encode_grid=encoder.grid if section.grid else None,
-        check=encoder.check,
-    )
+    if on_ray:
+        from hashgen.cluster.encoding import Task, write_features_over_cluster
+
+        task = Task(raw, section, weights, device, recipe, first)
+        counts = write_features_over_cluster(pictures, task, out, home=home, workers=workers, sentences=sentences)
+    else:
+        assert isinstance(raw, Path) and isinstance(out, Path)
+        counts = write_features(
+            pictures,
+            raw,
+            out,
+            recipe,
+            encoder,
+            batch_size=encoder.batch_size,
+            home=home,
+            workers=min(os.cpu_count() or 1, 16) if workers is None else workers,
+            ahead=encoder.device.type != "cpu",
+            preparation=encoder.preparation,
+            sentences=sentences,
+            encode_grid=encoder.grid if section.grid else None,
+            check=encoder.check,
+        )
     rate = f", {counts.encoded / counts.seconds:,.0f} pictures/s" if counts.encoded else ""
     known = f"{counts.encoded:,} encoded, {counts.remembered:,} already known"
     captions = f"; captions {caption_encoder.dim}-d" if caption_encoder else ""

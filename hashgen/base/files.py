@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,28 @@ from hashgen.base.errors import HashgenError
 from hashgen.base.faults import fault_of_output, system_fault
 
 _PARTIAL = ".partial"
+# Two letters or more: C:/ is a drive. A Path has kept only one of the slashes.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+def is_uri(path: Path | str) -> bool:
+    """Whether a path is a URI such as s3://bucket/key, and so not one of this machine."""
+    return bool(_SCHEME.match(str(path)))
+
+
+def local_path(value: Path | str, option: str = "") -> Path:
+    """The path on this machine that a user typed, `~` written out. Raises HashgenError for a URI (s3://, https://, …).
+
+    option: the option or parameter that it was given with, to be named in the message.
+    """
+    if not is_uri(value):
+        return Path(value).expanduser()
+    text = str(value)
+    uri = text if isinstance(value, str) else re.sub(":/+", "://", text, count=1)
+    raise HashgenError(
+        f"{option}{' ' if option else ''}{uri}: must be a path on this machine; only the stages filter and featurize, "
+        "with --engine ray, read and write elsewhere; copy it here first"
+    )
 
 
 @contextlib.contextmanager
@@ -110,9 +133,14 @@ def write_json(path: Path, value: Any, *, exact: bool = False) -> None:
 
     Raises ValueError for NaN and infinities: leave out a metric that cannot be computed, or set it to None.
     """
-    text = json.dumps(value if exact else _rounded(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json_text(value, exact=exact)
     with atomic_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def json_text(value: Any, *, exact: bool = False) -> str:
+    """What `write_json` writes."""
+    return json.dumps(value if exact else _rounded(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_json(path: Path, made_by: str) -> Any:

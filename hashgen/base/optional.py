@@ -13,6 +13,7 @@ from hashgen.base.errors import HashgenError
 _PACKAGES = {
     "nncf": "nncf>=3.0",
     "openvino": "openvino>=2026.0",
+    "ray": "ray[data]>=2.60",
     "sentence_transformers": "sentence-transformers>=5.0",
     "textblob": "textblob>=0.19",
     "timm": "timm>=1.0.20",

@@ -1,16 +1,18 @@
 """A post, and the Parquet shards of raw posts with their images inside."""
 
 import dataclasses
+import fnmatch
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import overload
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hashgen.base.errors import HashgenError
-from hashgen.base.faults import system_fault
+from hashgen.corpus.places import Place, Remote, fault_of, source_of
 from hashgen.corpus.tables import RAW_SCHEMA
 
 POSTS_PER_SHARD = 1000
@@ -103,15 +105,24 @@ def _close(writer: pq.ParquetWriter | None) -> int:
     return 0
 
 
-def shard_paths(folder: Path) -> list[Path]:
+@overload
+def shard_paths(folder: Path) -> list[Path]: ...
+@overload
+def shard_paths(folder: Remote) -> list[Remote]: ...
+def shard_paths(folder: Place) -> list[Path] | list[Remote]:
     """The shards of a raw folder in order. Raises HashgenError if there is none."""
-    paths = sorted(folder.glob("posts-*.parquet"))
+    pattern = "posts-*.parquet"
+    paths: list[Path] | list[Remote]
+    if isinstance(folder, Path):
+        paths = sorted(folder.glob(pattern))
+    else:
+        paths = [folder / name for name in fnmatch.filter(folder.names(), pattern)]
     if not paths:
         raise HashgenError(f"{folder}: no shards of posts; the stage scrape creates them", stage="scrape")
     return paths
 
 
-def read_shard(path: Path, columns: Sequence[str] | None = None) -> Iterator[tuple[int, dict[str, object]]]:
+def read_shard(path: Place, columns: Sequence[str] | None = None) -> Iterator[tuple[int, dict[str, object]]]:
     """Yield (row number, row as a dict of RAW_SCHEMA's columns) of one shard, one row group in memory at a time.
 
     Raises HashgenError naming the shard if it is not a Parquet file, is damaged or lacks one of the columns.
@@ -123,13 +134,13 @@ def read_shard(path: Path, columns: Sequence[str] | None = None) -> Iterator[tup
 class RowGroup:
     """A piece of a shard that fits in memory: its number in the shard and the row it starts at."""
 
-    shard: Path
+    shard: Place
     number: int
     start: int
     rows: int
 
 
-def row_groups(folder: Path) -> list[RowGroup]:
+def row_groups(folder: Place) -> list[RowGroup]:
     """The row groups of all shards of a raw folder, in order. Raises HashgenError if there is none or one is broken."""
     groups = []
     for shard in shard_paths(folder):
@@ -148,7 +159,7 @@ def read_row_group(group: RowGroup, columns: Sequence[str] | None = None) -> Ite
 
 
 def _records(
-    path: Path, groups: list[int] | None, start: int, columns: Sequence[str] | None
+    path: Place, groups: list[int] | None, start: int, columns: Sequence[str] | None
 ) -> Iterator[tuple[int, dict[str, object]]]:
     file = _open(path)
     names = RAW_SCHEMA.names if columns is None else list(columns)
@@ -165,7 +176,7 @@ def _records(
         raise _broken(path, error) from error
 
 
-def read_picture_bytes(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+def read_picture_bytes(path: Place, rows: Sequence[int]) -> Iterator[tuple[int, bytes]]:
     """Yield (row, image bytes) for the wanted `rows` of one shard, in ascending order; other rows are not decoded."""
     wanted = sorted(set(rows))
     file = _open(path)
@@ -184,15 +195,16 @@ def read_picture_bytes(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, b
         raise _broken(path, error) from error
 
 
-def _open(path: Path) -> pq.ParquetFile:
+def _open(path: Place) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path)
+        # Over a network, what is asked for is read in few large pieces.
+        return pq.ParquetFile(source_of(path), pre_buffer=isinstance(path, Remote))
     except (pa.ArrowException, OSError) as error:
         raise _broken(path, error) from error
 
 
-def _broken(path: Path, error: Exception) -> HashgenError:
+def _broken(path: Place, error: Exception) -> HashgenError:
     reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return system_fault(error, path) or HashgenError(
+    return fault_of(error, path) or HashgenError(
         f"{path}: not a readable Parquet shard ({reason}); run the stage scrape again", stage="scrape"
     )

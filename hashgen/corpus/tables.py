@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hashgen.base.errors import HashgenError
-from hashgen.base.faults import system_fault
-from hashgen.base.files import require
+from hashgen.corpus.places import Place, fault_of, present, source_of
 
 # `image` is the struct that Hugging Face datasets use, so `load_dataset("parquet")` and DuckDB read it.
 RAW_SCHEMA = pa.schema(
@@ -111,18 +110,18 @@ GRID_SCHEMA = pa.schema(
 )
 
 
-def read_table(path: Path, made_by: str, schema: pa.Schema, needed: Sequence[str] | None = None) -> pa.Table:
+def read_table(path: Place, made_by: str, schema: pa.Schema, needed: Sequence[str] | None = None) -> pa.Table:
     """A Parquet file that the stage `made_by` writes: those of the columns of `schema` that it has.
 
     Raises HashgenError when it is missing or broken, and when it lacks one of the columns `needed` (default: all).
     """
     again = f"run the stage {made_by} again"
     try:
-        present = pq.read_schema(require(path, made_by)).names
-        table = pq.read_table(path, columns=[name for name in schema.names if name in present])
+        there = pq.read_schema(source_of(present(path, made_by))).names
+        table = pq.read_table(source_of(path), columns=[name for name in schema.names if name in there])
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise system_fault(error, path) or HashgenError(
+        raise fault_of(error, path) or HashgenError(
             f"{path}: cannot be read ({reason}); {again}", stage=made_by
         ) from error
     if missing := [name for name in (schema.names if needed is None else needed) if name not in table.column_names]:

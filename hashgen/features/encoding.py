@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hashgen.base.errors import HashgenError
-from hashgen.base.files import atomic_folder, require, write_json
+from hashgen.base.files import write_json
 from hashgen.base.progress import progress
 from hashgen.base.workers import map_between, map_in_order
+from hashgen.corpus.places import Place, output_folder, present
 from hashgen.corpus.posts import read_picture_bytes
 from hashgen.corpus.tables import POSTS_SCHEMA, read_table
 from hashgen.features.memo import MEMO_VERSION, Key, Memo, with_memo
@@ -35,6 +36,7 @@ Pixels = npt.NDArray[np.uint8]
 Encode = Callable[[Pixels], npt.NDArray[np.float16]]
 Decoder = tuple[int, bool]  # workers, and whether they work ahead
 Picture = tuple[str, bytes | None, list[Key]]  # its place, for messages; its bytes; the views to encode
+Missing = dict[tuple[str, int], list[Key]]  # by shard and row, in their order: the views of a picture to encode
 # Pictures that wait decoded, for each worker: the bound on memory, whatever the number of posts.
 _AHEAD = 16
 # Captions that a kill may lose.
@@ -55,7 +57,7 @@ class Pictures:
         return len(self.ids)
 
 
-def read_pictures(posts: Path) -> Pictures:
+def read_pictures(posts: Place) -> Pictures:
     """Read which pictures posts.parquet keeps. Raises HashgenError when it is missing, broken or empty."""
     columns = ["id", "shard", "row", "image_sha256"]
     table = read_table(posts, "filter", POSTS_SCHEMA, [*columns, "source"])
@@ -65,7 +67,7 @@ def read_pictures(posts: Path) -> Pictures:
     return Pictures(ids, shards, rows, sha256, frozenset(table.column("source").unique().to_pylist()))
 
 
-def encode_captions(posts: Path, encoder: "CaptionEncoder", home: Path) -> npt.NDArray[np.float16]:
+def encode_captions(posts: Place, encoder: "CaptionEncoder", home: Path) -> npt.NDArray[np.float16]:
     """Vectors (n, dim) of the captions in posts.parquet, in its order; only those are encoded that the memo lacks.
 
     A kill loses the captions in hand. Raises HashgenError when the file is broken, or the memo cannot be written.
@@ -94,6 +96,23 @@ class Counts:
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(self.encoded + other.encoded, self.remembered + other.remembered, self.seconds + other.seconds)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sought:
+    """Features that a memo must hold before a store is written.
+
+    name: of the memo, for what made them. dim: length of one. views: besides the plain one. grid: whether they are the
+    places of pictures, or pictures as a whole.
+    """
+
+    name: str
+    dim: int
+    views: int
+    grid: bool
+
+
+Fill = Callable[[Memo, Sought], Counts]
 
 
 def write_features(
@@ -129,25 +148,53 @@ def write_features(
     Raises HashgenError when a raw picture is not the one that the filter saw, or when the memo cannot be written.
     """
 
-    memos, decoder = home / "features", (workers, ahead)
+    decoder = (workers, ahead)
+
+    def fill(memo: Memo, sought: Sought) -> Counts:
+        missing, distinct = missing_views(pictures, memo, sought.views)
+        start, count = time.monotonic(), sum(map(len, missing.values()))
+        decoded = decode_views(missing, raw, recipe, preparation, decoder)
+        shown = progress(decoded, total=count, unit="pictures", label="featurize")
+        encoder = flattened(encode_grid) if sought.grid else encode
+        checked = (lambda _: None) if sought.grid else check
+        for keys, features in encode_views(shown, encoder, batch_size, checked, ahead=ahead):
+            memo.put(keys, features)
+        return Counts(count, distinct * (1 + sought.views) - count, time.monotonic() - start)
+
+    return write_store(pictures, out, recipe, fill, home=home, sentences=sentences)
+
+
+def write_store(
+    pictures: Pictures,
+    out: Place,
+    recipe: Recipe,
+    fill: Fill,
+    *,
+    home: Path,
+    sentences: npt.NDArray[np.float16] | None,
+) -> Counts:
+    """Write the folder `out` as a whole from the memo below `home`, after `fill` has put there what it lacks.
+
+    fill: called for the pictures, and once more for their grids if the recipe has one. sentences: as in
+    `write_features`.
+    """
+    memos, cells = home / "features", GRID_SIDE**2 * recipe.dim
     name = f"{recipe.backbone.replace('/', '-')}-{memo_digest(recipe)[:16]}"
-    with atomic_folder(out) as folder:
+    with output_folder(out, "features.json", memos) as folder:
 
         def plain(memo: Memo) -> Counts:
-            counts = _encode_missing(pictures, raw, recipe, encode, memo, batch_size, decoder, preparation, check)
+            counts = fill(memo, Sought(name, recipe.dim, recipe.views, grid=False))
             _export(pictures, memo, recipe, folder)
             return counts
 
         def grid(memo: Memo) -> Counts:
-            assert encode_grid is not None
-            unseen, flat = dataclasses.replace(recipe, views=0), _flat(encode_grid)
-            counts = _encode_missing(pictures, raw, unseen, flat, memo, batch_size, decoder, preparation)
+            counts = fill(memo, Sought(f"{name}-grid", cells, 0, grid=True))
             _export_grid(pictures, memo, recipe, folder)
             return counts
 
         counts = with_memo(memos / f"{name}.sqlite", recipe.dim, plain)
-        if encode_grid is not None:
-            counts += with_memo(memos / f"{name}-grid.sqlite", GRID_SIDE**2 * recipe.dim, grid)
+        if recipe.grid:
+            counts += with_memo(memos / f"{name}-grid.sqlite", cells, grid)
         if sentences is not None:
             np.save(folder / "captions.npy", sentences)
         ids = pa.table({"id": pa.array(pictures.ids, pa.string())})
@@ -156,8 +203,9 @@ def write_features(
     return counts
 
 
-def _flat(encode_grid: Encode) -> Encode:
+def flattened(encode_grid: Encode | None) -> Encode:
     """Places (batch, cells, dim) as one row a picture, as a memo keeps them."""
+    assert encode_grid is not None, "a recipe with a grid needs what encodes it"
     return lambda pixels: encode_grid(pixels).reshape(len(pixels), -1)
 
 
@@ -170,32 +218,23 @@ def memo_digest(recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
 
-def _encode_missing(
-    pictures: Pictures,
-    raw: Path,
-    recipe: Recipe,
-    encode: Encode,
-    memo: Memo,
-    batch_size: int,
-    decoder: Decoder,
-    preparation: Preparation,
-    check: Callable[[Pixels], None] = lambda _: None,
-) -> Counts:
-    wanted = range(1 + recipe.views)
+def missing_views(pictures: Pictures, memo: Memo, views: int) -> tuple[Missing, int]:
+    """The views that the memo lacks, and how many distinct pictures there are. views: besides the plain one."""
     distinct = _distinct(pictures)
-    missing: dict[tuple[str, int], list[Key]] = {}
+    missing: Missing = {}
     for place, sha in distinct.items():
-        if unseen := sorted(set(wanted) - memo.views(sha)):
+        if unseen := sorted(set(range(1 + views)) - memo.views(sha)):
             missing[place] = [(sha, view) for view in unseen]
-    total = sum(map(len, missing.values()))
-    start = time.monotonic()
-    if total:
+    return missing, len(distinct)
+
+
+def decode_views(
+    missing: Missing, raw: Place, recipe: Recipe, preparation: Preparation, decoder: Decoder
+) -> Iterator[tuple[Key, Pixels]]:
+    """Each missing view with its pixels (size, size, 3). decoder: as in `write_features`."""
+    if missing:
         prepare = partial(_prepare, size=recipe.image_size, seed=recipe.seed, preparation=preparation)
-        decoded = _decoded(_read(missing, raw), prepare, *decoder)
-        shown = progress(decoded, total=total, unit="pictures", label="featurize")
-        for keys, features in _encoded(_batches(shown, batch_size), encode, check, ahead=decoder[1]):
-            memo.put(keys, features[: len(keys)])
-    return Counts(total, len(distinct) * len(wanted) - total, time.monotonic() - start)
+        yield from _decoded(_read(missing, raw), prepare, *decoder)
 
 
 def _distinct(pictures: Pictures) -> dict[tuple[str, int], str]:
@@ -205,29 +244,29 @@ def _distinct(pictures: Pictures) -> dict[tuple[str, int], str]:
     return {place: sha for place, sha in places.items() if place_of[sha] == place}
 
 
-def first_pictures(pictures: Pictures, raw: Path, count: int, size: int, preparation: Preparation) -> Pixels:
-    """The first `count` distinct pictures, plain (n, size, size, 3), in the order of the raw shards.
-
-    Raises HashgenError as `write_features`.
-    """
-    chosen = itertools.islice(_distinct(pictures).items(), count)
-    jobs = _read({place: [(sha, 0)] for place, sha in chosen}, raw)
-    return np.concatenate([_prepare(job, size, 0, preparation) for job in jobs])
+def first_plain(pictures: Pictures, count: int) -> Missing:
+    """The plain views of the first `count` distinct pictures, in the order of the raw shards."""
+    return {place: [(sha, 0)] for place, sha in itertools.islice(_distinct(pictures).items(), count)}
 
 
-def digest_of_first(pictures: Pictures, count: int) -> str:
-    """Hex SHA-256 of which pictures `first_pictures` returns, in their order."""
-    return hashlib.sha256(" ".join(itertools.islice(_distinct(pictures).values(), count)).encode()).hexdigest()
+def decode_plain(views: Missing, raw: Place, size: int, preparation: Preparation) -> Pixels:
+    """The pixels (n, size, size, 3) of plain views. Raises HashgenError as `write_features`."""
+    return np.concatenate([_prepare(job, size, 0, preparation) for job in _read(views, raw)])
 
 
-def _read(missing: dict[tuple[str, int], list[Key]], raw: Path) -> Iterator[Picture]:
+def digest_of(views: Missing) -> str:
+    """Hex SHA-256 of which pictures these are, in their order."""
+    return hashlib.sha256(" ".join(keys[0][0] for keys in views.values()).encode()).hexdigest()
+
+
+def _read(missing: Missing, raw: Place) -> Iterator[Picture]:
     """(place for messages, bytes, views to encode) of each picture, in the order of the raw shards."""
     rows: dict[str, list[int]] = {}
     for shard, row in missing:
         rows.setdefault(shard, []).append(row)
     for shard, wanted in rows.items():
         found = 0
-        for row, data in read_picture_bytes(require(raw / shard, "scrape"), wanted):
+        for row, data in read_picture_bytes(present(raw / shard, "scrape"), wanted):
             found += 1
             yield f"{raw / shard} row {row}", data, missing[shard, row]
         if found < len(wanted):
@@ -278,26 +317,34 @@ def _batches(decoded: Iterable[tuple[Key, Pixels]], size: int) -> Iterator[tuple
         yield keys, batch
 
 
-def _encoded(
-    batches: Iterable[tuple[list[Key], Pixels]], encode: Encode, check: Callable[[Pixels], None], *, ahead: bool
+def encode_views(
+    decoded: Iterable[tuple[Key, Pixels]],
+    encode: Encode,
+    batch_size: int,
+    check: Callable[[Pixels], None],
+    *,
+    ahead: bool,
 ) -> Iterator[tuple[list[Key], npt.NDArray[np.float16]]]:
-    """Each batch with its features. ahead: gather a batch, and store another's features, while one is on the GPU."""
-    rest = iter(batches)
-    for keys, pixels in itertools.islice(rest, 1):
+    """Features (views, dim) of decoded views, a batch at a time.
+
+    check: called with the first pictures. ahead: gather a batch, and store another's features, while one is encoded.
+    """
+    batches = _batches(decoded, batch_size)
+    for keys, pixels in itertools.islice(batches, 1):
         check(pixels[: len(keys)])
-        yield keys, encode(pixels)
+        yield keys, encode(pixels)[: len(keys)]
     if not ahead:
-        yield from ((keys, encode(pixels)) for keys, pixels in rest)
+        yield from ((keys, encode(pixels)[: len(keys)]) for keys, pixels in batches)
         return
     with ThreadPoolExecutor(1) as gpu:
         waiting: tuple[list[Key], Future[npt.NDArray[np.float16]]] | None = None
-        for keys, pixels in rest:
+        for keys, pixels in batches:
             started = gpu.submit(encode, pixels)
             if waiting is not None:
-                yield waiting[0], waiting[1].result()
+                yield waiting[0], waiting[1].result()[: len(waiting[0])]
             waiting = keys, started
         if waiting is not None:
-            yield waiting[0], waiting[1].result()
+            yield waiting[0], waiting[1].result()[: len(waiting[0])]
 
 
 def _export(pictures: Pictures, memo: Memo, recipe: Recipe, folder: Path) -> None:

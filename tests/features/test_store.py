@@ -19,7 +19,16 @@ from PIL import Image
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import sha256_of_folder
 from hashgen.corpus.posts import Post, read_shard, shard_paths, write_shards
-from hashgen.features.encoding import Counts, Encode, Pictures, digest_of_first, first_pictures, read_pictures, write_features
+from hashgen.features.encoding import (
+    Counts,
+    Encode,
+    Pictures,
+    decode_plain,
+    digest_of,
+    first_plain,
+    read_pictures,
+    write_features,
+)
 from hashgen.features.memo import Memo
 from hashgen.features.recipe import Recipe
 from hashgen.features.store import FeatureStore, label
@@ -147,12 +156,12 @@ def test_the_first_pictures_are_checked_before_any_is_encoded(
 
 def test_the_first_pictures_are_distinct_and_plain(tmp_path: Path) -> None:
     pictures, raw = make_world(tmp_path, [0, 1, 0, 2, 3])
-    found = first_pictures(pictures, raw, 3, SIZE, TORCHVISION)
+    found = decode_plain(first_plain(pictures, 3), raw, SIZE, TORCHVISION)
     expected = [crops(picture(number), SIZE, [0], 1)[0] for number in (0, 1, 2)]
     assert np.array_equal(found, np.stack(expected))
-    assert digest_of_first(pictures, 3) == digest_of_first(part(pictures, [0, 1, 3]), 3)
-    assert digest_of_first(pictures, 3) != digest_of_first(pictures, 4)
-    assert digest_of_first(pictures, 4) == digest_of_first(pictures, 64)  # there are no more
+    three, four = (digest_of(first_plain(pictures, count)) for count in (3, 4))
+    assert three == digest_of(first_plain(part(pictures, [0, 1, 3]), 3)) != four
+    assert four == digest_of(first_plain(pictures, 64))  # there are no more
 
 
 def test_a_second_run_encodes_nothing(world: tuple[Pictures, Run], tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def picture(number: int) -> bytes:
     return stream.getvalue()
 
 
-def make_world(folder: Path, count: int, source: str = "sample", **changes: object) -> dict[str, Path]:
+def make_world(folder: Path, count: int, source: str = "sample", **changes: object) -> dict[str, Any]:
     """Arguments of the stage for a world of `count` posts and resnet18."""
     paths = {"posts": folder / "posts.parquet", "raw": folder / "raw", "params": folder / "params.yaml"}
     paths["raw"].mkdir(parents=True)

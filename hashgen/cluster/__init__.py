@@ -1,0 +1,1 @@
+"""Stages past one machine: the same functions, spread over a cluster by Ray Data."""
