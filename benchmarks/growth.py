@@ -144,7 +144,10 @@ def measured(stage: str, folder: Path) -> dict[str, float]:
         module = {"remembered": "featurize", "neighbours": "suggester"}.get(stage, stage)
         params = "neighbours.yaml" if stage == "neighbours" else "params.yaml"
         command = [sys.executable, "-m", f"stages.{module}", *words, "--params", params, "--quiet"]
-    environment = dict(os.environ) | {"PYTHONPATH": f"{root}:{os.environ.get('PYTHONPATH', '')}", "OMP_NUM_THREADS": "2"}
+    environment = dict(os.environ) | {
+        "PYTHONPATH": f"{root}:{os.environ.get('PYTHONPATH', '')}",
+        "OMP_NUM_THREADS": "2",
+    }
     begin = time.monotonic()
     process = subprocess.Popen(command, cwd=folder, env=environment)
     own = 0.0

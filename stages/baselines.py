@@ -21,7 +21,7 @@ from hashgen.models.habits import Habits
 from hashgen.params import read_section
 from hashgen.params.baselines import Baselines
 from hashgen.scoring.baselines import baselines, best_baseline, score_baselines
-from hashgen.scoring.evaluation import Bootstrap, Predictions, Scored
+from hashgen.scoring.evaluation import Bootstrap, Predictions, Scored, scored_posts
 from stages.command import PARAMS, ParamsOption, done, input_path, run
 
 HomeOrNone = Annotated[
@@ -50,7 +50,7 @@ def main(
     section = read_section(params, Baselines)
     store = FeatureStore.open(features)
     train = read_manifest(manifest, "train")
-    parts = {"val": read_manifest(manifest, "val"), "test": read_manifest(manifest, "test")}
+    parts = {"val": scored_posts(read_manifest(manifest, "val")), "test": scored_posts(read_manifest(manifest, "test"))}
     models = baselines(train, store, section.neighbours, label(parts["val"], store))
     scores, rows = {}, []
     for split, posts in parts.items():

@@ -11,6 +11,7 @@ from hashgen.base.errors import HashgenError
 
 # The lower bounds of the extras in pyproject.toml.
 _PACKAGES = {
+    "faiss": "faiss-cpu>=1.11",
     "sentence_transformers": "sentence-transformers>=5.0",
     "textblob": "textblob>=0.19",
     "timm": "timm>=1.0.20",
