@@ -70,10 +70,10 @@ class NeighboursModel(Model):
     @classmethod
     def learn(cls, train: Labelled, settings: Settings, inputs: Inputs, like: "NeighboursModel | None" = None) -> Self:
         """Keep posts. like: a model of the same posts and inputs, whose search is shared."""
+        if like is not None:
+            return cls(settings, like.search, like._known, like.habits, like.words)
         habits = Habits(train.hashtags)
         known = flags([[habits.popular[hashtag] for hashtag in one] for one in train.hashtags], len(habits.popular))
-        if like is not None:
-            return cls(settings, like.search, known, habits, like.words)
         search = Search(Views.fit(train.posts, inputs))
         return cls(settings, search, known, habits, HashtagWords.of(list(habits.popular)))
 
@@ -142,6 +142,7 @@ class Search:
         """The nearest `count` of each post."""
         last = self._last
         if last is None or last[0] is not posts or last[1] != blind or last[2].rows.shape[1] < count:
-            found = self.views.nearest(posts, max(count, _FOUND), blind)
-            last = self._last = posts, blind, list(found.values())[-1]
+            together = self.views.kernels[-1]
+            found = self.views.nearest(posts, max(count, _FOUND), blind, names=[together])
+            last = self._last = posts, blind, found[together]
         return last[2].first(count)

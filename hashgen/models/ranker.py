@@ -24,7 +24,6 @@ from hashgen.params.train import Ranker as Settings
 from hashgen.training.hashtag_words import HashtagWords
 from hashgen.training.perceptron import Classifier
 from hashgen.training.similarity import (
-    SUM,
     Arrays,
     Floats,
     Near,
@@ -372,7 +371,7 @@ class RankerModel(Model):
         if not ((support >= 0) & (support < hashtags.shape[0])).all():
             raise ValueError("a support of posts that are not there")
         model = cls(settings, views, hashtags, habits, support, HashtagWords(known["hashtag_words"]))
-        names = [*views.names, SUM] if len(views.names) > 1 else views.names
+        names = views.kernels
         for name in names:
             model.ridges[name] = Ridge(arrays[f"ridge.{name}"].astype(np.float32))
             if model.ridges[name].weights.shape != (len(support), hashtags.shape[1] + 1):

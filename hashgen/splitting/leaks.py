@@ -133,7 +133,10 @@ def _alike(ones: npt.NDArray[np.float32], others: npt.NDArray[np.float32], bits:
     """Which hashes (n) have an inset within `bits` bits of one of others (m): (n, m)."""
     # Of n signs that agree in all but d places the products sum to n - 2 d.
     pairs = itertools.product(range(ones.shape[1]), range(others.shape[1]))
-    return np.logical_or.reduce([ones[:, one] @ others[:, other].T >= HASH_BITS - 2 * bits for one, other in pairs])
+    found = np.zeros((len(ones), len(others)), np.bool_)
+    for one, other in pairs:
+        found |= ones[:, one] @ others[:, other].T >= HASH_BITS - 2 * bits
+    return found
 
 
 def _signs(hashes: Sequence[str]) -> npt.NDArray[np.float32]:

@@ -114,8 +114,10 @@ class Index:
         Those without similarity are left out; of very many posts, all but about `_ALIKE` are.
         """
         count = len(self.ids) if len(self.ids) <= lookup.MOST_COMPARED else _ALIKE
-        near = list(self.views.nearest(posts, count, blind).values())[-1]
-        return near.rows[0][near.similarities[0] > 0]
+        together = self.views.kernels[-1]
+        near = self.views.nearest(posts, count, blind, names=[together])[together]
+        rows: npt.NDArray[np.int64] = near.rows[0][near.similarities[0] > 0]
+        return rows
 
     def having(self, hashtag: str, places: npt.NDArray[np.int64], most: int) -> list[str]:
         """The ids of the first `most` of the posts at `places` that have a hashtag."""

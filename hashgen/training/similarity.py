@@ -111,8 +111,10 @@ class DenseView:
 
     def arrays(self) -> Arrays:
         """What `from_arrays` needs; known vectors as float16."""
-        lists = {} if self._lists is None else {"lists": self._lists.array()}
-        return {"mean": self._mean, "known": self._known.astype(np.float16)} | lists
+        arrays: Arrays = {"mean": self._mean, "known": self._known.astype(np.float16)}
+        if self._lists is not None:
+            arrays["lists"] = self._lists.array()
+        return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
@@ -123,7 +125,7 @@ class DenseView:
         if known.ndim != 2 or mean.shape != known.shape[1:]:
             raise ValueError("vectors and their mean differ in length")
         if len(known) > lookup.MOST_COMPARED:
-            return cls(mean.astype(np.float32), known, Lists.from_array(arrays["lists"], known.shape))
+            return cls(mean.astype(np.float32), known.view(np.float16), Lists.from_array(arrays["lists"], known.shape))
         return cls(mean.astype(np.float32), known.astype(np.float32))
 
 
@@ -281,6 +283,11 @@ class Views:
         named = {"picture": self.picture, "words": self.words, "sentences": self.sentences}
         return [name for name, view in named.items() if view is not None]
 
+    @property
+    def kernels(self) -> list[str]:
+        """The names of the views and, of two or more, that of their sum; the last one is of all together."""
+        return [*self.names, SUM] if len(self.names) > 1 else self.names
+
     def part(self, rows: Rows) -> Self:
         """Views of some of the known posts."""
         parts = (None if view is None else view.part(rows) for view in (self.picture, self.words, self.sentences))
@@ -309,35 +316,51 @@ class Views:
         return seen
 
     def nearest(
-        self, posts: Posts, count: int, blind: Blind | None = None, groups: tuple[Rows, Rows] | None = None
+        self,
+        posts: Posts,
+        count: int,
+        blind: Blind | None = None,
+        groups: tuple[Rows, Rows] | None = None,
+        names: Sequence[str] | None = None,
     ) -> dict[str, "Near"]:
-        """The `count` nearest known posts, or all where there are fewer, by view and, last, by the sum of all views.
+        """The `count` nearest known posts, or all where there are fewer, by each of the kernels `names` (default: all).
 
         groups: of the posts (n,) and of the known ones (train,); those of a post's own group are not near. Exact up to
         `lookup.MOST_COMPARED` known posts. Of more, each view proposes `_PROPOSED` times as many, and those alone are
         compared; docs/models.md says how many of the nearest are found.
         """
         many = len(self) > lookup.MOST_COMPARED
+        names = self.kernels if names is None else names
         find = self._look_up if many else self._compare
         found: dict[str, list[Near]] = {}
         for block in blocks(len(posts), _LOOKED_UP if many else max(1, min(256, _CELLS // len(self)))):
             own = None if groups is None else (groups[0][block], groups[1])
-            for name, near in find(take(posts, np.arange(block.start, block.stop)), count, blind, own).items():
+            for name, near in find(take(posts, np.arange(block.start, block.stop)), count, blind, own, names).items():
                 found.setdefault(name, []).append(near)
         return {name: Near.joined(parts) for name, parts in found.items()}
 
     def _compare(
-        self, posts: Posts, count: int, blind: Blind | None, groups: tuple[Rows, Rows] | None
+        self,
+        posts: Posts,
+        count: int,
+        blind: Blind | None,
+        groups: tuple[Rows, Rows] | None,
+        names: Sequence[str],
     ) -> dict[str, "Near"]:
         found = with_sum(self.similarities(posts, blind))
         if groups is not None:
             own = groups[0][:, None] == groups[1][None, :]
             for similarities in found.values():
                 similarities[own] = -np.inf
-        return {name: nearest(similarities, count) for name, similarities in found.items()}
+        return {name: nearest(found[name], count) for name in names}
 
     def _look_up(
-        self, posts: Posts, count: int, blind: Blind | None, groups: tuple[Rows, Rows] | None
+        self,
+        posts: Posts,
+        count: int,
+        blind: Blind | None,
+        groups: tuple[Rows, Rows] | None,
+        names: Sequence[str],
     ) -> dict[str, "Near"]:
         seen = self._seen(posts)
         proposed = [
@@ -357,10 +380,10 @@ class Views:
             found[name] = (
                 np.zeros(rows.shape, np.float32) if _is_blind(name, blind) else view.similarities_at(what, places)
             )
-        result = {}
-        for name, similarities in with_sum(found).items():
-            similarities[out] = -np.inf
-            near = nearest(similarities, count)
+        found, result = with_sum(found), {}
+        for name in names:
+            found[name][out] = -np.inf
+            near = nearest(found[name], count)
             result[name] = Near(np.take_along_axis(places, near.rows, axis=1), near.similarities)
         return result
 
