@@ -15,13 +15,13 @@ from hashgen.base.errors import HashgenError
 from hashgen.base.files import atomic_file, write_json
 from hashgen.corpus.manifest import read_manifest
 from hashgen.corpus.tables import BASELINES_SCHEMA, write_table
-from hashgen.features.store import FeatureStore, label
+from hashgen.features.store import FeatureStore
 from hashgen.metrics.written import bleu_signature
 from hashgen.models.habits import Habits
 from hashgen.params import read_section
 from hashgen.params.baselines import Baselines
 from hashgen.scoring.baselines import baselines, best_baseline, score_baselines
-from hashgen.scoring.evaluation import Bootstrap, Predictions, Scored
+from hashgen.scoring.evaluation import Bootstrap, Predictions, Scored, scored_posts
 from stages.command import PARAMS, ParamsOption, done, input_path, run
 
 HomeOrNone = Annotated[
@@ -50,12 +50,12 @@ def main(
     section = read_section(params, Baselines)
     store = FeatureStore.open(features)
     train = read_manifest(manifest, "train")
-    parts = {"val": read_manifest(manifest, "val"), "test": read_manifest(manifest, "test")}
-    models = baselines(train, store, section.neighbours, label(parts["val"], store))
+    parts = {"val": scored_posts(read_manifest(manifest, "val")), "test": scored_posts(read_manifest(manifest, "test"))}
+    scored = {split: Scored.of(posts, train, store) for split, posts in parts.items()}
+    models = baselines(train, store, section.neighbours, scored["val"].labelled)
     scores, rows = {}, []
     for split, posts in parts.items():
-        scored = Scored.of(posts, train, store)
-        scores[split], said = score_baselines(models, scored, Bootstrap(section.bootstrap, section.seed))
+        scores[split], said = score_baselines(models, scored[split], Bootstrap(section.bootstrap, section.seed))
         rows += [_rows(posts, split, name, one) for name, one in said.items()]
     if section.vlm is not None:
         for split, (block, one) in _ask(parts, train, store, section, raw, home).items():

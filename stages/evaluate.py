@@ -233,9 +233,9 @@ def _audit(posts: Path, rejects: Path, truth: Path) -> tuple[dict[str, Any], "pd
 
 def _open(trained: "Trained", manifest: Path, features: Path) -> dict[str, _Part]:
     """The posts to score, by split."""
-    from hashgen.corpus.manifest import read_manifest
+    from hashgen.corpus.manifest import SPLITS, read_manifest
     from hashgen.features.store import FeatureStore
-    from hashgen.scoring.evaluation import Scored
+    from hashgen.scoring.evaluation import Scored, scored_posts
 
     store = FeatureStore.open(features)
     if store.recipe != trained.about.recipe:
@@ -243,7 +243,7 @@ def _open(trained: "Trained", manifest: Path, features: Path) -> dict[str, _Part
             f"{features}: not the features that the model was trained on; run the stage train again", stage="train"
         )
     train = read_manifest(manifest, "train")
-    frames = {"val": read_manifest(manifest, "val"), "test": read_manifest(manifest, "test")}
+    frames = {split: scored_posts(read_manifest(manifest, split)) for split in SPLITS[1:]}
     sentiment = trained.about.section.sentiment
     return {split: _Part(split, posts, Scored.of(posts, train, store, sentiment)) for split, posts in frames.items()}
 

@@ -129,6 +129,7 @@ TRAINING_CODE = (
     "training/fit.py",
     "training/hashtag_words.py",
     "training/history.py",
+    "training/lookup.py",
     "training/network.py",
     "training/perceptron.py",
     "training/similarity.py",

@@ -11,6 +11,7 @@ from hashgen.base.errors import HashgenError
 
 # The lower bounds of the extras in pyproject.toml.
 _PACKAGES = {
+    "faiss": "faiss-cpu>=1.11",
     "nncf": "nncf>=3.0",
     "openvino": "openvino>=2026.0",
     "ray": "ray[data]>=2.60",

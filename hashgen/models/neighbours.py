@@ -14,6 +14,7 @@ from hashgen.params.train import Neighbours as Settings
 from hashgen.training.hashtag_words import HashtagWords
 from hashgen.training.similarity import (
     Floats,
+    Near,
     Views,
     arrays_of,
     blocks,
@@ -22,7 +23,6 @@ from hashgen.training.similarity import (
     part_of,
     take,
     votes,
-    with_sum,
 )
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 # Posts scored at once: the bound on memory.
 _BLOCK = 256
+# As many neighbours are found and remembered, so that models that differ in how many vote need not search again.
+_FOUND = 40
 
 
 class NeighboursModel(Model):
@@ -44,10 +46,16 @@ class NeighboursModel(Model):
     views: Views
 
     def __init__(
-        self, settings: Settings, views: Views, known: "csr_array", habits: Habits, words: HashtagWords
+        self,
+        settings: Settings,
+        search: "Search",
+        known: "csr_array",
+        habits: Habits,
+        words: HashtagWords,
     ) -> None:
         self.settings = settings
-        self.views = views
+        self.search = search
+        self.views = search.views
         self.habits = habits
         self.hashtags = list(habits.popular)
         self.words = words
@@ -61,26 +69,30 @@ class NeighboursModel(Model):
 
     @classmethod
     def learn(cls, train: Labelled, settings: Settings, inputs: Inputs, like: "NeighboursModel | None" = None) -> Self:
-        """Keep posts. like: a model of the same posts and inputs, whose views are shared."""
+        """Keep posts. like: a model of the same posts and inputs, whose search is shared."""
+        if like is not None:
+            return cls(settings, like.search, like._known, like.habits, like.words)
         habits = Habits(train.hashtags)
         known = flags([[habits.popular[hashtag] for hashtag in one] for one in train.hashtags], len(habits.popular))
-        if like is not None:
-            return cls(settings, like.views, known, habits, like.words)
-        return cls(settings, Views.fit(train.posts, inputs), known, habits, HashtagWords.of(list(habits.popular)))
+        search = Search(Views.fit(train.posts, inputs))
+        return cls(settings, search, known, habits, HashtagWords.of(list(habits.popular)))
 
     def scores(self, posts: Posts, blind: Blind | None = None) -> Floats:
         """Shares of the votes and bonuses: (n, hashtags), in the order of `hashtags`."""
-        together = list(with_sum(self.views.similarities(posts, blind)).values())[-1]
-        found = votes(together, self.settings.posts, self.settings.power, self._known)
+        return self._scores(posts, self.search.nearest(posts, self.settings.posts, blind), blind)
+
+    def _scores(self, posts: Posts, near: Near, blind: Blind | None) -> Floats:
+        found = votes(near, self.settings.power, self._known)
         if self.settings.copy_bonus and self.views.words is not None and blind != "caption":
             found += np.float32(self.settings.copy_bonus) * (self.words.shares(posts.captions) == 1)
         return found
 
     def rank(self, posts: Posts, depth: int, blind: Blind | None = None) -> list[Ranking]:
         """Hashtags by their scores, equals by frequency; those without a vote follow with 0."""
+        near = self.search.nearest(posts, self.settings.posts, blind)
         rankings: list[Ranking] = []
         for block in blocks(len(posts), _BLOCK):
-            scores = self.scores(take(posts, np.arange(block.start, block.stop)), blind)
+            scores = self._scores(take(posts, np.arange(block.start, block.stop)), near.some(block), blind)
             order = np.argsort(-scores, axis=1, kind="stable")[:, :depth]
             rankings += [
                 [(self.hashtags[place], float(row[place])) for place in places]
@@ -113,7 +125,24 @@ class NeighboursModel(Model):
         habits = Habits.from_json(known["habits"])
         views = Views.from_arrays(known["words"], part_of(arrays, "views."), about.recipe.dim)
         hashtags = flags_of(arrays, len(habits.popular))
-        return cls(settings, views, hashtags, habits, HashtagWords(known["hashtag_words"]))
+        return cls(settings, Search(views), hashtags, habits, HashtagWords(known["hashtag_words"]))
 
 
 MODEL = NeighboursModel
+
+
+class Search:
+    """The nearest training posts by all views together; those of the posts that were asked for last are remembered."""
+
+    def __init__(self, views: Views) -> None:
+        self.views = views
+        self._last: tuple[Posts, Blind | None, Near] | None = None
+
+    def nearest(self, posts: Posts, count: int, blind: Blind | None) -> Near:
+        """The nearest `count` of each post."""
+        last = self._last
+        if last is None or last[0] is not posts or last[1] != blind or last[2].rows.shape[1] < count:
+            together = self.views.kernels[-1]
+            found = self.views.nearest(posts, max(count, _FOUND), blind, names=[together])
+            last = self._last = posts, blind, found[together]
+        return last[2].first(count)

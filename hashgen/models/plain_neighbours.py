@@ -41,18 +41,23 @@ class PlainNeighbours(Model):
     posts (mean 0, deviation 1), since cosines of pictures may differ little where those of captions differ much.
     """
 
-    def __init__(self, train: Labelled, inputs: Inputs, neighbours: int) -> None:
+    def __init__(self, train: Labelled, inputs: Inputs, search: "PlainSearch") -> None:
+        """search: among the training posts; several models may share one."""
         self.train = train
         self.inputs = inputs
-        self.neighbours = neighbours
         self.habits = Habits(train.hashtags)
-        self._last: tuple[Posts, Blind | None, list[Nearest]] | None = None
+        self.search = search
 
     @classmethod
     def fit(cls, data: Data, section: "Train", place: Place) -> Self:
         """Keep the training posts."""
         assert section.neighbours is not None
-        return cls(data.train, section.inputs, section.neighbours.posts)
+        return cls.of(data.train, section.inputs, section.neighbours.posts)
+
+    @classmethod
+    def of(cls, train: Labelled, inputs: Inputs, neighbours: int) -> Self:
+        """A model with a search of its own; `neighbours` posts vote."""
+        return cls(train, inputs, PlainSearch(train.posts, neighbours, (inputs,)))
 
     def rank(self, posts: Posts, depth: int, blind: Blind | None = None) -> list[Ranking]:
         """Hashtags by the sum of the similarities of the neighbours that have them; popular ones follow with 0."""
@@ -69,50 +74,10 @@ class PlainNeighbours(Model):
         A training post without similarity (<= 0) is no neighbour, so a post may have fewer than `neighbours`, even
         none; of equals the earlier row is nearer. Memory is bounded whatever the number of posts.
         """
-        # `rank` and `write` ask for the same posts one after the other.
-        if self._last is not None and self._last[0] is posts and self._last[1] == blind:
-            return self._last[2]
-        found: list[Nearest] = []
-        for chunk in blocks(len(posts), max(1, _CELLS // len(self.train))):
-            found += [_nearest(row, self.neighbours) for row in self._similarities(posts, chunk, blind)]
-        self._last = (posts, blind, found)
-        return found
-
-    def _similarities(self, posts: Posts, chunk: slice, blind: Blind | None) -> Similarities:
-        """Similarities (chunk, train) by what the model reads and is not blind to; 0 if that is nothing."""
-        parts = []
-        if self.inputs != "caption" and blind != "image":
-            parts.append(self._by_picture(posts, chunk))
-        if self.inputs != "image" and blind != "caption":
-            parts.append(self._by_caption(posts, chunk))
-        if len(parts) == 2:
-            return _standardised(parts[0]) + _standardised(parts[1])
-        return parts[0] if parts else np.zeros((chunk.stop - chunk.start, len(self.train)), np.float32)
-
-    def _by_picture(self, posts: Posts, chunk: slice) -> Similarities:
-        asked = unit(posts.features.plain[posts.rows[chunk]])
-        known, rows = self.train.posts.features.plain, self.train.posts.rows
-        similarities = np.empty((len(asked), len(rows)), np.float32)
-        for block in blocks(len(rows), _BLOCK):
-            similarities[:, block] = asked @ unit(known[rows[block]]).T
-        return similarities
-
-    def _by_caption(self, posts: Posts, chunk: slice) -> Similarities:
-        if self._tfidf is None:
-            return np.zeros((chunk.stop - chunk.start, len(self.train)), np.float32)
-        vectoriser, known = self._tfidf
-        similarities: Similarities = (vectoriser.transform(posts.captions[chunk]) @ known.T).toarray()
-        return similarities
-
-    @functools.cached_property
-    def _tfidf(self) -> tuple[Any, Any] | None:
-        """Vectoriser and sparse rows (train, tokens) of length 1; None if no training caption has a token."""
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
-        if not any(map(tokenise, self.train.posts.captions)):
-            return None
-        vectoriser = TfidfVectorizer(analyzer=tokenise, dtype=np.float32)
-        return vectoriser, vectoriser.fit_transform(self.train.posts.captions)
+        reads = self.inputs if blind is None else "caption" if blind == "image" else "image"
+        if self.inputs not in ("both", reads):
+            return [[] for _ in range(len(posts))]
+        return self.search.nearest(posts, reads)
 
     def save(self, folder: Path) -> None:
         """Write `features.safetensors` and `posts.json`, the training posts."""
@@ -136,10 +101,66 @@ class PlainNeighbours(Model):
         posts = Posts(features, np.arange(len(plain)), captions)
         section = about.section
         assert section.neighbours is not None
-        return cls(Labelled(posts, hashtags), section.inputs, section.neighbours.posts)
+        return cls.of(Labelled(posts, hashtags), section.inputs, section.neighbours.posts)
 
 
 MODEL = PlainNeighbours
+
+
+class PlainSearch:
+    """The nearest of some posts, by picture, by caption or by both (`ways`): asked for one, all are found at once."""
+
+    def __init__(self, train: Posts, neighbours: int, ways: Sequence[Inputs]) -> None:
+        self._train = train
+        self._neighbours = neighbours
+        self._ways = ways
+        self._last: tuple[Posts, dict[Inputs, list[Nearest]]] | None = None
+
+    def nearest(self, posts: Posts, way: Inputs) -> list[Nearest]:
+        """See `PlainNeighbours.nearest`."""
+        # `rank` and `write` ask for the same posts one after the other.
+        if self._last is None or self._last[0] is not posts or way not in self._last[1]:
+            self._last = posts, self._find(posts, self._ways if way in self._ways else (way,))
+        return self._last[1][way]
+
+    def _find(self, posts: Posts, ways: Sequence[Inputs]) -> dict[Inputs, list[Nearest]]:
+        found: dict[Inputs, list[Nearest]] = {way: [] for way in ways}
+        for chunk in blocks(len(posts), max(1, _CELLS // len(self._train))):
+            similarities: dict[Inputs, Similarities] = {}
+            if {"both", "image"} & set(ways):
+                similarities["image"] = self._by_picture(posts, chunk)
+            if {"both", "caption"} & set(ways):
+                similarities["caption"] = self._by_caption(posts, chunk)
+            if "both" in ways:
+                similarities["both"] = _standardised(similarities["image"]) + _standardised(similarities["caption"])
+            for way in ways:
+                found[way] += [_nearest(row, self._neighbours) for row in similarities[way]]
+        return found
+
+    def _by_picture(self, posts: Posts, chunk: slice) -> Similarities:
+        asked = unit(posts.features.plain[posts.rows[chunk]])
+        known, rows = self._train.features.plain, self._train.rows
+        similarities = np.empty((len(asked), len(rows)), np.float32)
+        for block in blocks(len(rows), _BLOCK):
+            similarities[:, block] = asked @ unit(known[rows[block]]).T
+        return similarities
+
+    def _by_caption(self, posts: Posts, chunk: slice) -> Similarities:
+        if self._tfidf is None:
+            return np.zeros((chunk.stop - chunk.start, len(self._train)), np.float32)
+        vectoriser, known = self._tfidf
+        similarities: Similarities = (vectoriser.transform(posts.captions[chunk]) @ known.T).toarray()
+        return similarities
+
+    @functools.cached_property
+    def _tfidf(self) -> tuple[Any, Any] | None:
+        """Vectoriser and sparse rows (train, tokens) of length 1; None if no training caption has a token."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        if not any(map(tokenise, self._train.captions)):
+            return None
+        vectoriser = TfidfVectorizer(analyzer=tokenise, dtype=np.float32)
+        return vectoriser, vectoriser.fit_transform(self._train.captions)
 
 
 def vote(nearest: Nearest, hashtags: Sequence[Sequence[str]], habits: Habits, depth: int) -> Ranking:

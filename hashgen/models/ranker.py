@@ -24,14 +24,15 @@ from hashgen.params.train import Ranker as Settings
 from hashgen.training.hashtag_words import HashtagWords
 from hashgen.training.perceptron import Classifier
 from hashgen.training.similarity import (
-    SUM,
     Arrays,
     Floats,
+    Near,
     Views,
     arrays_of,
     blocks,
     flags,
     flags_of,
+    nearest,
     part_of,
     take,
     votes,
@@ -51,8 +52,10 @@ MOST_SUPPORT = 10_000
 # Posts scored at once: the bound on memory.
 _BLOCK = 256
 _LEAST_SCORE = 1e-5
-# Of each validation post, probabilities of so many hashtags are calibrated: those that are suggested.
+# Of each validation post, probabilities of so many hashtags are calibrated: those that are suggested. More posts than
+# these make no better curve; they are taken at even distances.
 _CALIBRATED = 10
+MOST_CALIBRATED = 5_000
 _LEAST_LOG_ODDS = -12.0
 
 
@@ -107,6 +110,8 @@ class RankerModel(Model):
         self.hashtags = habits.repeated()
         self._known = known  # (train, hashtags)
         self._support = support
+        # What the ridges compare with; the views themselves where that is all posts.
+        self._supporting = None if len(support) == known.shape[0] else views.part(support)
         self._words = words
         self._meanings = None if views.words is None else views.words.rows([" ".join(one) for one in words.words])
         counts = np.array([habits.counts[hashtag] for hashtag in self.hashtags], np.float32)
@@ -157,10 +162,11 @@ class RankerModel(Model):
 
     def _calibrate(self, val: Labelled) -> Calibration | None:
         """Make the probabilities of the surest hashtags hold on the validation posts; their order stays."""
-        rankings = self.rank(val.posts, _CALIBRATED)
+        places = np.unique(np.linspace(0, len(val) - 1, min(len(val), MOST_CALIBRATED)).astype(np.int64))
+        rankings = self.rank(take(val.posts, places), _CALIBRATED)
         pairs = [
             (score, hashtag in true)
-            for ranking, true in zip(rankings, map(set, val.hashtags), strict=True)
+            for ranking, true in zip(rankings, (set(val.hashtags[place]) for place in places), strict=True)
             for hashtag, score in ranking
             if score > 0
         ]
@@ -182,12 +188,9 @@ class RankerModel(Model):
         """Similarities (rows, support) of training posts, by view and together."""
         kernels = {name: np.empty((len(rows), len(self._support)), np.float32) for name in self.views.names}
         for block in blocks(len(rows), _BLOCK):
-            for name, found in self._similarities(take(posts, rows[block])).items():
-                kernels[name][block] = found[:, self._support]
+            for name, found in (self._supporting or self.views).similarities(take(posts, rows[block])).items():
+                kernels[name][block] = found
         return with_sum(kernels)
-
-    def _similarities(self, posts: Posts, blind: Blind | None = None) -> dict[str, Floats]:
-        return self.views.similarities(posts, blind)
 
     @staticmethod
     def _groups(train: Labelled) -> npt.NDArray[np.int64]:
@@ -206,24 +209,20 @@ class RankerModel(Model):
         groups = self._groups(train)
         for part in blocks(len(self._support), _BLOCK):
             rows = self._support[part]
-            own = groups[rows][:, None] == groups[None, :]
-            similarities = with_sum(self._similarities(take(train.posts, rows)))
-            for found in similarities.values():
-                found[own] = -np.inf
+            near = self.views.nearest(take(train.posts, rows), self._voting, groups=(groups[rows], groups))
             ridges = {name: found[part, :-1] + self._means for name, found in left_out.items()}
-            yield part, rows, self._votes(similarities) | {f"ridge {name}": found for name, found in ridges.items()}
+            yield part, rows, self._votes(near) | {f"ridge {name}": found for name, found in ridges.items()}
 
-    def _votes(self, similarities: dict[str, Floats]) -> dict[str, Floats]:
-        settings = self.settings
-        return {
-            f"votes {name}": votes(
-                found,
-                settings.picture_posts if name == "picture" else settings.caption_posts,
-                settings.power,
-                self._known,
-            )
-            for name, found in similarities.items()
-        }
+    @property
+    def _voting(self) -> int:
+        return max(self.settings.picture_posts, self.settings.caption_posts)
+
+    def _votes(self, near: dict[str, Near]) -> dict[str, Floats]:
+        settings, found = self.settings, {}
+        for name, one in near.items():
+            posts = settings.picture_posts if name == "picture" else settings.caption_posts
+            found[f"votes {name}"] = votes(one.first(posts), settings.power, self._known)
+        return found
 
     def _cross_fit(self, train: Labelled, section: "Train", device: torch.device) -> Floats:
         """Train the classifier on all posts; returns log-odds (support, hashtags) of others that never saw the post.
@@ -294,11 +293,13 @@ class RankerModel(Model):
         assert self.classifier is not None and self.trees is not None
         for block in blocks(len(posts), _BLOCK):
             part = take(posts, np.arange(block.start, block.stop))
-            similarities = with_sum(self._similarities(part, blind))
-            scores = self._votes(similarities)
-            ridges = {
-                name: kernel[:, self._support] @ self.ridges[name].weights for name, kernel in similarities.items()
-            }
+            kernels = with_sum((self._supporting or self.views).similarities(part, blind))
+            if self._supporting is None:
+                near = {name: nearest(kernel, self._voting) for name, kernel in kernels.items()}
+            else:
+                near = self.views.nearest(part, self._voting, blind)
+            scores = self._votes(near)
+            ridges = {name: kernel @ self.ridges[name].weights for name, kernel in kernels.items()}
             scores |= {f"ridge {name}": found[:, :-1] + self._means for name, found in ridges.items()}
             lengths = self.mean_length + list(ridges.values())[-1][:, -1]
             log_odds = self._in_order(self.classifier, self.classifier.log_odds(part, blind))
@@ -373,7 +374,7 @@ class RankerModel(Model):
         if not ((support >= 0) & (support < hashtags.shape[0])).all():
             raise ValueError("a support of posts that are not there")
         model = cls(settings, views, hashtags, habits, support, HashtagWords(known["hashtag_words"]))
-        names = [*views.names, SUM] if len(views.names) > 1 else views.names
+        names = views.kernels
         for name in names:
             model.ridges[name] = Ridge(arrays[f"ridge.{name}"].astype(np.float32))
             if model.ridges[name].weights.shape != (len(support), hashtags.shape[1] + 1):

@@ -12,7 +12,7 @@ from hashgen.metrics.ranked import ranked_figures
 from hashgen.models import Model
 from hashgen.models.habits import Habits
 from hashgen.models.neighbours import NeighboursModel
-from hashgen.models.plain_neighbours import PlainNeighbours
+from hashgen.models.plain_neighbours import PlainNeighbours, PlainSearch
 from hashgen.models.popularity import Popularity
 from hashgen.params.train import Neighbours as Settings
 from hashgen.scoring.evaluation import Bootstrap, Predictions, Scored, predict, score
@@ -48,11 +48,12 @@ def baselines(
     hashtags that stand in the caption get a bonus.
     """
     known = label(train, features)
+    search = PlainSearch(known.posts, neighbours, ("image", "caption", "both"))
     models: dict[str, Model] = {
         "popularity": Popularity(known.hashtags),
-        "knn_image": PlainNeighbours(known, "image", neighbours),
-        "knn_caption": PlainNeighbours(known, "caption", neighbours),
-        "knn_both": PlainNeighbours(known, "both", neighbours),
+        "knn_image": PlainNeighbours(known, "image", search),
+        "knn_caption": PlainNeighbours(known, "caption", search),
+        "knn_both": PlainNeighbours(known, "both", search),
     }
     if val is None:
         return models

@@ -1,9 +1,11 @@
 """One way to score every model: what it writes and how it ranks, free-running, on the posts of one split."""
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from hashgen.features.posts import Blind, Labelled
@@ -21,8 +23,20 @@ RANKED = 10
 # How many hashtags of a post are suggested, as many as Instagram allows: their probabilities must hold.
 SUREST = 5
 SEARCHES: tuple[Literal["greedy", "beam"], ...] = ("greedy", "beam")
+# Posts of a split that are scored. With so many, the 95 % interval of a mean F1@5 is about 0.01 wide; all of very many
+# would take hours and say no more.
+MOST_SCORED = 5_000
 
 Written = list[list[str]]
+
+
+def scored_posts(manifest: pd.DataFrame) -> pd.DataFrame:
+    """The posts of a split that are scored: all, or `MOST_SCORED` of more, by a hash of their ids; in their order."""
+    if len(manifest) <= MOST_SCORED:
+        return manifest
+    hashes = np.array([hashlib.sha256(id.encode()).hexdigest() for id in manifest["id"]])
+    chosen = np.sort(np.argsort(hashes)[:MOST_SCORED])
+    return manifest.iloc[chosen].reset_index(drop=True)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What a split leaks and gives away, counted from the written manifests, independently of the code that made them."""
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,9 +17,12 @@ from hashgen.text.in_caption import in_caption
 
 Manifests = Mapping[SplitName, pd.DataFrame]
 
-# Pictures of a split that are compared with all of another, and how many of those at once: bounds on time and memory.
+# Pictures of a split that are compared with all of another, and how many at once on either side: bounds on time and
+# memory.
 PICTURES_COMPARED = 3_000
 _AT_ONCE = 500
+_OTHERS_AT_ONCE = 10_000
+_NO_WORD = re.compile(r"[^\w\s]|_")
 
 
 def summarise(manifests: Manifests, section: Split) -> dict[str, Any]:
@@ -95,7 +99,7 @@ def _captions(posts: pd.DataFrame, least: int, most: int | None = None) -> list[
     """Captions of `least` to `most` words, in lower case and without punctuation."""
     found = []
     for caption in posts["caption"]:
-        plain = "".join(sign for sign in caption.lower() if sign.isalnum() or sign.isspace()).split()
+        plain = _NO_WORD.sub("", caption.lower()).split()
         if len(plain) >= least and (most is None or len(plain) <= most):
             found.append(" ".join(plain))
     return found
@@ -114,17 +118,25 @@ def _near_across(manifests: Manifests, bits: int) -> int:
     for pair in itertools.combinations(SPLITS, 2):
         few, many = sorted((hashes[name] for name in pair), key=len)
         few = few[:: -(-len(few) // PICTURES_COMPARED) or 1]
-        others = _signs(many)
-        for start in range(0, len(few), _AT_ONCE):
-            part = few[start : start + _AT_ONCE]
-            ones = _signs(part)
-            # Of n signs that agree in all but d places the products sum to n - 2 d.
-            alike = np.zeros((len(part), len(many)), bool)
-            for one, other in itertools.product(range(ones.shape[1]), range(ones.shape[1])):
-                alike |= ones[:, one] @ others[:, other].T >= HASH_BITS - 2 * bits
-            near |= {part[row] for row in np.flatnonzero(alike.any(axis=1))}
-            near |= {many[row] for row in np.flatnonzero(alike.any(axis=0))}
+        for low in range(0, len(many), _OTHERS_AT_ONCE):
+            rest = many[low : low + _OTHERS_AT_ONCE]
+            others = _signs(rest)
+            for start in range(0, len(few), _AT_ONCE):
+                part = few[start : start + _AT_ONCE]
+                alike = _alike(_signs(part), others, bits)
+                near |= {part[row] for row in np.flatnonzero(alike.any(axis=1))}
+                near |= {rest[row] for row in np.flatnonzero(alike.any(axis=0))}
     return len(near)
+
+
+def _alike(ones: npt.NDArray[np.float32], others: npt.NDArray[np.float32], bits: int) -> npt.NDArray[np.bool_]:
+    """Which hashes (n) have an inset within `bits` bits of one of others (m): (n, m)."""
+    # Of n signs that agree in all but d places the products sum to n - 2 d.
+    pairs = itertools.product(range(ones.shape[1]), range(others.shape[1]))
+    found = np.zeros((len(ones), len(others)), np.bool_)
+    for one, other in pairs:
+        found |= ones[:, one] @ others[:, other].T >= HASH_BITS - 2 * bits
+    return found
 
 
 def _signs(hashes: Sequence[str]) -> npt.NDArray[np.float32]:

@@ -15,9 +15,10 @@ from hashgen.features.posts import Blind, Labelled, Posts
 from hashgen.metrics.calibration import Calibration
 from hashgen.models import Model
 from hashgen.models.habits import Habits
+from hashgen.training import lookup
 from hashgen.training.about import unfit
 from hashgen.training.hashtag_words import HashtagWords
-from hashgen.training.similarity import Arrays, Floats, Views, arrays_of, flags, flags_of, part_of, with_sum
+from hashgen.training.similarity import Arrays, Floats, Views, arrays_of, flags, flags_of, part_of
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -29,6 +30,8 @@ _NAME = "index"
 _DOUBT = 5.0
 # Of each validation post, scores of so many hashtags are calibrated.
 _CALIBRATED = 10
+# Of more training posts than `lookup.MOST_COMPARED`, those among which one with a hashtag is looked for.
+_ALIKE = 1000
 # What the model may be blind to, as the file names it.
 _BLIND: Mapping[str, Blind | None] = {"both": None, "no_image": "image", "no_caption": "caption"}
 
@@ -106,10 +109,15 @@ class Index:
         return self._known.T.tocsr()
 
     def nearest(self, posts: Posts, blind: Blind | None) -> npt.NDArray[np.int64]:
-        """The places of all training posts that are like one post (posts has one), the most alike first."""
-        similarities = list(with_sum(self.views.similarities(posts, blind)).values())[-1][0]
-        order: npt.NDArray[np.int64] = np.argsort(-similarities, kind="stable")
-        return order[: int((similarities > 0).sum())]
+        """The places of the training posts that are most like one post (posts has one), the most alike first.
+
+        Those without similarity are left out; of very many posts, all but about `_ALIKE` are.
+        """
+        count = len(self.ids) if len(self.ids) <= lookup.MOST_COMPARED else _ALIKE
+        together = self.views.kernels[-1]
+        near = self.views.nearest(posts, count, blind, names=[together])[together]
+        rows: npt.NDArray[np.int64] = near.rows[0][near.similarities[0] > 0]
+        return rows
 
     def having(self, hashtag: str, places: npt.NDArray[np.int64], most: int) -> list[str]:
         """The ids of the first `most` of the posts at `places` that have a hashtag."""

@@ -24,7 +24,7 @@ from hashgen.features.posts import Blind, Features, Posts
 from hashgen.models.habits import texts_by_post
 from hashgen.suggesting.requests import AT_ONCE, batches
 from hashgen.text.captions import clean_caption, hashtags_of, normalise_hashtags
-from hashgen.training.similarity import flags, votes, with_sum
+from hashgen.training.similarity import flags, nearest, votes, with_sum
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -63,7 +63,7 @@ class Mine:
         """The probability of each hashtag, 0..1, by the own posts that are most like one post (posts has one)."""
         together = list(with_sum(self.views.similarities(posts, blind)).values())[-1]
         count = min(_POSTS, self.known.shape[0])
-        shares = votes(together, count, _POWER, self.known)[0] * (count / (count + _DOUBT))
+        shares = votes(nearest(together, count), _POWER, self.known)[0] * (count / (count + _DOUBT))
         return {
             hashtag: min(1.0, float(share)) for hashtag, share in zip(self.hashtags, shares, strict=True) if share > 0
         }

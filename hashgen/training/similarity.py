@@ -1,27 +1,35 @@
 """How alike posts are: cosines of centred vectors of their pictures, caption words and caption sentences."""
 
+import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from hashgen.features.posts import Blind, Inputs, Posts
 from hashgen.text.words import tokenise
+from hashgen.training import lookup
+from hashgen.training.lookup import NONE, Lists, Postings
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 Floats = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
 Arrays = dict[str, npt.NDArray[np.generic]]
 
 # The name of all views together.
 SUM = "sum"
 
-# Vectors turned to float32 at once: the bound on memory.
+# Vectors turned to float32 at once, similarities held at once, and posts that are looked up at once: bounds on memory.
 _BLOCK = 8192
+_CELLS = 2**25
+_LOOKED_UP = 64
+# Of very many posts, those that each view proposes as the nearest, for each that is asked for.
+_PROPOSED = 5
 
 
 def blocks(total: int, size: int) -> Iterator[slice]:
@@ -45,9 +53,14 @@ class DenseView:
     Vectors of pictures all share a direction; without it, what is left tells one picture from another.
     """
 
-    def __init__(self, mean: Floats, known: Floats) -> None:
+    def __init__(self, mean: Floats, known: npt.NDArray[np.floating], lists: Lists | None = None) -> None:
         self._mean = mean
-        self._known = known  # (train, dim), of length 1; as float16 has them, so that they can be kept as such
+        # (train, dim), of length 1: values that float16 has, so that they can be kept as such, and very many are.
+        self._known = known
+        self._lists = lists
+
+    def __len__(self) -> int:
+        return len(self._known)
 
     @classmethod
     def fit(cls, vectors: npt.NDArray[np.floating], rows: npt.NDArray[np.int64]) -> Self:
@@ -55,26 +68,53 @@ class DenseView:
         total = np.zeros(vectors.shape[1], np.float64)
         for block in blocks(len(rows), _BLOCK):
             total += unit(vectors[rows[block]]).sum(axis=0, dtype=np.float64)
-        view = cls((total / len(rows)).astype(np.float32), np.empty((len(rows), vectors.shape[1]), np.float32))
+        many = len(rows) > lookup.MOST_COMPARED
+        known = np.empty((len(rows), vectors.shape[1]), np.float16 if many else np.float32)
+        view = cls((total / len(rows)).astype(np.float32), known)
         for block in blocks(len(rows), _BLOCK):
-            view._known[block] = view._centred(vectors[rows[block]]).astype(np.float16)
+            known[block] = view._centred(vectors[rows[block]]).astype(np.float16)
+        if many:
+            view._lists = Lists.fit(known)
         return view
 
     def over(self, vectors: npt.NDArray[np.floating]) -> Self:
         """A view of other known posts, vectors (n, dim), about the same mean."""
         return type(self)(self._mean, self._centred(vectors))
 
+    def part(self, rows: npt.NDArray[np.int64]) -> Self:
+        """A view of some of the known posts."""
+        return type(self)(self._mean, self._known[rows].astype(np.float32))
+
     def similarities(self, vectors: npt.NDArray[np.floating]) -> Floats:
         """Cosines (n, train) in -1..1 of vectors (n, dim) and those that are known."""
         asked = self._centred(vectors)
-        return asked @ self._known.T
+        if self._known.dtype == np.float32:
+            found: Floats = asked @ self._known.T
+            return found
+        return np.hstack(
+            [asked @ self._known[block].astype(np.float32).T for block in blocks(len(self._known), _BLOCK)]
+        )
+
+    def candidates(self, vectors: npt.NDArray[np.floating], count: int) -> Rows:
+        """Known posts (n, count) that may be the nearest of vectors (n, dim); `NONE` where there are fewer."""
+        assert self._lists is not None
+        return self._lists.candidates(self._centred(vectors), count)
+
+    def similarities_at(self, vectors: npt.NDArray[np.floating], rows: Rows) -> Floats:
+        """`similarities` (n, count) with the known posts in `rows` (n, count) alone."""
+        asked = self._centred(vectors)
+        found = [self._known[one].astype(np.float32) @ vector for vector, one in zip(asked, rows, strict=True)]
+        return np.stack(found)
 
     def _centred(self, vectors: npt.NDArray[np.floating]) -> Floats:
         return unit(unit(vectors) - self._mean)
 
     def arrays(self) -> Arrays:
         """What `from_arrays` needs; known vectors as float16."""
-        return {"mean": self._mean, "known": self._known.astype(np.float16)}
+        arrays: Arrays = {"mean": self._mean, "known": self._known.astype(np.float16)}
+        if self._lists is not None:
+            arrays["lists"] = self._lists.array()
+        return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
@@ -84,6 +124,8 @@ class DenseView:
             raise ValueError("vectors of another type than was written")
         if known.ndim != 2 or mean.shape != known.shape[1:]:
             raise ValueError("vectors and their mean differ in length")
+        if len(known) > lookup.MOST_COMPARED:
+            return cls(mean.astype(np.float32), known.view(np.float16), Lists.from_array(arrays["lists"], known.shape))
         return cls(mean.astype(np.float32), known.astype(np.float32))
 
 
@@ -102,6 +144,9 @@ class WordView:
         self._square = float(self._mean @ self._mean)
         self._shift, self._length = self._against_mean(known)
 
+    def __len__(self) -> int:
+        return int(self._known.shape[0])
+
     @classmethod
     def fit(cls, captions: Sequence[str]) -> Self:
         """Learn words and weights from captions, and keep their rows."""
@@ -115,6 +160,10 @@ class WordView:
     def over(self, captions: Sequence[str]) -> Self:
         """A view of other known captions, by the same words and weights and about the same mean."""
         return type(self)(self.words, self.weights, self.rows(captions), self._mean)
+
+    def part(self, rows: Rows) -> Self:
+        """A view of some of the known posts."""
+        return type(self)(self.words, self.weights, self._known[rows], self._mean)
 
     def rows(self, captions: Sequence[str]) -> "csr_array":
         """TF-IDF (n, words), each row of length 1, or 0 where no word is known."""
@@ -130,6 +179,24 @@ class WordView:
         found += self._square
         found /= length[:, None]
         found /= self._length[None, :]
+        found[np.diff(asked.indptr) == 0] = 0
+        return found
+
+    def candidates(self, captions: Sequence[str], count: int) -> Rows:
+        """Known posts (n, count) that may be the nearest of captions (n); `NONE` where there are fewer."""
+        return self._postings.candidates(self.rows(captions), count)
+
+    @functools.cached_property
+    def _postings(self) -> Postings:
+        return Postings(self._known)
+
+    def similarities_at(self, captions: Sequence[str], rows: Rows) -> Floats:
+        """`similarities` (n, count) with the known posts in `rows` (n, count) alone."""
+        asked = self.rows(captions)
+        shift, length = self._against_mean(asked)
+        products = [(self._known[one] @ asked[[place]].T).toarray().ravel() for place, one in enumerate(rows)]
+        found: Floats = np.stack(products) - shift[:, None] - self._shift[rows] + np.float32(self._square)
+        found /= length[:, None] * self._length[rows]
         found[np.diff(asked.indptr) == 0] = 0
         return found
 
@@ -216,21 +283,112 @@ class Views:
         named = {"picture": self.picture, "words": self.words, "sentences": self.sentences}
         return [name for name, view in named.items() if view is not None]
 
+    @property
+    def kernels(self) -> list[str]:
+        """The names of the views and, of two or more, that of their sum; the last one is of all together."""
+        return [*self.names, SUM] if len(self.names) > 1 else self.names
+
+    def part(self, rows: Rows) -> Self:
+        """Views of some of the known posts."""
+        parts = (None if view is None else view.part(rows) for view in (self.picture, self.words, self.sentences))
+        return type(self)(*parts)  # type: ignore[arg-type]
+
     def similarities(self, posts: Posts, blind: Blind | None = None) -> dict[str, Floats]:
         """Cosines (n, train) by view; zeros for what the model is blind to, as for posts that are like no other."""
         found: dict[str, Floats] = {}
+        for name, (view, what) in self._seen(posts).items():
+            found[name] = view.similarities(what)
+            if _is_blind(name, blind):
+                found[name] = np.zeros_like(found[name])
+        return found
+
+    def _seen(self, posts: Posts) -> dict[str, tuple[Any, Any]]:
+        """Each view, and what it sees of posts."""
+        seen: dict[str, tuple[Any, Any]] = {}
         if self.picture is not None:
-            found["picture"] = self.picture.similarities(posts.features.plain[posts.rows])
+            seen["picture"] = self.picture, posts.features.plain[posts.rows]
         if self.words is not None:
-            found["words"] = self.words.similarities(posts.captions)
+            seen["words"] = self.words, posts.captions
         if self.sentences is not None:
             if posts.sentences is None:
                 raise ValueError("posts without the sentence vectors that the model learnt with")
-            found["sentences"] = self.sentences.similarities(posts.sentences)
-        for name in found:
-            if blind is not None and (name == "picture") == (blind == "image"):
-                found[name] = np.zeros_like(found[name])
-        return found
+            seen["sentences"] = self.sentences, posts.sentences
+        return seen
+
+    def nearest(
+        self,
+        posts: Posts,
+        count: int,
+        blind: Blind | None = None,
+        groups: tuple[Rows, Rows] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> dict[str, "Near"]:
+        """The `count` nearest known posts, or all where there are fewer, by each of the kernels `names` (default: all).
+
+        groups: of the posts (n,) and of the known ones (train,); those of a post's own group are not near. Exact up to
+        `lookup.MOST_COMPARED` known posts. Of more, each view proposes `_PROPOSED` times as many, and those alone are
+        compared; docs/models.md says how many of the nearest are found.
+        """
+        many = len(self) > lookup.MOST_COMPARED
+        names = self.kernels if names is None else names
+        find = self._look_up if many else self._compare
+        found: dict[str, list[Near]] = {}
+        for block in blocks(len(posts), _LOOKED_UP if many else max(1, min(256, _CELLS // len(self)))):
+            own = None if groups is None else (groups[0][block], groups[1])
+            for name, near in find(take(posts, np.arange(block.start, block.stop)), count, blind, own, names).items():
+                found.setdefault(name, []).append(near)
+        return {name: Near.joined(parts) for name, parts in found.items()}
+
+    def _compare(
+        self,
+        posts: Posts,
+        count: int,
+        blind: Blind | None,
+        groups: tuple[Rows, Rows] | None,
+        names: Sequence[str],
+    ) -> dict[str, "Near"]:
+        found = with_sum(self.similarities(posts, blind))
+        if groups is not None:
+            own = groups[0][:, None] == groups[1][None, :]
+            for similarities in found.values():
+                similarities[own] = -np.inf
+        return {name: nearest(found[name], count) for name in names}
+
+    def _look_up(
+        self,
+        posts: Posts,
+        count: int,
+        blind: Blind | None,
+        groups: tuple[Rows, Rows] | None,
+        names: Sequence[str],
+    ) -> dict[str, "Near"]:
+        seen = self._seen(posts)
+        proposed = [
+            view.candidates(what, _PROPOSED * count)
+            for name, (view, what) in seen.items()
+            if not _is_blind(name, blind)
+        ]
+        rows = np.hstack([np.full((len(posts), count), NONE), *proposed])
+        rows.sort(axis=1)
+        rows[:, 1:][rows[:, 1:] == rows[:, :-1]] = NONE
+        places = np.maximum(rows, 0)
+        out = rows == NONE
+        if groups is not None:
+            out |= groups[0][:, None] == groups[1][places]
+        found: dict[str, Floats] = {}
+        for name, (view, what) in seen.items():
+            found[name] = (
+                np.zeros(rows.shape, np.float32) if _is_blind(name, blind) else view.similarities_at(what, places)
+            )
+        found, result = with_sum(found), {}
+        for name in names:
+            found[name][out] = -np.inf
+            near = nearest(found[name], count)
+            result[name] = Near(np.take_along_axis(places, near.rows, axis=1), near.similarities)
+        return result
+
+    def __len__(self) -> int:
+        return next(len(view) for view in (self.picture, self.words, self.sentences) if view is not None)
 
     def arrays(self) -> Arrays:
         """What `from_arrays` needs besides the words."""
@@ -256,26 +414,63 @@ class Views:
         )
 
 
+def _is_blind(view: str, blind: Blind | None) -> bool:
+    return blind is not None and (view == "picture") == (blind == "image")
+
+
 def with_sum(kernels: dict[str, Floats]) -> dict[str, Floats]:
     """Kernels by view and, of two or more, their sum, which is the last."""
     # One after the other: stacked first, large ones would take their memory twice.
     return kernels | {SUM: functools.reduce(np.add, kernels.values())} if len(kernels) > 1 else kernels
 
 
-def votes(similarities: Floats, posts: int, power: float, hashtags: "csr_array") -> Floats:
-    """Shares of the votes (n, hashtags) of the nearest `posts` of (n, train), weighted by similarity to a power.
+@dataclasses.dataclass(frozen=True)
+class Near:
+    """The nearest known posts: rows and similarities (n, count), the nearest first, of equals the earlier row.
+
+    Those with a similarity of 0 or less are no neighbours, only there to fill up.
+    """
+
+    rows: Rows
+    similarities: Floats
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Those of some posts, then those of others."""
+        return cls(np.concatenate([one.rows for one in parts]), np.concatenate([one.similarities for one in parts]))
+
+    def first(self, count: int) -> Self:
+        """The nearest `count`."""
+        return type(self)(self.rows[:, :count], self.similarities[:, :count])
+
+    def some(self, posts: slice) -> Self:
+        """Those of some of the posts."""
+        return type(self)(self.rows[posts], self.similarities[posts])
+
+
+def nearest(similarities: Floats, count: int) -> Near:
+    """The nearest `count` of (n, train), or all where there are fewer."""
+    count = min(count, similarities.shape[1])
+    rows = np.argpartition(-similarities, count - 1, axis=1)[:, :count]
+    rows.sort(axis=1)
+    values = np.take_along_axis(similarities, rows, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    return Near(np.take_along_axis(rows, order, axis=1), np.take_along_axis(values, order, axis=1))
+
+
+def votes(near: Near, power: float, hashtags: "csr_array") -> Floats:
+    """Shares of the votes (n, hashtags) of the nearest posts, weighted by similarity to a power.
 
     hashtags: (train, hashtags), 1 where a post has one. A post without similarity (<= 0) does not vote.
     """
     from scipy.sparse import csr_array
 
-    count = min(posts, similarities.shape[1])
-    nearest = np.argpartition(-similarities, count - 1, axis=1)[:, :count]
-    nearest.sort(axis=1)
-    weights = np.maximum(np.take_along_axis(similarities, nearest, axis=1), 0) ** power
+    order = np.argsort(near.rows, axis=1, kind="stable")
+    rows = np.take_along_axis(near.rows, order, axis=1)
+    weights = np.maximum(np.take_along_axis(near.similarities, order, axis=1), 0) ** power
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), np.float32(1e-12))
-    ends = np.arange(len(nearest) + 1) * count
-    voting = csr_array((weights.ravel(), nearest.ravel(), ends), shape=similarities.shape)
+    ends = np.arange(len(rows) + 1) * rows.shape[1]
+    voting = csr_array((weights.ravel(), rows.ravel(), ends), shape=(len(rows), hashtags.shape[0]))
     found: Floats = (voting @ hashtags).toarray()
     return found
 

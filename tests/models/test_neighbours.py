@@ -7,6 +7,7 @@ from hashgen.features.posts import Features, Labelled, Posts
 from hashgen.models import neighbours
 from hashgen.models.neighbours import NeighboursModel
 from hashgen.params.train import Neighbours as Settings
+from hashgen.training.similarity import Near
 
 PICTURES = np.array([[1, 0, 0], [0.9, 0.1, 0], [0, 1, 0], [0, 0.9, 0.1], [0, 0, 1]], np.float16)
 
@@ -41,12 +42,12 @@ def test_a_hashtag_whose_words_all_stand_in_the_caption_gets_the_bonus() -> None
 def test_posts_are_ranked_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
     model, many = learn(0.25), ASKED.pair([0, 1] * 5, [1, 0] * 5)
     whole, blocks = model.rank(many, 6), []
-    scores = NeighboursModel.scores
+    scores = NeighboursModel._scores
 
-    def counted(self: NeighboursModel, part: Posts, blind: None = None) -> np.ndarray:
+    def counted(self: NeighboursModel, part: Posts, near: Near, blind: None = None) -> np.ndarray:
         blocks.append(len(part))
-        return scores(self, part, blind)
+        return scores(self, part, near, blind)
 
-    monkeypatch.setattr(NeighboursModel, "scores", counted)
+    monkeypatch.setattr(NeighboursModel, "_scores", counted)
     monkeypatch.setattr(neighbours, "_BLOCK", 4)
     assert model.rank(many, 6) == whole and blocks == [4, 4, 2]

@@ -108,7 +108,7 @@ def test_scores_of_training_posts_equal_those_of_a_model_that_never_saw_their_gr
     model = learn(Data(grouped(data, groups), data.val, data.vocabularies), tmp_path)
     left_out = model._fit_ridges(grouped(data, groups))
     found = next(scores for _, _, scores in model._left_out(grouped(data, groups), left_out))
-    similarities = model._similarities(data.train.posts)
+    similarities = model.views.similarities(data.train.posts)
     for post in (0, 7, 20):
         rest = [other for other in range(24) if groups[other] != groups[post]]
         own = similarities["picture"][post, rest]

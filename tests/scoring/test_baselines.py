@@ -51,7 +51,7 @@ KNN: dict[str, Inputs] = {"knn_image": "image", "knn_caption": "caption", "knn_b
 def nearest_posts(train: pd.DataFrame, asked: pd.DataFrame, features: FeatureStore, k: int) -> dict[str, list[Nearest]]:
     """The nearest training posts of each post, by each of the neighbours' models."""
     known, posts = label(train, features), label(asked, features).posts
-    return {name: PlainNeighbours(known, inputs, k).nearest(posts) for name, inputs in KNN.items()}
+    return {name: PlainNeighbours.of(known, inputs, k).nearest(posts) for name, inputs in KNN.items()}
 
 
 def rank_all(train: pd.DataFrame, asked: pd.DataFrame, features: FeatureStore, k: int) -> dict[str, list[list[str]]]:

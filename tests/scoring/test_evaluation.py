@@ -136,7 +136,7 @@ def test_a_model_and_a_baseline_that_say_the_same_get_the_same_scores(tmp_path: 
     section = Baselines(neighbours=5, bootstrap=20, seed=1)
     scored, bootstrap = Scored.of(parts[1], parts[0], store), Bootstrap(section.bootstrap, section.seed)
     as_baseline = score_baselines(baselines(parts[0], store, 5), scored, bootstrap)[0]["knn_both"]
-    model = PlainNeighbours(label(parts[0], store), "both", 5)
+    model = PlainNeighbours.of(label(parts[0], store), "both", 5)
     scored = Scored.of(parts[1], parts[0], store)
     assert score_all(predict_all(model, scored, GREEDY), scored, Bootstrap(20, 1))["both"] == as_baseline
 

@@ -12,7 +12,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from hashgen.features.posts import Features, Posts
 from hashgen.text.words import tokenise
 from hashgen.training.hashtag_words import HashtagWords
-from hashgen.training.similarity import DenseView, Views, WordView, flags, votes
+from hashgen.training.similarity import DenseView, Views, WordView, flags, nearest, votes
 from tests.properties import examples
 
 WORDS = ("sea", "run", "slow", "pizza", "night")
@@ -89,9 +89,9 @@ def test_votes_are_shares_of_the_nearest(seed: int, count: int, power: float) ->
     rng = np.random.default_rng(seed)
     similarities = rng.permuted(np.linspace(-1, 1, 9, dtype=np.float32))[None, :]
     hashtags = [list(rng.choice(4, rng.integers(0, 4), replace=False)) for _ in range(9)]
-    found = votes(similarities, count, power, flags(hashtags, 4))[0]
-    nearest = sorted(range(9), key=lambda post: -similarities[0, post])[:count]
-    weights = {post: max(0.0, float(similarities[0, post])) ** power for post in nearest}
+    found = votes(nearest(similarities, count), power, flags(hashtags, 4))[0]
+    first = sorted(range(9), key=lambda post: -similarities[0, post])[:count]
+    weights = {post: max(0.0, float(similarities[0, post])) ** power for post in first}
     told: Counter[int] = Counter()
     for post, weight in weights.items():
         for hashtag in hashtags[post]:
