@@ -3,9 +3,12 @@ import copy
 import pytest
 import torch
 from torch import Tensor, fx, nn
+from torchvision import models
 
 from hashgen.features import fusion
+from hashgen.features.backbone import _folded, load_encoder
 from hashgen.features.fusion import FusedConvolution, fused
+from tests.features.test_backbone import CPU, section
 
 
 class Block(nn.Module):
@@ -92,3 +95,24 @@ def test_without_the_operators_a_network_stays_as_it_is(monkeypatch: pytest.Monk
     assert not any(isinstance(module, FusedConvolution) for module in plain.modules())
     untraced = Block(nn.ReLU())
     assert fused(untraced, torch.float32) is untraced
+
+
+@pytest.mark.parametrize("size", [32, 64])
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet50", "mobilenet_v2", "efficientnet_b0", "regnet_y_400mf"])
+def test_bfloat16_is_fused_where_the_processor_has_it(backbone: str, size: int) -> None:
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("this processor has no bfloat16")
+    wanted = section(backbone=backbone, image_size=size, precision="bfloat16")
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        plain = _folded(models.get_model(backbone, weights=None).eval().requires_grad_(False)).to(torch.bfloat16)
+        quick = fused(copy.deepcopy(plain), torch.bfloat16).to(memory_format=torch.channels_last)
+    count = sum(isinstance(module, FusedConvolution) for module in quick.modules())
+    assert count == sum(isinstance(module, nn.Conv2d) for module in plain.modules()) > 15
+    for batch in (1, 8):
+        shown = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
+        with torch.inference_mode():
+            expected = plain(shown).float()
+            found = quick(shown.to(memory_format=torch.channels_last)).float()
+        assert (found - expected).norm() < 0.05 * expected.norm()
+    assert any(isinstance(module, FusedConvolution) for module in load_encoder(wanted, "random", CPU).model.modules())
