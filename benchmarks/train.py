@@ -35,6 +35,7 @@ def main(
     against: Annotated[Path | None, typer.Option(help="Another checkout of this project to compare with.")] = None,
     model: Annotated[str, typer.Option(help="lstm or attention; the plain loop is always the paper's model.")] = "lstm",
     rounds: Annotated[int, typer.Option(min=1, help="Epochs that count; one more goes before.")] = 3,
+    posts: Annotated[int | None, typer.Option(min=100, help="Training posts an epoch; else all.")] = None,
     batch: Annotated[int | None, typer.Option(min=2, help="Posts a batch; else that of params.yaml.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     out: Annotated[Path | None, typer.Option("--json", help="File for all figures.")] = None,
@@ -42,7 +43,7 @@ def main(
 ) -> None:
     """Print posts a second, and how many times as many as the first rival."""
     if worker is not None:
-        return work(worker, data, model, batch, device, rounds + 1)
+        return work(worker, data, model, posts, batch, device, rounds + 1)
     cores = os.cpu_count() or 1
     rivals = {"plain loop": [Rival("plain", ROOT, cores)]}
     if against is not None:
@@ -52,6 +53,7 @@ def main(
         rivals["today, two side by side"] = [Rival("hashgen", ROOT, max(1, cores // 2)) for _ in range(2)]
     options = ["--data", str(data.resolve()), "--model", model, "--device", device, "--rounds", str(rounds)]
     options += [] if batch is None else ["--batch", str(batch)]
+    options += [] if posts is None else ["--posts", str(posts)]
     for rival in (one for several in rivals.values() for one in several):
         rival.start(options)
     rates: dict[str, list[float]] = {name: [] for name in rivals}
@@ -105,16 +107,24 @@ class Rival:
         return json.loads(line)
 
 
-def work(kind: str, folder: Path, name: str, batch: int | None, device: str, epochs: int) -> None:
+def work(kind: str, folder: Path, name: str, posts: int | None, batch: int | None, device: str, epochs: int) -> None:
     """Train an epoch for each line of the standard input; a line of JSON for each to the standard output."""
+    import numpy as np
+
     from hashgen.base.devices import choose_device
+    from hashgen.features.posts import Labelled
+    from hashgen.models import Data
     from hashgen.params import read_section
     from hashgen.params.train import Train
+    from hashgen.training.similarity import take
 
     section = read_section(Path("params.yaml"), Train)
     changes = {"model": name, "epochs": epochs, "patience": None}
     section = Train(**dict(section) | changes | ({} if batch is None else {"batch_size": batch}))
     data = read(folder, section) if (folder / "manifest").exists() else drawn()
+    if posts is not None and posts < len(data.train):
+        part = Labelled(take(data.train.posts, np.arange(posts)), data.train.hashtags[:posts])
+        data = Data(part, data.val, data.vocabularies)
     say({})
     (plain if kind == "plain" else whole)(data, section, choose_device(device))
 
@@ -158,7 +168,9 @@ def drawn() -> "Data":
     tags = build_vocabulary(parts[0].hashtags, 3)
     embedded = [embed(known, 300, None, 1, split_words=False).vectors for known in (words, tags)]
     # Both parts must have their pictures in one store.
-    both = Features(*(np.concatenate([getattr(one.posts.features, kind) for one in parts]) for kind in ("plain", "views")))
+    both = Features(
+        *(np.concatenate([getattr(one.posts.features, kind) for one in parts]) for kind in ("plain", "views"))
+    )
     train, val = (
         Labelled(Posts(both, one.posts.rows + start, one.posts.captions), one.hashtags)
         for one, start in zip(parts, (0, 1800), strict=True)
