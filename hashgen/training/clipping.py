@@ -12,6 +12,6 @@ def step_clipped(optimiser: torch.optim.Adam, most: float | None) -> None:
     if most is not None:
         gradients = [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        scale = ((norm + 1e-6) / most).clamp(min=1.0)  # 1e-6 as there
-        vars(optimiser).update(grad_scale=scale, found_inf=torch.zeros_like(norm))
+        scale = ((norm + 1e-6) / most).clamp(min=1.0).float()  # 1e-6 as there
+        vars(optimiser).update(grad_scale=scale, found_inf=torch.zeros_like(scale))
     optimiser.step()
