@@ -123,6 +123,7 @@ TRAINING_CODE = (
     "text/words.py",
     "training/about.py",
     "training/checkpoint.py",
+    "training/clipping.py",
     "training/dataset.py",
     "training/decoding.py",
     "training/encoder_decoder.py",

@@ -4,14 +4,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
-from torch.nn.utils.rnn import pad_packed_sequence
 
 from hashgen.features.posts import Features, Inputs
 from hashgen.models.sequence import SequenceModel
 from hashgen.params.train import Attention, Train
 from hashgen.text.vocabulary import PAD_ID
 from hashgen.training.encoder_decoder import EncoderDecoder
-from hashgen.training.network import Sizes
+from hashgen.training.network import ALL, ALL_KEPT, Kept, Sizes, drop
 
 
 class AttentionNetwork(EncoderDecoder):
@@ -45,47 +44,53 @@ class AttentionNetwork(EncoderDecoder):
         self.ask_caption = nn.Linear(hidden, hidden)
         self.attend = nn.Linear(3 * hidden, hidden)
         self.output = nn.Linear(hidden, sizes.hashtag_count)
-        self.dropout = nn.Dropout(section.dropout)
+        self.dropout = section.dropout
         self.register_buffer("picture_mean", torch.zeros(1, regions, hidden))
         self.register_buffer("caption_mean", torch.zeros(1, 1, hidden))
 
-    def picture_vector(self, picture: Tensor) -> Tensor:
-        """Encode picture features (batch, feature), or a grid (batch, cells, feature), as (batch, regions, hidden)."""
-        normed = self.picture_norm(picture.flatten(0, -2))  # (batch or batch * cells, feature)
-        regions = torch.tanh(self.picture_projection(nn.functional.normalize(normed, dim=1)))
-        return regions.view(len(picture), self.regions, -1)
+    def picture_vector(self, picture: Tensor, rows: slice = ALL) -> Tensor:
+        """Encode picture features (batch, feature), or a grid (batch, cells, feature), as (rows, regions, hidden)."""
+        normed = self.picture_norm(picture.flatten(0, -2)).view(picture.shape)[rows]
+        regions = torch.tanh(self.picture_projection(nn.functional.normalize(normed, dim=-1)))
+        return regions.view(len(normed), self.regions, -1)
 
-    def caption_vector(self, words: Tensor, lengths: Tensor, sentiment: Tensor | None = None) -> Tensor:
+    def caption_vector(
+        self, words: Tensor, lengths: Tensor, sentiment: Tensor | None = None, kept: Kept = ALL_KEPT
+    ) -> Tensor:
         """Encode captions (batch, words) of the given lengths and sentiment (batch, 2) as (batch, 1 + words, hidden).
 
         First the whole caption (the last state), then a state a word. Padding is zero, which no state is.
         """
-        states, last = self.read(words, lengths, sentiment)
-        return torch.cat([last.unsqueeze(1), pad_packed_sequence(states, batch_first=True)[0]], dim=1)
+        states, last = self.read(words, lengths, sentiment, kept)
+        return torch.cat([last.unsqueeze(1), states], dim=1)
 
     def gist(self, caption: Tensor) -> Tensor:
         """The whole caption (batch, 1, hidden) out of what `caption_vector` gives: a blind one has no words."""
         return caption[:, :1]
 
-    def start(self, picture: Tensor, caption: Tensor) -> tuple[Tensor, ...]:
+    def start(self, picture: Tensor, caption: Tensor, kept: Kept = ALL_KEPT) -> tuple[Tensor, ...]:
         """State before the first hashtag, from regions (batch, regions, hidden) and caption (batch, 1 + words, …)."""
         both = torch.cat([picture.mean(1), caption[:, 0]], dim=1)  # (batch, 2 * hidden)
-        joined = self.dropout(torch.tanh(self.join(both)))  # (batch, hidden)
+        joined = drop(torch.tanh(self.join(both)), kept.joined)  # (batch, hidden)
         return joined, picture, caption, *self.begin(joined)
 
-    def step(self, state: tuple[Tensor, ...], tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def step(
+        self, state: tuple[Tensor, ...], tokens: Tensor, kept: Kept = ALL_KEPT
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Feed tokens (batch,); returns the logits (batch, hashtags) of what follows, and the next state."""
         joined, picture, caption, hidden, cell = state
-        output, hidden, cell = self.advance(joined, hidden, cell, tokens)
-        logits = self._name(output.unsqueeze(1), picture, caption).squeeze(1)  # (batch, hashtags)
+        output, hidden, cell = self.advance(joined, hidden, cell, tokens, kept.hashtags)
+        factors = kept.output if kept.output is None else kept.output.unsqueeze(1)
+        logits = self._name(output.unsqueeze(1), picture, caption, factors).squeeze(1)  # (batch, hashtags)
         return logits, (joined, picture, caption, hidden, cell)
 
-    def forward(self, state: tuple[Tensor, ...], tokens: Tensor) -> Tensor:
+    def forward(self, state: tuple[Tensor, ...], tokens: Tensor, kept: Kept = ALL_KEPT) -> Tensor:
         """Feed whole sequences (batch, steps) by teacher forcing; returns logits (batch, steps, hashtags)."""
         joined, picture, caption, hidden, cell = state
-        return self._name(self.advance_through(joined, hidden, cell, tokens), picture, caption)
+        output = self.advance_through(joined, hidden, cell, tokens, kept.hashtags)
+        return self._name(output, picture, caption, kept.output)
 
-    def _name(self, output: Tensor, picture: Tensor, caption: Tensor) -> Tensor:
+    def _name(self, output: Tensor, picture: Tensor, caption: Tensor, factors: Tensor | None) -> Tensor:
         """Logits (batch, steps, hashtags) of the decoder's output (batch, steps, hidden) and what it attends to."""
         there = caption.ne(0).any(2)  # (batch, 1 + words)
         # A caption that is not read at all is zero throughout: one place must be left to look at.
@@ -93,7 +98,7 @@ class AttentionNetwork(EncoderDecoder):
         seen = scaled_dot_product_attention(self.ask_picture(output), picture, picture)  # (batch, steps, hidden)
         read = scaled_dot_product_attention(self.ask_caption(output), caption, caption, there.unsqueeze(1))
         attended = torch.tanh(self.attend(torch.cat([output, seen, read], dim=2)))  # (batch, steps, hidden)
-        return self.output(self.dropout(attended))  # type: ignore[no-any-return]
+        return self.output(drop(attended, factors))  # type: ignore[no-any-return]
 
 
 class AttentionModel(SequenceModel):

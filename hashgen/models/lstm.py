@@ -8,7 +8,7 @@ from hashgen.models.sequence import SequenceModel
 from hashgen.params.train import Lstm, Train
 from hashgen.text.vocabulary import PAD_ID
 from hashgen.training.encoder_decoder import EncoderDecoder
-from hashgen.training.network import Sizes
+from hashgen.training.network import ALL, ALL_KEPT, Kept, Sizes, drop
 
 
 class LstmNetwork(EncoderDecoder):
@@ -37,34 +37,40 @@ class LstmNetwork(EncoderDecoder):
         self.hashtag_embedding = nn.Embedding(sizes.hashtag_count, sizes.dimension, padding_idx=PAD_ID)
         self.decoder_lstm = nn.LSTM(sizes.dimension + hidden, hidden, layers, batch_first=True)
         self.output = nn.Linear(hidden, sizes.hashtag_count)
-        self.dropout = nn.Dropout(section.dropout)
+        self.dropout = section.dropout
         self.register_buffer("picture_mean", torch.zeros(1, hidden))
         self.register_buffer("caption_mean", torch.zeros(1, hidden))
 
-    def picture_vector(self, picture: Tensor) -> Tensor:
-        """Encode picture features (batch, feature) as (batch, hidden)."""
-        unit = nn.functional.normalize(self.picture_norm(picture), dim=1)  # (batch, feature)
-        return torch.tanh(self.picture_projection(unit))  # (batch, hidden)
+    def picture_vector(self, picture: Tensor, rows: slice = ALL) -> Tensor:
+        """Encode picture features (batch, feature) as (rows, hidden)."""
+        unit = nn.functional.normalize(self.picture_norm(picture)[rows], dim=1)  # (rows, feature)
+        return torch.tanh(self.picture_projection(unit))  # (rows, hidden)
 
-    def caption_vector(self, words: Tensor, lengths: Tensor, sentiment: Tensor | None = None) -> Tensor:
+    def caption_vector(
+        self, words: Tensor, lengths: Tensor, sentiment: Tensor | None = None, kept: Kept = ALL_KEPT
+    ) -> Tensor:
         """Encode captions (batch, words) of the given lengths (batch,) and sentiment (batch, 2) as (batch, hidden)."""
-        return self.read(words, lengths, sentiment)[1]
+        return self.read(words, lengths, sentiment, kept)[1]
 
-    def start(self, picture: Tensor, caption: Tensor) -> tuple[Tensor, ...]:
+    def start(self, picture: Tensor, caption: Tensor, kept: Kept = ALL_KEPT) -> tuple[Tensor, ...]:
         """State before the first hashtag: joined vector (batch, hidden), hidden and cell (batch, layers, hidden)."""
-        joined = self.dropout(torch.tanh(self.join(torch.cat([picture, caption], dim=1))))  # (batch, hidden)
+        joined = torch.tanh(self.join(torch.cat([picture, caption], dim=1)))  # (batch, hidden)
+        joined = drop(joined, kept.joined)
         return joined, *self.begin(joined)
 
-    def step(self, state: tuple[Tensor, ...], tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def step(
+        self, state: tuple[Tensor, ...], tokens: Tensor, kept: Kept = ALL_KEPT
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Feed tokens (batch,); returns the logits (batch, hashtags) of what follows, and the next state."""
         joined, hidden, cell = state
-        output, hidden, cell = self.advance(joined, hidden, cell, tokens)
-        return self.output(self.dropout(output)), (joined, hidden, cell)
+        output, hidden, cell = self.advance(joined, hidden, cell, tokens, kept.hashtags)
+        return self.output(drop(output, kept.output)), (joined, hidden, cell)
 
-    def forward(self, state: tuple[Tensor, ...], tokens: Tensor) -> Tensor:
+    def forward(self, state: tuple[Tensor, ...], tokens: Tensor, kept: Kept = ALL_KEPT) -> Tensor:
         """Feed whole sequences (batch, steps) by teacher forcing; returns logits (batch, steps, hashtags)."""
         joined, hidden, cell = state
-        return self.output(self.dropout(self.advance_through(joined, hidden, cell, tokens)))  # type: ignore[no-any-return]
+        output = self.advance_through(joined, hidden, cell, tokens, kept.hashtags)  # (batch, steps, hidden)
+        return self.output(drop(output, kept.output))  # type: ignore[no-any-return]
 
 
 class LstmModel(SequenceModel):

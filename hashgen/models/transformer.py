@@ -26,7 +26,8 @@ from hashgen.params.train import Transformer as Settings
 from hashgen.text.vocabulary import PAD_ID, SPECIALS, VECTOR_STD, Vocabularies
 from hashgen.training.about import About
 from hashgen.training.checkpoint import State, keep, resume
-from hashgen.training.dataset import Batch, Examples, batches, make_examples, training_batches
+from hashgen.training.clipping import step_clipped
+from hashgen.training.dataset import Batch, Examples, Padded, batches, make_examples, training_batches
 from hashgen.training.history import Epoch
 from hashgen.training.network import Sizes, adopt, beside
 
@@ -216,6 +217,7 @@ class _Training:
         self.place = place
         self.features = data.train.posts.features
         self.train = self._examples(data.train).learnable()
+        self.padded = Padded(self.train, self.features)
         self.val = self._examples(data.val)
         self.steps = -(-len(self.train) // self.section.batch_size)
 
@@ -280,16 +282,14 @@ class _Training:
     def _train_epoch(self, state: State[TransformerNetwork, LambdaLR], number: int, rng: np.random.Generator) -> float:
         """One pass over the training posts; returns the mean loss a batch."""
         network = state.network.train()
-        shuffled = training_batches(self.train, self.features, self.section.batch_size, self.place.device, rng)
+        shuffled = training_batches(self.padded, self.section.batch_size, self.place.device, rng)
         label = f"train: epoch {number} of {self.section.epochs}"
         losses = []
         for batch in progress(shuffled, total=self.steps, unit="batches", label=label):
             state.optimiser.zero_grad(set_to_none=True)
             loss = _batch_loss(network, batch)
             loss.backward()  # type: ignore[no-untyped-call]
-            if self.section.clip_norm is not None:
-                nn.utils.clip_grad_norm_(network.parameters(), self.section.clip_norm)
-            state.optimiser.step()
+            step_clipped(state.optimiser, self.section.clip_norm)
             state.schedule.step()
             losses.append(loss.detach())
         mean = float(torch.stack(losses).mean())

@@ -68,9 +68,9 @@ class Batch:
     """A batch of posts as tensors on one device.
 
     picture: (batch, features) float32, or (batch, cells, features) for a network that looks at places. words: (batch,
-    words) int64, padded with PAD. lengths: (batch,) int64 on the CPU (what packing asks for). inputs: (batch, steps)
-    int64, BEGIN and the hashtags. targets: (batch, steps) int64, the hashtags and END, padded with PAD. steps is at
-    most the hashtag length + 1. sentiment: (batch, 2) float32, or None.
+    words) int64, padded with PAD. lengths: (batch,) int64, of the captions. inputs: (batch, steps) int64, BEGIN and the
+    hashtags. targets: (batch, steps) int64, the hashtags and END, padded with PAD. steps is at most the hashtag length
+    + 1. sentiment: (batch, 2) float32, or None.
     """
 
     picture: Tensor
@@ -84,51 +84,77 @@ class Batch:
         return len(self.lengths)
 
 
-def make_batch(examples: Examples, picture: npt.NDArray[np.float16], device: torch.device) -> Batch:
-    """Pad examples to tensors; `picture` is as `Batch` has it, one row an example."""
-    inputs = _pad([[BEGIN_ID, *hashtags] for hashtags in examples.hashtags])  # (batch, steps)
-    targets = _pad([[*hashtags, END_ID] for hashtags in examples.hashtags])  # (batch, steps)
-    return Batch(
-        torch.from_numpy(picture.astype(np.float32)).to(device),
-        _pad(examples.words).to(device),
-        torch.tensor([len(words) for words in examples.words]),
-        inputs.to(device),
-        targets.to(device),
-        None if examples.sentiment is None else torch.from_numpy(examples.sentiment).to(device),
-    )
+class Padded:
+    """Examples and their pictures as arrays, padded to the longest once, from which batches are cut."""
+
+    def __init__(self, examples: Examples, features: Features) -> None:
+        self.examples = examples
+        self.features = features
+        self.words, self.lengths = _pad(examples.words)
+        self.inputs, self.steps = _pad([[BEGIN_ID, *hashtags] for hashtags in examples.hashtags])
+        self.targets, _ = _pad([[*hashtags, END_ID] for hashtags in examples.hashtags])
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def batch(
+        self, chosen: npt.NDArray[np.int64], device: torch.device, views: npt.NDArray[np.int64] | None = None
+    ) -> Batch:
+        """The posts at `chosen`, no wider than the longest of them; with these views of the pictures, or plain ones.
+
+        views: (batch,), -1 is the plain one.
+        """
+        rows = self.examples.rows[chosen]
+        picture = np.array(self.features.plain[rows])  # (batch, features), or (batch, cells, features)
+        if views is not None:
+            augmented = views >= 0
+            picture[augmented] = self.features.views[rows[augmented], views[augmented]]
+        words, steps = self.lengths[chosen].max(), self.steps[chosen].max()
+        sentiment = self.examples.sentiment
+        arrays = (
+            picture.astype(np.float32),
+            self.words[chosen, :words],
+            self.lengths[chosen],
+            self.inputs[chosen, :steps],
+            self.targets[chosen, :steps],
+            *(() if sentiment is None else (sentiment[chosen],)),
+        )
+        return Batch(*(on_device(torch.from_numpy(array), device) for array in arrays))
 
 
-def _pad(rows: list[list[int]]) -> Tensor:
-    width = max(len(row) for row in rows)
-    padded = np.full((len(rows), width), PAD_ID, dtype=np.int64)
+def on_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on the device. The CPU does not wait until a GPU has it, nor for what the GPU still does."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def _pad(rows: list[list[int]]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows (n, longest) padded with PAD, and their lengths (n,)."""
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    padded = np.full((len(rows), lengths.max(initial=0)), PAD_ID, dtype=np.int64)
     for number, row in enumerate(rows):
         padded[number, : len(row)] = row
-    return torch.from_numpy(padded)
+    return padded, lengths
 
 
 def batches(examples: Examples, features: Features, batch_size: int, device: torch.device) -> Iterator[Batch]:
     """Batches in order with the plain view of each picture: for validation and scoring."""
-    for start in range(0, len(examples), batch_size):
-        part = examples.take(np.arange(start, min(start + batch_size, len(examples))))
-        yield make_batch(part, features.plain[part.rows], device)
+    padded = Padded(examples, features)
+    for start in range(0, len(padded), batch_size):
+        yield padded.batch(np.arange(start, min(start + batch_size, len(padded))), device)
 
 
 def training_batches(
-    examples: Examples, features: Features, batch_size: int, device: torch.device, rng: np.random.Generator
+    examples: Padded, batch_size: int, device: torch.device, rng: np.random.Generator
 ) -> Iterator[Batch]:
     """Batches of one epoch: shuffled, each picture by one of its views (the plain one among them) drawn each time.
 
     A remainder of one post joins the batch before it: batch norm cannot train on a single post.
     """
     order = rng.permutation(len(examples))
-    view = rng.integers(-1, features.views.shape[1], len(examples))  # -1 is the plain view
+    view = rng.integers(-1, examples.features.views.shape[1], len(examples))  # -1 is the plain view
     bounds = [*range(0, len(examples), batch_size), len(examples)]
     if len(bounds) > 2 and bounds[-1] - bounds[-2] == 1:
         del bounds[-2]
     for start, stop in itertools.pairwise(bounds):
         chosen = order[start:stop]
-        part = examples.take(chosen)
-        picture = np.array(features.plain[part.rows])  # (batch, features), or (batch, cells, features)
-        augmented = view[chosen] >= 0
-        picture[augmented] = features.views[part.rows[augmented], view[chosen][augmented]]
-        yield make_batch(part, picture, device)
+        yield examples.batch(chosen, device, view[chosen])

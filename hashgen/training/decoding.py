@@ -8,8 +8,8 @@ from torch import Tensor
 
 from hashgen.features.posts import Blind, Features
 from hashgen.text.vocabulary import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
-from hashgen.training.dataset import Examples, batches
-from hashgen.training.network import SequenceNetwork, encode
+from hashgen.training.dataset import Examples, batches, on_device
+from hashgen.training.network import ALL, ALL_KEPT, Kept, SequenceNetwork, encode
 
 _NEVER = [PAD_ID, BEGIN_ID, UNKNOWN_ID]
 
@@ -95,27 +95,37 @@ def _finish(best: list[tuple[float, list[int]]], history: Tensor, score: Tensor)
 
 
 def mixed_forcing(
-    network: SequenceNetwork, state: tuple[Tensor, ...], inputs: Tensor, ratio: float, generator: torch.Generator
+    network: SequenceNetwork,
+    state: tuple[Tensor, ...],
+    inputs: Tensor,
+    ratio: float,
+    generator: torch.Generator,
+    kept: Kept = ALL_KEPT,
+    rows: slice = ALL,
 ) -> Tensor:
     """Logits (batch, steps, hashtags) where each step is fed the true token with chance `ratio`, else the model's own.
 
     inputs: (batch, steps), BEGIN and the true hashtags. The coin is drawn separately for each post and step (scheduled
     sampling, Bengio et al. 2015); the generator is a CPU one, so that devices draw alike. The model's own tokens
     are its plain likeliest ones: the paper knows no blocking of repeats. They carry no gradient, so a first pass
-    finds them step by step without one, and a second reads the mixed sequence at once, several times faster.
+    finds them step by step without one, and a second reads the mixed sequence at once, several times faster. Both
+    drop the same numbers. rows: the posts of the batch that state and result are of; coins are drawn for all.
     """
+    fed = inputs[rows]
     if ratio < 1.0:
-        inputs = _mixed_inputs(network, state, inputs, torch.rand(inputs.shape, generator=generator) < ratio)
-    return network(state, inputs)  # type: ignore[no-any-return]
+        true = torch.rand(inputs.shape, generator=generator) < ratio
+        fed = _mixed_inputs(network, state, fed, on_device(true, inputs.device)[rows], kept)
+    return network(state, fed, kept)  # type: ignore[no-any-return]
 
 
 @torch.no_grad()
-def _mixed_inputs(network: SequenceNetwork, state: tuple[Tensor, ...], inputs: Tensor, true: Tensor) -> Tensor:
+def _mixed_inputs(
+    network: SequenceNetwork, state: tuple[Tensor, ...], inputs: Tensor, true: Tensor, kept: Kept
+) -> Tensor:
     """Inputs (batch, steps) with the model's own tokens where `true` (batch, steps) is not set."""
-    true = true.to(inputs.device)
     mixed = [inputs[:, 0]]
     for step in range(1, inputs.shape[1]):
-        logits, state = network.step(state, mixed[-1])
+        logits, state = network.step(state, mixed[-1], kept.at(step - 1))
         mixed.append(torch.where(true[:, step], inputs[:, step], logits.argmax(1)))
     return torch.stack(mixed, dim=1)
 

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import hashlib
 import math
 import sys
@@ -20,7 +21,8 @@ from hashgen.metrics.written import written_scores
 from hashgen.params.train import Train
 from hashgen.text.vocabulary import PAD_ID, Vocabularies
 from hashgen.training.checkpoint import State, keep, resume
-from hashgen.training.dataset import Batch, Examples, batches, training_batches
+from hashgen.training.clipping import step_clipped
+from hashgen.training.dataset import Batch, Examples, Padded, batches, training_batches
 from hashgen.training.decoding import decode, mixed_forcing
 from hashgen.training.history import Epoch
 from hashgen.training.network import SequenceNetwork, encode
@@ -36,6 +38,11 @@ class Data:
     val: Examples
     features: Features
     vocabularies: Vocabularies
+
+    @functools.cached_property
+    def padded(self) -> Padded:
+        """The training posts, to cut batches from."""
+        return Padded(self.train, self.features)
 
 
 def fit(
@@ -135,16 +142,14 @@ def _train_epoch(
     state.network.train()
     steps = -(-len(data.train) // section.batch_size)
     losses = []
-    shuffled = training_batches(data.train, data.features, section.batch_size, device, rng)
+    shuffled = training_batches(data.padded, section.batch_size, device, rng)
     label = f"train: epoch {number} of {section.epochs}"
     for step, batch in enumerate(progress(shuffled, total=steps, unit="batches", label=label)):
         state.schedule.step(number - 1 + step / steps)
         state.optimiser.zero_grad(set_to_none=True)
         loss = batch_loss(state.network, batch, section.teacher_forcing, coins)
         loss.backward()  # type: ignore[no-untyped-call]
-        if section.clip_norm is not None:
-            nn.utils.clip_grad_norm_(state.network.parameters(), section.clip_norm)
-        state.optimiser.step()
+        step_clipped(state.optimiser, section.clip_norm)
         losses.append(loss.detach())
     mean = float(torch.stack(losses).mean())
     if not math.isfinite(mean):
@@ -154,8 +159,9 @@ def _train_epoch(
 
 def batch_loss(network: SequenceNetwork, batch: Batch, ratio: float, coins: torch.Generator) -> Tensor:
     """Mean cross-entropy a target token (hashtags and END), in nats, under teacher forcing of the given ratio."""
-    state = encode(network, batch.picture, batch.words, batch.lengths, sentiment=batch.sentiment)
-    logits = mixed_forcing(network, state, batch.inputs, ratio, coins)  # (batch, steps, hashtags)
+    kept = network.draw(len(batch), batch.words.shape[1], batch.inputs.shape[1])
+    state = encode(network, batch.picture, batch.words, batch.lengths, sentiment=batch.sentiment, kept=kept)
+    logits = mixed_forcing(network, state, batch.inputs, ratio, coins, kept)  # (batch, steps, hashtags)
     return nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=PAD_ID)
 
 

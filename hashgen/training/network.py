@@ -1,6 +1,8 @@
 """Networks that write hashtag by hashtag: what training, decoding and scoring ask of one."""
 
 import dataclasses
+import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,9 @@ def adopt(network: nn.Module, state: dict[str, Tensor]) -> None:
     if any(state[name].dtype != tensor.dtype for name, tensor in network.state_dict().items()):
         raise ValueError("weights of another type of numbers than the network's")
     network.load_state_dict(state, assign=True)
+
+
+ALL = slice(None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +41,52 @@ class Sizes:
     sentiment: int = 0
 
 
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """What dropout leaves of a batch: factors of 0 where it drops a number, else of 1 / (1 - dropout).
+
+    They are drawn once a batch, so that all passes over it drop the same numbers. words: (batch, words, dimension).
+    joined: (batch, hidden). hashtags: (batch, steps, dimension). output: (batch, steps, hidden). None of them where
+    nothing is dropped.
+    """
+
+    words: Tensor | None = None
+    joined: Tensor | None = None
+    hashtags: Tensor | None = None
+    output: Tensor | None = None
+
+    def of(self, rows: slice) -> "Kept":
+        """Those of some posts of the batch."""
+        parts = (self.words, self.joined, self.hashtags, self.output)
+        return Kept(*(part if part is None else part[rows] for part in parts))
+
+    def at(self, step: int) -> "Kept":
+        """Those of one step: its hashtags (batch, dimension) and output (batch, hidden)."""
+        both = (self.hashtags, self.output)
+        return Kept(None, None, *(part if part is None else part[:, step] for part in both))
+
+
+ALL_KEPT = Kept()
+
+
+def keep_factors(shapes: Sequence[tuple[int, ...]], dropout: float, device: torch.device) -> list[Tensor]:
+    """Factors for each shape (see `Kept`), drawn from torch's random state.
+
+    16 random bits a number are enough, and drawn several times as fast as what `nn.Dropout` draws; so the chance of
+    dropping is rounded to 1/65536.
+    """
+    sizes = [math.prod(shape) for shape in shapes]
+    bits = torch.empty(-(-sum(sizes) // 4), dtype=torch.int64, device=device).random_(-(2**63), None)
+    dropped = min(round(dropout * 2**16), 2**16 - 1)
+    factors = (bits.view(torch.int16)[: sum(sizes)] >= dropped - 2**15) * (2**16 / (2**16 - dropped))
+    return [part.view(shape) for part, shape in zip(torch.split(factors, sizes), shapes, strict=True)]
+
+
+def drop(numbers: Tensor, factors: Tensor | None) -> Tensor:
+    """Numbers under dropout; themselves where there is none."""
+    return numbers if factors is None else numbers * factors
+
+
 class SequenceNetwork(nn.Module):
     """A network that encodes a post and then writes its hashtags one after the other.
 
@@ -51,11 +102,20 @@ class SequenceNetwork(nn.Module):
     picture_mean: Tensor
     caption_mean: Tensor
 
-    def picture_vector(self, picture: Tensor) -> Tensor:
-        """Encode picture features (batch, feature) as (batch, hidden)."""
+    def draw(self, batch: int, words: int, steps: int) -> Kept:
+        """What dropout leaves of a batch of so many posts, of so many words and steps: in evaluation mode all."""
         raise NotImplementedError
 
-    def caption_vector(self, words: Tensor, lengths: Tensor, sentiment: Tensor | None = None) -> Tensor:
+    def picture_vector(self, picture: Tensor, rows: slice = ALL) -> Tensor:
+        """Encode picture features (batch, feature) as (rows, hidden).
+
+        rows: the posts that are wanted; batch norm is over all of the batch.
+        """
+        raise NotImplementedError
+
+    def caption_vector(
+        self, words: Tensor, lengths: Tensor, sentiment: Tensor | None = None, kept: Kept = ALL_KEPT
+    ) -> Tensor:
         """Encode captions (batch, words) of the given lengths (batch,) and sentiment (batch, 2) as (batch, hidden)."""
         raise NotImplementedError
 
@@ -63,15 +123,20 @@ class SequenceNetwork(nn.Module):
         """What the mean is taken of: an encoded caption itself, unless its shape depends on the number of words."""
         return caption
 
-    def start(self, picture: Tensor, caption: Tensor) -> tuple[Tensor, ...]:
+    def start(self, picture: Tensor, caption: Tensor, kept: Kept = ALL_KEPT) -> tuple[Tensor, ...]:
         """State before the first hashtag, from both vectors (batch, hidden)."""
         raise NotImplementedError
 
-    def step(self, state: tuple[Tensor, ...], tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Feed tokens (batch,); returns the logits (batch, hashtags) of what follows, and the next state."""
+    def step(
+        self, state: tuple[Tensor, ...], tokens: Tensor, kept: Kept = ALL_KEPT
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Feed tokens (batch,); returns the logits (batch, hashtags) of what follows, and the next state.
+
+        kept: of this step.
+        """
         raise NotImplementedError
 
-    def forward(self, state: tuple[Tensor, ...], tokens: Tensor) -> Tensor:
+    def forward(self, state: tuple[Tensor, ...], tokens: Tensor, kept: Kept = ALL_KEPT) -> Tensor:
         """Feed whole sequences (batch, steps) by teacher forcing; returns logits (batch, steps, hashtags)."""
         raise NotImplementedError
 
@@ -90,9 +155,12 @@ def encode(
     lengths: Tensor,
     blind: Blind | None = None,
     sentiment: Tensor | None = None,
+    kept: Kept = ALL_KEPT,
+    rows: slice = ALL,
 ) -> tuple[Tensor, ...]:
     """State of a batch before its first hashtag.
 
+    rows: the posts that the words, and all that follows, are of: `picture` is of the whole batch, for batch norm.
     An input that the network does not use, or is blind to, is replaced by its mean over the training posts
     (`picture_mean`, `caption_mean`; zeros until `remember_means`).
     """
@@ -100,12 +168,12 @@ def encode(
     if network.inputs == "caption" or blind == "image":
         picture = network.picture_mean.expand(batch, *network.picture_mean.shape[1:])  # (batch, hidden)
     else:
-        picture = network.picture_vector(picture)  # (batch, hidden)
+        picture = network.picture_vector(picture, rows)  # (batch, hidden)
     if network.inputs == "image" or blind == "caption":
         caption = network.caption_mean.expand(batch, *network.caption_mean.shape[1:])  # (batch, hidden)
     else:
-        caption = network.caption_vector(words, lengths, sentiment)  # (batch, hidden)
-    return network.start(picture, caption)
+        caption = network.caption_vector(words, lengths, sentiment, kept)  # (batch, hidden)
+    return network.start(picture, caption, kept)
 
 
 def initialise(network: nn.Module) -> None:

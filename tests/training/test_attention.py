@@ -11,7 +11,7 @@ from hashgen.models.attention import AttentionModel, AttentionNetwork
 from hashgen.models.sequence import sizes_of
 from hashgen.params.train import Attention
 from hashgen.training import fit
-from hashgen.training.dataset import Batch, batches, make_examples, training_batches
+from hashgen.training.dataset import Batch, Padded, batches, make_examples, training_batches
 from hashgen.training.decoding import beam_search, greedy, rank
 from hashgen.training.fit import batch_loss, remember_means
 from hashgen.training.network import encode
@@ -174,5 +174,5 @@ def test_a_grid_is_learnt_from_without_augmented_views(tmp_path: Path) -> None:
     assert features.plain is data.train.posts.features.grid and features.views.shape == (53, 0, 49, 8)
     examples = make_examples(data.train.posts, data.vocabularies, 16, 6, data.train.hashtags)
     rng = np.random.default_rng(1)
-    shapes = [tuple(batch.picture.shape) for batch in training_batches(examples, features, 8, CPU, rng)]
+    shapes = [tuple(batch.picture.shape) for batch in training_batches(Padded(examples, features), 8, CPU, rng)]
     assert shapes == [(8, 49, 8)] * 4 + [(9, 49, 8)]

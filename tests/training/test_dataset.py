@@ -44,7 +44,7 @@ def test_batch_tensors(tmp_path: Path) -> None:
 def test_an_epoch_sees_every_post_once_and_never_a_batch_of_one(tmp_path: Path) -> None:
     section = train_section()
     data = small_examples(tmp_path, section, train=41)
-    seen = [len(b) for b in training_batches(data.train, data.features, 8, CPU, np.random.default_rng(0))]
+    seen = [len(b) for b in training_batches(data.padded, 8, CPU, np.random.default_rng(0))]
     assert sum(seen) == 41 and min(seen) > 1 and seen[-1] == 9
 
 
@@ -54,7 +54,7 @@ def test_views_are_drawn_from_all_and_from_the_seed(tmp_path: Path) -> None:
 
     def norms(seed: int) -> torch.Tensor:
         rng = np.random.default_rng(seed)
-        images = torch.cat([batch.picture for batch in training_batches(data.train, data.features, 8, CPU, rng)])
+        images = torch.cat([batch.picture for batch in training_batches(data.padded, 8, CPU, rng)])
         return images.abs().sum(1)
 
     assert torch.equal(norms(1), norms(1))

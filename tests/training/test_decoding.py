@@ -13,7 +13,7 @@ from hashgen.models import Decoding
 from hashgen.models.lstm import LstmModel
 from hashgen.text.vocabulary import END_ID, SPECIALS
 from hashgen.training.decoding import beam_search, decode, greedy, presence, rank
-from hashgen.training.network import SequenceNetwork, Sizes, encode
+from hashgen.training.network import ALL_KEPT, Kept, SequenceNetwork, Sizes, encode
 from tests.doubles.settings import train_section
 from tests.doubles.small_world import small_examples
 from tests.properties import examples
@@ -27,7 +27,9 @@ class Table(SequenceNetwork):
         self.table = table  # (tokens, tokens)
         self.hashtag_count = len(table)
 
-    def step(self, state: tuple[Tensor, ...], tokens: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def step(
+        self, state: tuple[Tensor, ...], tokens: Tensor, kept: Kept = ALL_KEPT
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         return self.table[tokens], state
 
 
