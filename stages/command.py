@@ -15,9 +15,9 @@ import typer
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import local_path, write_json
 from hashgen.base.optional import optional
+from hashgen.base.places import Remote, place_of
 from hashgen.base.progress import QUIET, is_quiet
 from hashgen.commands import LocalCommand, QuietOption, home_option, state_option, user_errors
-from hashgen.corpus.places import Remote, place_of
 from hashgen.params import watching
 
 ParamsOption = Annotated[Path, typer.Option("--params", help="The parameter file.")]

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hashgen.base.errors import HashgenError
+from hashgen.base.places import Place
 from hashgen.base.progress import progress
 from hashgen.cluster.parts import parts_beside
 from hashgen.cluster.session import over_cluster
-from hashgen.corpus.places import Place
 from hashgen.corpus.posts import row_groups
 from hashgen.features.encoding import (
     Counts,

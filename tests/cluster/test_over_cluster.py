@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import sha256_of_folder
-from hashgen.corpus.places import Remote
+from hashgen.base.places import Remote
 from hashgen.corpus.posts import write_shards
 from hashgen.features.store import FeatureStore
 from hashgen.params import read_params
@@ -115,8 +115,8 @@ def raw_of_sample(folder: Path) -> dict[str, Any]:
 
 def filtered(folder: Path, **options: Any) -> dict[str, bytes]:
     """What the stage filter writes into a folder."""
-    names = {"posts": "posts.parquet", "rejects": "rejects.parquet", "metrics": "filter.json"}
-    filter_stage.main(**options, **{name: folder / file for name, file in names.items()})
+    files = {"posts": "posts.parquet", "rejects": "rejects.parquet", "metrics": "filter.json"}
+    filter_stage.main(**options | {name: folder / file for name, file in files.items()})
     return contents(folder)
 
 
@@ -186,7 +186,7 @@ def test_featurize_reads_and_writes_s3(s3: Remote, tmp_path: Path, capsys: pytes
     (s3 / "posts.parquet").put(world["posts"])
     there = world | {"raw": s3 / "raw", "posts": s3 / "posts.parquet", "out": s3 / "features"}
     capsys.readouterr()
-    featurize.main(**there | {"home": tmp_path / "second"}, device="cpu", engine="ray")
+    featurize.main(**there | {"home": tmp_path / "second"}, device="cpu", engine="ray", workers=1)
     assert "30 encoded, 0 already known" in capsys.readouterr().out
     assert fetched(s3 / "features") == contents(world["out"])
     # Without a grid: the same folder holds none, and nothing is encoded again, though the memo on this machine is new.
@@ -271,7 +271,7 @@ def test_a_stage_that_is_killed_goes_on_where_it_was(cluster: str, tmp_path: Pat
         killed.communicate()
     assert not out.exists()
     kept = sum(pq.read_metadata(path).num_rows for path in out.with_name("ray.memo").rglob("*.parquet"))
-    assert 24 <= kept < 240
+    assert 3 < kept < 240
     again = subprocess.run(command("second"), cwd=ROOT, env=environment, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert f"{240 - kept} encoded, {kept} already known" in again.stdout
@@ -282,14 +282,14 @@ def test_a_damaged_file_of_the_memo_is_encoded_again(
     cluster: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world = split_into_shards(make_world(tmp_path, 8), 4)
-    featurize.main(**world, device="cpu", engine="ray")
+    featurize.main(**world, device="cpu", engine="ray", workers=1)
     first = contents(world["out"])
     (part,) = (tmp_path / "features.memo").rglob("*.parquet")
     data = bytearray(part.read_bytes())
     data[len(data) // 2] ^= 1  # in a feature: what else is in the file is small
     part.write_bytes(data)
     capsys.readouterr()
-    featurize.main(**world | {"home": tmp_path / "other"}, device="cpu", engine="ray")
+    featurize.main(**world | {"home": tmp_path / "other"}, device="cpu", engine="ray", workers=1)
     said = capsys.readouterr()
     assert "16 encoded, 0 already known" in said.out
     assert f"featurize: {part} is damaged (" in said.err
@@ -301,14 +301,14 @@ def test_what_a_worker_finds_wrong_ends_the_stage_in_one_line(cluster: str, tmp_
     shards = sorted(world["raw"].iterdir())
     shards[1].write_bytes(shards[0].read_bytes())
     with pytest.raises(HashgenError) as caught:
-        featurize.main(**world, device="cpu", engine="ray")
+        featurize.main(**world, device="cpu", engine="ray", workers=1)
     assert str(caught.value) == (
         f"{shards[1]} row 0: the picture has changed since the filter ran (changed); run the stage filter again"
     )
     assert caught.value.stage == "filter"
     shards[1].unlink()
     with pytest.raises(HashgenError, match=r"posts-00001\.parquet: no such file; the stage scrape creates it"):
-        featurize.main(**world, device="cpu", engine="ray")
+        featurize.main(**world, device="cpu", engine="ray", workers=1)
     with pytest.raises(HashgenError, match=r"^--device cuda: no machine of the Ray cluster has a GPU"):
         featurize.main(**world, device="cuda", engine="ray")
     assert not world["out"].exists()

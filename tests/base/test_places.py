@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import is_uri, local_path, refuse_uri
-from hashgen.corpus.places import Remote, output_files, output_folder, place_of, present
+from hashgen.base.places import Place, Remote, output_files, output_folder, place_of, present
 from hashgen.corpus.posts import row_groups
 from tests.properties import examples
 
@@ -85,7 +85,7 @@ def test_what_is_not_there_names_its_stage(tmp_path: Path) -> None:
 
 
 def test_files_are_written_with_the_last_one_last(tmp_path: Path) -> None:
-    places = [tmp_path / "here", remote(tmp_path / "there" / "a"), remote(tmp_path / "there" / "b")]
+    places: list[Place] = [tmp_path / "here", remote(tmp_path / "there" / "a"), remote(tmp_path / "there" / "b")]
     for text in ("old", "new"):
         with output_files(*places) as paths:
             for path in paths:
