@@ -132,6 +132,11 @@ def place_of(text: str) -> Place:
     return Remote(text) if is_uri(text) else Path(text)
 
 
+def everywhere(place: Place) -> Place:
+    """The same place for processes that start in another folder."""
+    return place.absolute() if isinstance(place, Path) else place
+
+
 def present(place: Place, made_by: str) -> Place:
     """`place` if it is there; else raise a HashgenError that names the stage `made_by` that creates it."""
     if isinstance(place, Path):

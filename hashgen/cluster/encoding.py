@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hashgen.base.errors import HashgenError
-from hashgen.base.places import Place
+from hashgen.base.places import Place, everywhere
 from hashgen.base.progress import progress
 from hashgen.cluster.parts import parts_beside
 from hashgen.cluster.session import over_cluster
@@ -69,6 +69,7 @@ def write_features_over_cluster(
     memo below `home`, from which this one writes `out`. A kill loses some seconds of work (`_SECONDS`). Raises
     HashgenError as `write_features` and `over_cluster`.
     """
+    task = dataclasses.replace(task, raw=everywhere(task.raw))
 
     def fill(memo: Memo, sought: Sought) -> Counts:
         missing, distinct = missing_views(pictures, memo, sought.views)

@@ -120,11 +120,14 @@ def filtered(folder: Path, **options: Any) -> dict[str, bytes]:
     return contents(folder)
 
 
-def test_filter_writes_what_it_writes_on_one_machine(cluster: str, tmp_path: Path) -> None:
+def test_filter_writes_what_it_writes_on_one_machine(
+    cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = raw_of_sample(tmp_path)
     here = filtered(tmp_path / "local", **options)
     assert [pq.read_metadata(tmp_path / f"local/{name}.parquet").num_rows for name in ("posts", "rejects")] == [136, 22]
-    assert filtered(tmp_path / "ray", **options, engine="ray") == here
+    monkeypatch.chdir(tmp_path)  # a relative path means the same to the workers, which start elsewhere
+    assert filtered(tmp_path / "ray", **options | {"raw": Path("raw")}, engine="ray") == here
 
 
 def test_filter_reads_and_writes_s3(s3: Remote, tmp_path: Path) -> None:
@@ -145,11 +148,12 @@ def test_filter_reads_and_writes_s3(s3: Remote, tmp_path: Path) -> None:
 
 
 def test_featurize_writes_what_it_writes_on_one_machine(
-    cluster: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cluster: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = split_into_shards(make_world(tmp_path, 22, image_size=64, grid=True), 6)
     featurize.main(**world, device="cpu", workers=0)
-    there = world | {"out": tmp_path / "ray" / "features", "home": tmp_path / "other"}
+    monkeypatch.chdir(tmp_path)
+    there = world | {"raw": Path("raw"), "out": Path("ray/features"), "home": tmp_path / "other"}
     capsys.readouterr()
     featurize.main(**there, device="cpu", engine="ray")
     line = capsys.readouterr().out.strip()
