@@ -16,7 +16,7 @@ import typer
 
 from hashgen import __version__
 from hashgen.base.errors import HashgenError
-from hashgen.base.files import local_path
+from hashgen.base.files import local_path, refuse_uri
 from hashgen.commands import DeviceOption, LocalCommand, QuietOption, home_option, state_option, user_errors
 
 if TYPE_CHECKING:
@@ -267,6 +267,7 @@ def doctor(
     """Show what is ready on this machine and what is missing, with what to type."""
     from hashgen.suggesting.doctor import examine
 
+    refuse_uri(caption_weights or "", "--caption-weights")
     faults = 0
     for finding in examine(model, home, weights, caption_weights):
         mark = {True: "ok", False: "MISSING", None: "note"}[finding.ready]

@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.faults import system_fault
-from hashgen.base.files import atomic_file, local_path
+from hashgen.base.files import atomic_file, refuse_uri
 from hashgen.base.progress import QUIET
 
 QuietOption = Annotated[
@@ -31,7 +31,7 @@ class LocalCommand(TyperCommand):
             if getattr(parameter.type, "name", "") == "path" and (value := ctx.params.get(parameter.name)) is not None:
                 option = parameter.opts[-1] if parameter.opts[-1].startswith("-") else ""
                 for one in value if isinstance(value, list | tuple) else [value]:
-                    local_path(str(one) if not isinstance(one, Path) else one, option)
+                    refuse_uri(one, option)
         return super().invoke(ctx)
 
 

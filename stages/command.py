@@ -15,9 +15,9 @@ import typer
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import local_path, write_json
 from hashgen.base.optional import optional
+from hashgen.base.places import Remote, place_of
 from hashgen.base.progress import QUIET, is_quiet
 from hashgen.commands import LocalCommand, QuietOption, home_option, state_option, user_errors
-from hashgen.corpus.places import Remote, place_of
 from hashgen.params import watching
 
 ParamsOption = Annotated[Path, typer.Option("--params", help="The parameter file.")]
@@ -90,9 +90,14 @@ StateOption = Annotated[Path | None, state_option(input_path)]
 def run(main: Callable[..., None]) -> None:
     """Run a stage's `main` as a command: a HashgenError ends it with its message and exit code."""
     with user_errors(lambda error: f": dvc repro {error.stage}" if error.stage else ""):
-        app = typer.Typer(add_completion=False)
-        app.command(cls=LocalCommand)(_command(main))
-        app()
+        application(main)()
+
+
+def application(main: Callable[..., None]) -> typer.Typer:
+    """The command line of a stage's `main`."""
+    app = typer.Typer(add_completion=False)
+    app.command(cls=LocalCommand)(_command(main))
+    return app
 
 
 def _command(main: Callable[..., None]) -> Callable[..., None]:

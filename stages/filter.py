@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from hashgen.base.files import json_text
+from hashgen.base.places import output_files, present
 from hashgen.base.progress import progress
-from hashgen.corpus.places import output_files, present
 from hashgen.corpus.posts import row_groups
 from hashgen.corpus.tables import POSTS_SCHEMA, REJECTS_SCHEMA, write_table
 from hashgen.filtering.gathering import filter_posts, require_kept, summarise

@@ -26,19 +26,23 @@ def is_uri(path: Path | str) -> bool:
     return bool(_SCHEME.match(str(path)))
 
 
-def local_path(value: Path | str, option: str = "") -> Path:
-    """The path on this machine that a user typed, `~` written out. Raises HashgenError for a URI (s3://, https://, …).
+def refuse_uri(value: Path | str, option: str = "") -> None:
+    """Raise HashgenError for a URI (s3://, https://, …) where a path of this machine belongs.
 
     option: the option or parameter that it was given with, to be named in the message.
     """
-    if not is_uri(value):
-        return Path(value).expanduser()
-    text = str(value)
-    uri = text if isinstance(value, str) else re.sub(":/+", "://", text, count=1)
-    raise HashgenError(
-        f"{option}{' ' if option else ''}{uri}: must be a path on this machine; only the stages filter and featurize, "
-        "with --engine ray, read and write elsewhere; copy it here first"
-    )
+    if is_uri(value):
+        uri = str(value) if "://" in str(value) else str(value).replace(":/", "://", 1)
+        raise HashgenError(
+            f"{option}{' ' if option else ''}{uri}: must be a path on this machine; only the stages filter and "
+            "featurize, with --engine ray, read and write elsewhere; copy it here first"
+        )
+
+
+def local_path(value: Path | str) -> Path:
+    """The path on this machine that a user typed, `~` written out. Raises HashgenError as `refuse_uri`."""
+    refuse_uri(value)
+    return Path(value).expanduser()
 
 
 @contextlib.contextmanager
@@ -103,6 +107,7 @@ def _partial(path: Path, suffix: str = "") -> Path:
 
 def _prepare(path: Path) -> None:
     """Create the folder of `path`, and clean it of orphans."""
+    refuse_uri(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_orphans(path)
 
@@ -159,6 +164,7 @@ def require(path: Path, made_by: str) -> Path:
 
     Raises HashgenError for one that may not be read, too: some libraries say of such a file that there is none.
     """
+    refuse_uri(path)
     if not path.exists():
         raise HashgenError(f"{path}: no such file; the stage {made_by} creates it", stage=made_by)
     if not os.access(path, os.R_OK) and (fault := system_fault(OSError(errno.EACCES, ""), path)):

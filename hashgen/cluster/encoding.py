@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hashgen.base.errors import HashgenError
+from hashgen.base.places import Place, everywhere
 from hashgen.base.progress import progress
 from hashgen.cluster.parts import parts_beside
 from hashgen.cluster.session import over_cluster
-from hashgen.corpus.places import Place
 from hashgen.corpus.posts import row_groups
 from hashgen.features.encoding import (
     Counts,
@@ -72,6 +72,7 @@ def write_features_over_cluster(
     memo below `home`, from which this one writes `out`. A kill loses some seconds of work (`_SECONDS`). Raises
     HashgenError as `write_features` and `over_cluster`.
     """
+    task = dataclasses.replace(task, raw=everywhere(task.raw))
 
     def fill(memo: Memo, sought: Sought) -> Counts:
         missing, distinct = missing_views(pictures, memo, sought.views)

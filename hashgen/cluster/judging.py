@@ -1,8 +1,10 @@
 """The stage filter over a cluster: each worker reads row groups of the raw shards and judges their posts."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
+from hashgen.base.places import everywhere
 from hashgen.cluster.session import over_cluster
 from hashgen.corpus.posts import RowGroup
 from hashgen.filtering.judging import Judged, judge_row_group
@@ -15,7 +17,8 @@ def judge_over_cluster(groups: Sequence[RowGroup], section: Filter, workers: int
     Ray Data's own reader of Parquet hands on no row numbers, which the posts are found by later, and would send the
     pictures through its store: so jobs are row groups. Raises HashgenError as `judge_all` and `over_cluster`.
     """
-    for judged in over_cluster(partial(_judge, section), groups, stage="filter", workers=workers):
+    jobs = [dataclasses.replace(group, shard=everywhere(group.shard)) for group in groups]
+    for judged in over_cluster(partial(_judge, section), jobs, stage="filter", workers=workers):
         yield from judged
 
 

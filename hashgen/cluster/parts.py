@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hashgen.base.files import atomic_file
-from hashgen.corpus.places import Place, output_files, source_of
+from hashgen.base.places import Place, output_files, source_of
 from hashgen.features.memo import Key
 
 Features = npt.NDArray[np.float16]

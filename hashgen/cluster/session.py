@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import pickle
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, TypeVar
@@ -13,8 +14,8 @@ from hashgen.base.optional import optional
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-# How often one worker may die, and one job be done again: what kills each of them would never end.
-_DEATHS = 5
+# What kills every worker that tries it would never end.
+_ATTEMPTS = 5
 # Workers that share a GPU: while one decodes pictures, others encode.
 _ON_A_GPU = 4
 
@@ -39,9 +40,9 @@ def over_cluster(
     if not jobs:
         return
     count, share = _workers(ray.cluster_resources(), workers, device)
-    count = min(count, len(jobs))
+    attempts = ray.remote(num_cpus=0)(_Attempts).remote()
     with _faults(ray, stage):
-        found = _dataset(_Work(make), jobs, count, share)
+        found = _dataset(_worker(make, attempts, stage), jobs, min(count, len(jobs)), share)
         # A block is what a worker yielded once: without reading ahead, what is here has not waited to be remembered.
         for block in found.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
             for data in block["result"]:
@@ -51,76 +52,82 @@ def over_cluster(
                 yield result
 
 
-def _dataset(work: "_Work", jobs: Sequence[Any], count: int, share: float) -> Any:
+def _dataset(worker: type, jobs: Sequence[Any], count: int, share: float) -> Any:
     data = optional("ray.data", "--engine ray")
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = data.DataContext.get_current()
     context.enable_progress_bars = False  # the stage shows its own
     context.execution_options.preserve_order = True
     # Each result is a block of its own, handed over at once and not when the whole job is done.
     context.target_max_block_size = 1
-    rows = [{"job": pickle.dumps(job)} for job in jobs]
+    rows = [{"number": number, "job": pickle.dumps(job)} for number, job in enumerate(jobs)]
     return data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-        work.worker(),
+        worker,
         batch_size=1,
         compute=data.ActorPoolStrategy(min_size=1, max_size=count, initial_size=count),
         num_cpus=1,
         num_gpus=share,
-        max_restarts=_DEATHS,
-        max_task_retries=_DEATHS,
     )
 
 
-class _Work:
-    """What a worker of Ray Data does with rows of jobs."""
+class _Attempts:
+    """How often each job was begun: Ray begins it again whenever its worker has died, without end."""
 
-    def __init__(self, make: Callable[[], Callable[[Any], Iterable[Any]]]) -> None:
-        self.make = make
+    def __init__(self) -> None:
+        self._begun: Counter[int] = Counter()
 
-    def worker(self) -> type:
-        """A class, as Ray Data wants one for what is made once and then called often."""
-        make = self.make
+    def begin(self, job: int) -> int:
+        self._begun[job] += 1
+        return self._begun[job]
 
-        class Worker:
-            def __init__(self) -> None:
-                try:
-                    self.work = make()
-                    self.fault: HashgenError | None = None
-                except HashgenError as error:
-                    self.fault = error
 
-            def __call__(self, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
-                # A HashgenError is a result like others: raised here, Ray would print its traceback.
-                try:
-                    if self.fault:
-                        raise self.fault
-                    for job in batch["job"]:
-                        for result in self.work(pickle.loads(job)):
-                            yield {"result": [pickle.dumps(result)]}
-                except HashgenError as error:
-                    yield {"result": [pickle.dumps(error)]}
+def _worker(make: Callable[[], Callable[[Any], Iterable[Any]]], attempts: Any, stage: str) -> type:
+    """The class of the workers: made once, then called for each job. Ray Data wants a class, and sends it by value."""
 
-        return Worker
+    class Worker:
+        def __init__(self) -> None:
+            try:
+                self.work = make()
+                self.fault: HashgenError | None = None
+            except HashgenError as error:
+                self.fault = error
+
+        def __call__(self, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
+            # A HashgenError is a result like others: raised here, Ray would print its traceback.
+            try:
+                if self.fault:
+                    raise self.fault
+                for number, job in zip(batch["number"], batch["job"], strict=True):
+                    if optional("ray", "--engine ray").get(attempts.begin.remote(int(number))) > _ATTEMPTS:
+                        raise HashgenError(
+                            f"{stage}: {_ATTEMPTS} workers died over the same job, probably out of memory; use fewer "
+                            "with --workers"
+                        )
+                    for result in self.work(pickle.loads(job)):
+                        yield {"result": [pickle.dumps(result)]}
+            except HashgenError as error:
+                yield {"result": [pickle.dumps(error)]}
+
+    return Worker
 
 
 def _connect() -> ModuleType:
     """Ray, connected to the cluster that RAY_ADDRESS names, or to one that is started here for this process."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Of its processes only what kills them; what a worker does wrong is said in the stage's own words.
+    # Its processes say what kills them; what a worker does wrong is said in the stage's own words.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     ray = optional("ray", "--engine ray")
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     if ray.is_initialized():
         return ray
     address = os.environ.get("RAY_ADDRESS")
-    # A cluster of this process alone listens on no network.
-    own = {} if address else {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    own = {} if address else {"include_dashboard": False}
     try:
         ray.init(address=address or "local", logging_level=logging.ERROR, log_to_driver=False, **own)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         where = f"RAY_ADDRESS={address}" if address else "--engine ray"
         raise HashgenError(
-            f"{where}: no Ray cluster to work on ({_first_line(error)}); start one with ray start --head and set "
-            "RAY_ADDRESS to what it prints, or unset it to use this machine"
+            f"{where}: no Ray cluster to work on ({_first_line(error)}); see that it runs (ray start --head), that "
+            "this machine has its token (RAY_AUTH_TOKEN), and RAY_ADDRESS; or unset that to use this machine"
         ) from error
     return ray
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hashgen.base.errors import HashgenError
-from hashgen.corpus.places import Place, Remote, fault_of, source_of
+from hashgen.base.places import Place, Remote, fault_of, source_of
 from hashgen.corpus.tables import RAW_SCHEMA
 
 POSTS_PER_SHARD = 1000

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hashgen.base.errors import HashgenError
-from hashgen.corpus.places import Place, fault_of, present, source_of
+from hashgen.base.places import Place, fault_of, present, source_of
 
 # `image` is the struct that Hugging Face datasets use, so `load_dataset("parquet")` and DuckDB read it.
 RAW_SCHEMA = pa.schema(

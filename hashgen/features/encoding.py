@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import write_json
+from hashgen.base.places import Place, output_folder, present
 from hashgen.base.progress import progress
 from hashgen.base.workers import map_between, map_in_order
-from hashgen.corpus.places import Place, output_folder, present
 from hashgen.corpus.posts import read_picture_bytes
 from hashgen.corpus.tables import POSTS_SCHEMA, read_table
 from hashgen.features.memo import MEMO_VERSION, Key, Memo, with_memo

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hashgen.base.errors import HashgenError
+from hashgen.base.files import refuse_uri
 
 if TYPE_CHECKING:
     from hashgen.suggesting.answer import Answer
@@ -54,7 +55,9 @@ def named(arguments: Sequence[str], caption: str | None) -> tuple[list[Path], st
             raise HashgenError(f"{texts[-1]}: no such file; the caption is given by --caption already")
         caption = texts.pop()
     pictures: list[Path] = []
-    for path in map(Path, texts):
+    for text in texts:
+        refuse_uri(text)
+        path = Path(text)
         if not _is_there(path):
             alone = ", or a caption alone with --caption" if len(texts) == 1 and not _is_named_like_one(path) else ""
             raise HashgenError(f"{path}: no such file; give the path of a picture{alone}")

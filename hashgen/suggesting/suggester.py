@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from hashgen.base.devices import choose_device
 from hashgen.base.errors import HashgenError
+from hashgen.base.files import refuse_uri
 from hashgen.features.posts import GRID_SIDE, Blind, Features, Posts
 from hashgen.features.recipe import Recipe
 from hashgen.models.folder import Standing, Trained
@@ -93,6 +94,8 @@ class Suggester:
         """
         from hashgen.features.backbone import NAMED_WEIGHTS, load_encoder
 
+        for path in (folder, weights, caption_weights, hidden, mine):
+            refuse_uri(path or "")
         folder, place = Path(folder), choose_device(device)
         trained = Trained.load(folder, place)
         recipe = trained.about.recipe
@@ -368,6 +371,7 @@ def _bytes(picture: "Image | bytes | str | Path") -> tuple[bytes, str]:
     if isinstance(picture, bytes | bytearray | memoryview):
         return bytes(picture), "the picture"
     if isinstance(picture, str | os.PathLike):
+        refuse_uri(str(picture))
         return _read(Path(picture)), str(picture)
     from PIL import Image, ImageOps
 

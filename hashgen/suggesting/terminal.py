@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hashgen.base.errors import HashgenError, printable
 from hashgen.base.faults import system_fault
+from hashgen.base.files import refuse_uri
 from hashgen.suggesting.options import Options
 from hashgen.suggesting.requests import AT_ONCE, Request, answers, named, read_lines
 from hashgen.suggesting.sets import find_set, read_sets
@@ -45,6 +46,7 @@ def requests(arguments: Sequence[str], caption: str | None, batch: str | None) -
     if batch is not None:
         if arguments or caption is not None:
             raise HashgenError("--batch: its lines name pictures and captions; leave out the others")
+        refuse_uri(batch, "--batch")
         return _lines(batch)
     pictures, text = named(arguments, caption)
     if text == "-":

@@ -6,14 +6,16 @@ import functools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
-
-import pyarrow as pa
-import pyarrow.fs
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.faults import system_fault
 from hashgen.base.files import atomic_file, atomic_folder, is_uri, require
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.fs
 
 # Filesystems in which a file needs its folder first; in a store of objects the key is all.
 _WITH_FOLDERS = ("hdfs", "local")
@@ -65,15 +67,15 @@ class Remote:
     def exists(self) -> bool:
         """Whether there is a file, or a folder that holds something."""
         with self._faults() as (filesystem, path):
-            return bool(filesystem.get_file_info(path).type != pa.fs.FileType.NotFound)
+            return bool(filesystem.get_file_info(path).type.name != "NotFound")
 
     def names(self) -> list[str]:
         """The names of the files directly in this folder, sorted; none if there is no such folder."""
         with self._faults() as (filesystem, path):
-            found = filesystem.get_file_info(pa.fs.FileSelector(path, allow_not_found=True))
-        return sorted(info.base_name for info in found if info.type == pa.fs.FileType.File)
+            found = filesystem.get_file_info(_arrow_fs().FileSelector(path, allow_not_found=True))
+        return sorted(info.base_name for info in found if info.is_file)
 
-    def open(self) -> pa.NativeFile:
+    def open(self) -> "pa.NativeFile":
         """The file, to be read at any place."""
         with self._faults() as (filesystem, path):
             return filesystem.open_input_file(path)
@@ -83,7 +85,7 @@ class Remote:
         with self._faults() as (filesystem, path):
             if filesystem.type_name in _WITH_FOLDERS:
                 filesystem.create_dir(path.rpartition("/")[0], recursive=True)
-            pa.fs.copy_files(str(file), path, pa.fs.LocalFileSystem(), filesystem)
+            _arrow_fs().copy_files(str(file), path, _arrow_fs().LocalFileSystem(), filesystem)
 
     def remove(self) -> None:
         """Remove the file, if it is there."""
@@ -91,13 +93,15 @@ class Remote:
             filesystem.delete_file(path)
 
     @contextlib.contextmanager
-    def _faults(self) -> Iterator[tuple[pa.fs.FileSystem, str]]:
+    def _faults(self) -> Iterator[tuple["pa.fs.FileSystem", str]]:
         """The filesystem and the path in it; what goes wrong with them is the user's to mend."""
+        from pyarrow import ArrowException
+
         parts = urlsplit(self._base)
         try:
             filesystem, root = _filesystem(parts.scheme, parts.netloc, self.uri.partition("?")[2])
             yield filesystem, f"{root.rstrip('/')}/{unquote(parts.path).strip('/')}".rstrip("/") or "/"
-        except (pa.ArrowException, OSError) as error:
+        except (ArrowException, OSError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise HashgenError(
                 f"{self}: {reason}; check the path, the network, and the credentials in the environment"
@@ -109,15 +113,28 @@ Place = Path | Remote
 
 
 @functools.cache
-def _filesystem(scheme: str, host: str, query: str) -> tuple[pa.fs.FileSystem, str]:
+def _filesystem(scheme: str, host: str, query: str) -> tuple["pa.fs.FileSystem", str]:
     """A filesystem and the path of its root: one for each bucket, as to make one may take a call over the network."""
-    found: tuple[pa.fs.FileSystem, str] = pa.fs.FileSystem.from_uri(f"{scheme}://{host}/{'?' if query else ''}{query}")
+    root = f"{scheme}://{host}/{'?' if query else ''}{query}"
+    found: tuple[pa.fs.FileSystem, str] = _arrow_fs().FileSystem.from_uri(root)
     return found
+
+
+def _arrow_fs() -> Any:
+    """pyarrow's filesystems, imported when a place needs them: an installation for suggestions has no pyarrow."""
+    import pyarrow.fs
+
+    return pyarrow.fs
 
 
 def place_of(text: str) -> Place:
     """The place that a user typed: a URI, or a path of this machine."""
     return Remote(text) if is_uri(text) else Path(text)
+
+
+def everywhere(place: Place) -> Place:
+    """The same place for processes that start in another folder."""
+    return place.absolute() if isinstance(place, Path) else place
 
 
 def present(place: Place, made_by: str) -> Place:
@@ -129,7 +146,7 @@ def present(place: Place, made_by: str) -> Place:
     return place
 
 
-def source_of(place: Place) -> str | pa.NativeFile:
+def source_of(place: Place) -> "str | pa.NativeFile":
     """What pyarrow reads a place from."""
     return str(place) if isinstance(place, Path) else place.open()
 
