@@ -26,6 +26,12 @@ MODELS ?= attention transformer classifier neighbours
 # Sentiment needs a package that setup does not install; without it, its experiment would only fail.
 SENTIMENT ?= $(shell .venv/bin/python -c "import textblob" 2>/dev/null && echo true)
 
+# Experiments that run side by side share the cores: of one training, a second core does less than a training of its own.
+# Their workers outlive DVC's own command, so that Ctrl-C must end them too.
+CORES := $(shell getconf _NPROCESSORS_ONLN)
+JOBS ?= $(if $(filter 1,$(CORES)),1,2)
+seeds ablations: export OMP_NUM_THREADS := $(shell n=$$(( $(CORES) / $(JOBS) )); echo $$(( n > 0 ? n : 1 )))
+
 # An experiment of the last commit for each change in $(1), unless it is there; then all are compared in the page $(2).
 # One that changes nothing (its dvc.lock is the same) or that has failed is left out.
 define experiments
@@ -40,7 +46,9 @@ for change in $(1); do \
   dvc queue remove "$$(name $$change)" >/dev/null 2>&1; \
   dvc exp run --quiet --queue --name "$$(name $$change)" -S "$$change" || exit 1; \
 done; \
-dvc exp run --run-all; \
+trap 'dvc queue stop --kill; exit 130' INT; \
+dvc exp run --run-all --jobs $(JOBS); \
+trap - INT; \
 for change in $(1); do \
   if ! is_there $$change; then echo "warning: $$(name $$change) has failed and is left out"; \
   elif ! git diff --quiet HEAD "$$(ref $$change)" -- dvc.lock; then compared+=("$$(name $$change)"); fi; \
@@ -66,7 +74,7 @@ repro: $(STAMP)  ## run the pipeline: what is up to date is not run again (Q=1: 
 demo: $(STAMP)  ## open the page that suggests hashtags while you write (after make repro; PORT=8001: another port)
 	@hashgen serve --open $(if $(PORT),--port $(PORT))
 
-seeds: $(STAMP)  ## other seeds for training, and for the split, compared (SEEDS="2 3")
+seeds: $(STAMP)  ## other seeds for training, and for the split, compared (SEEDS="2 3"; JOBS=1: one at a time)
 	@$(call experiments,$(SEEDS:%=train.seed=%) $(SEEDS:%=split.seed=%),reports/seeds.html)
 
 ablations: $(STAMP)  ## each input alone, other models, fewer posts, and sentiment, compared (LIMITS="250 1000 null")

@@ -56,6 +56,18 @@ def main(
     options += [] if posts is None else ["--posts", str(posts)]
     for rival in (one for several in rivals.values() for one in several):
         rival.start(options)
+    rates = race(rivals, rounds)
+    first = statistics.median(rates["plain loop"])
+    print("| training | posts a second | least to most | × plain loop |\n|---|---|---|---|")
+    for name, found in rates.items():
+        median = statistics.median(found)
+        print(f"| {name} | {median:.0f} | {min(found):.0f} to {max(found):.0f} | {median / first:.2f} |")
+    if out is not None:
+        out.write_text(json.dumps({"posts a second": rates, "cores": cores, "options": options}, indent=2))
+
+
+def race(rivals: dict[str, list["Rival"]], rounds: int) -> dict[str, list[float]]:
+    """Posts a second of each rival in each round; several processes of one rival train at once, and add up."""
     rates: dict[str, list[float]] = {name: [] for name in rivals}
     for number in range(rounds + 1):
         for name, several in rivals.items():
@@ -64,13 +76,7 @@ def main(
             epochs = [one.wait() for one in several]
             if number:  # the first warms up
                 rates[name].append(sum(epoch["posts"] / epoch["seconds"] for epoch in epochs))
-    first = statistics.median(rates["plain loop"])
-    print("| training | posts a second | least to most | × plain loop |\n|---|---|---|---|")
-    for name, found in rates.items():
-        median = statistics.median(found)
-        print(f"| {name} | {median:.0f} | {min(found):.0f} to {max(found):.0f} | {median / first:.2f} |")
-    if out is not None:
-        out.write_text(json.dumps({"posts a second": rates, "cores": cores, "options": options}, indent=2))
+    return rates
 
 
 class Rival:
@@ -84,6 +90,7 @@ class Rival:
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(filter(None, [str(self.checkout), os.environ.get("PYTHONPATH")])),
             "OMP_NUM_THREADS": str(self.threads),
+            "GOMP_SPINCOUNT": "10000",  # as `hashgen.commands.user_errors` sets it
             "HASHGEN_QUIET": "1",
         }
         command = [sys.executable, str(Path(__file__).resolve()), "--worker", self.kind, *options]

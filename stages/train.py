@@ -36,12 +36,14 @@ def main(
 ) -> None:
     """Train the model that train.model names and keep its best epoch."""
     from hashgen.training.history import write_history
+    from hashgen.training.ranks import here
 
     section = read_section(params, Train)
     with learnt(section, manifest, vocab, features, home, device, "train") as (trained, posts):
-        with atomic_folder(out) as folder:
-            trained.save(folder)
-        write_history(history, trained.model.history)
+        if here().leads:
+            with atomic_folder(out) as folder:
+                trained.save(folder)
+            write_history(history, trained.model.history)
     done("train", _summary(trained.model, section, posts))
 
 
@@ -49,26 +51,33 @@ def main(
 def learnt(
     section: Train, manifest: Path, vocab: Path, features: Path, home: Path, device: str, stage: str
 ) -> "Iterator[tuple[Trained, int]]":
-    """A model trained on the training posts, and how many these are; its checkpoint goes when the block has ended."""
+    """A model trained on the training posts, and how many these are; its checkpoint goes when the block has ended.
+
+    torchrun starts several processes, of which each trains the model and the first alone writes files.
+    """
     from hashgen.base.devices import choose_device
     from hashgen.base.locks import locked
     from hashgen.models import Place, model_class
     from hashgen.models.folder import Trained
     from hashgen.training.about import About
+    from hashgen.training.ranks import together
 
-    torch_device = choose_device(device)
+    torch_device, kind = choose_device(device), model_class(section.model)
     data, recipe = _open(manifest, vocab, features, section)
     checkpoint = home / "checkpoints" / f"{_key(section, torch_device.type, manifest, vocab, features)}.pt"
-    with locked(checkpoint, stage):
-        model = model_class(section.model).fit(data, section, Place(torch_device, checkpoint, _print_epoch))
+    with together(torch_device.type) as ranks, locked(checkpoint, stage) if ranks.leads else contextlib.nullcontext():
+        if ranks.count > 1 and not kind.learns_together:
+            raise HashgenError(f"train.model: {section.model} learns in one process: start the stage without torchrun")
+        model = kind.fit(data, section, Place(torch_device, checkpoint, _print_epoch))
         best = _best(model)
         yield (
             Trained(model, About(section, recipe, model.epoch, None if best is None else best.val_f1)),
             len(data.train),
         )
         require_unchanged()  # before the checkpoint goes: whoever undoes an edit need not train again
-        for file in checkpoint.parent.glob(f"{checkpoint.stem}*.pt"):  # those of an ensemble's members too
-            file.unlink()
+        if ranks.leads:
+            for file in checkpoint.parent.glob(f"{checkpoint.stem}*.pt"):  # those of an ensemble's members too
+                file.unlink()
 
 
 def _open(manifest: Path, vocab: Path, features: Path, section: Train) -> "tuple[Data, Recipe]":
@@ -133,6 +142,7 @@ TRAINING_CODE = (
     "training/lookup.py",
     "training/network.py",
     "training/perceptron.py",
+    "training/ranks.py",
     "training/similarity.py",
     "training/trees.py",
 )

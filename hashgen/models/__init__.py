@@ -82,6 +82,9 @@ class Model(abc.ABC):
     views: "Views | None" = None
     """The vectors of its training posts, of a model that keeps them."""
 
+    learns_together = False
+    """Whether several processes can train it together (see `hashgen.training.ranks`)."""
+
     gives_probabilities = False
     """Whether the scores of a ranking are probabilities that the post has the hashtag, 0..1."""
 

@@ -27,6 +27,8 @@ class SequenceModel(Model):
     decoding: how it writes; greedy at first, as it did when its best epoch was chosen.
     """
 
+    learns_together = True
+
     def __init__(self, network: SequenceNetwork, vocabularies: Vocabularies, section: Train) -> None:
         self.network = network
         self.vocabularies = vocabularies

@@ -227,7 +227,8 @@ class _Training:
     def run(self) -> list[Epoch]:
         """Train, and leave the network of the best epoch in the model; returns the history."""
         first = self._begin()
-        state = resume(first, self.place.checkpoint) if self.place.checkpoint.exists() else None
+        checkpoint = self.place.checkpoint
+        state = resume(first, checkpoint.read_bytes(), checkpoint) if checkpoint.exists() else None
         if state is None:
             state = first
         elif not is_quiet():

@@ -54,13 +54,14 @@ def keep(state: State[Network, Schedule], checkpoint: Path) -> None:
         stream.write(data)
 
 
-def resume(state: State[Network, Schedule], checkpoint: Path) -> State[Network, Schedule] | None:
+def resume(state: State[Network, Schedule], kept: bytes, checkpoint: Path) -> State[Network, Schedule] | None:
     """The state as the checkpoint has it; None for a damaged one, which the next epoch's replaces.
 
+    kept: what the file holds.
     After None, `state` is of no use any more.
     """
     device = next(state.network.parameters()).device
-    data = memoryview(checkpoint.read_bytes())
+    data = memoryview(kept)
     digest, payload = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
     try:
         if hashlib.sha256(payload).digest() != digest:

@@ -26,6 +26,7 @@ from hashgen.training.dataset import Batch, Examples, Padded, batches, training_
 from hashgen.training.decoding import decode, mixed_forcing
 from hashgen.training.history import Epoch
 from hashgen.training.network import SequenceNetwork, encode
+from hashgen.training.ranks import ALONE, Ranks, here
 
 _State = State[SequenceNetwork, CosineAnnealingWarmRestarts]
 
@@ -59,21 +60,29 @@ def fit(
     Each finished epoch is kept in `checkpoint` (atomically); a run that finds the file resumes there and, on the
     same machine, ends with the same network as one that was never interrupted: every epoch draws its randomness from
     `train.seed` and its own number. The caller removes the file once the network is safe.
+
+    Several processes (see `hashgen.training.ranks`) share each batch, and end with the network that one would end with,
+    but for the order in which numbers are added. The first alone scores, keeps the checkpoint and calls `on_epoch`.
     """
+    ranks = here()
     state = _begin(data, section, build, device)
-    if checkpoint.exists():
-        state = resume(state, checkpoint) or _begin(data, section, build, device)
+    kept = ranks.told(checkpoint.read_bytes() if ranks.leads and checkpoint.exists() else None)
+    if kept is not None:
+        state = resume(state, kept, checkpoint) or _begin(data, section, build, device)
         if state.history and not is_quiet():
             print(f"train: resumes after epoch {len(state.history)} of an interrupted run", file=sys.stderr)
+    loss = _Loss(state.network, section.teacher_forcing, ranks)
+    parallel = ranks.parallel(loss, uses_all=state.network.inputs == "both")
     for number in range(len(state.history) + 1, section.epochs + 1):
         if _stalled(state.history, section.patience):
             break
-        epoch = _run_epoch(state, data, section, number, device)
+        epoch = _run_epoch(state, parallel, data, section, number, device, ranks)
         state.history.append(epoch)
         if state.best_epoch is epoch:
             state.best = copy.deepcopy(state.network.state_dict())
-        keep(state, checkpoint)
-        on_epoch(epoch)
+        if ranks.leads:
+            keep(state, checkpoint)
+            on_epoch(epoch)
     state.network.load_state_dict(state.best)
     remember_means(state.network, data, device)
     return state.network, state.history
@@ -107,12 +116,28 @@ def _stalled(history: list[Epoch], patience: int | None) -> bool:
     return history[-1].epoch - best.epoch >= patience
 
 
-def _run_epoch(state: _State, data: Data, section: Train, number: int, device: torch.device) -> Epoch:
+def _run_epoch(
+    state: _State, loss: nn.Module, data: Data, section: Train, number: int, device: torch.device, ranks: Ranks
+) -> Epoch:
     seed = int.from_bytes(hashlib.sha256(f"{section.seed} {number}".encode()).digest()[:4], "big")
     torch.manual_seed(seed)  # dropout
     rng = np.random.default_rng(seed)
     coins = torch.Generator().manual_seed(seed)
-    train_loss = _train_epoch(state, data, section, number, device, rng, coins)
+    train_loss = _train_epoch(state, loss, data, section, number, device, ranks, rng, coins)
+    scored = _score(state, data, section, number, device, train_loss, rng, coins) if ranks.leads else None
+    return ranks.told(scored)  # type: ignore[return-value]
+
+
+def _score(
+    state: _State,
+    data: Data,
+    section: Train,
+    number: int,
+    device: torch.device,
+    train_loss: float,
+    rng: np.random.Generator,
+    coins: torch.Generator,
+) -> Epoch:
     sample = data.train.take(np.sort(rng.permutation(len(data.train))[: len(data.val)]))
     train, val = (free_running_scores(state.network, part, data, section.hashtag_length) for part in (sample, data.val))
     return Epoch(
@@ -131,10 +156,12 @@ def _run_epoch(state: _State, data: Data, section: Train, number: int, device: t
 
 def _train_epoch(
     state: _State,
+    loss: nn.Module,
     data: Data,
     section: Train,
     number: int,
     device: torch.device,
+    ranks: Ranks,
     rng: np.random.Generator,
     coins: torch.Generator,
 ) -> float:
@@ -147,22 +174,52 @@ def _train_epoch(
     for step, batch in enumerate(progress(shuffled, total=steps, unit="batches", label=label)):
         state.schedule.step(number - 1 + step / steps)
         state.optimiser.zero_grad(set_to_none=True)
-        loss = batch_loss(state.network, batch, section.teacher_forcing, coins)
-        loss.backward()  # type: ignore[no-untyped-call]
+        mean_loss = loss(batch, coins)
+        mean_loss.backward()
         step_clipped(state.optimiser, section.clip_norm)
-        losses.append(loss.detach())
-    mean = float(torch.stack(losses).mean())
+        losses.append(mean_loss.detach())
+    mean = float(ranks.mean(torch.stack(losses)).mean())
     if not math.isfinite(mean):
         raise HashgenError(f"train: the loss of epoch {number} is {mean}; lower train.learning_rate")
     return mean
 
 
-def batch_loss(network: SequenceNetwork, batch: Batch, ratio: float, coins: torch.Generator) -> Tensor:
-    """Mean cross-entropy a target token (hashtags and END), in nats, under teacher forcing of the given ratio."""
+class _Loss(nn.Module):
+    """`batch_loss` as a module, which is what DistributedDataParallel takes."""
+
+    def __init__(self, network: SequenceNetwork, ratio: float, ranks: Ranks) -> None:
+        super().__init__()
+        self.network = network
+        self.ratio = ratio
+        self.ranks = ranks
+
+    def forward(self, batch: Batch, coins: torch.Generator) -> Tensor:
+        return batch_loss(self.network, batch, self.ratio, coins, self.ranks)
+
+
+def batch_loss(
+    network: SequenceNetwork, batch: Batch, ratio: float, coins: torch.Generator, ranks: Ranks = ALONE
+) -> Tensor:
+    """Mean cross-entropy a target token (hashtags and END), in nats, under teacher forcing of the given ratio.
+
+    Where several processes share the batch, each gives the sum over its own posts, scaled so that the mean over the
+    processes is the mean over all tokens of the batch. All draw the same dropout and coins, for the whole batch.
+    """
+    rows = ranks.rows(len(batch))
+    if rows.start == rows.stop:  # fewer posts than processes: one that does not count, so that all take part
+        rows = slice(0, 1)
+        targets = torch.full_like(batch.targets[rows], PAD_ID)
+    else:
+        targets = batch.targets[rows]
     kept = network.draw(len(batch), batch.words.shape[1], batch.inputs.shape[1])
-    state = encode(network, batch.picture, batch.words, batch.lengths, sentiment=batch.sentiment, kept=kept)
-    logits = mixed_forcing(network, state, batch.inputs, ratio, coins, kept)  # (batch, steps, hashtags)
-    return nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=PAD_ID)
+    kept = kept.of(rows)
+    sentiment = None if batch.sentiment is None else batch.sentiment[rows]
+    state = encode(
+        network, batch.picture, batch.words[rows], batch.lengths[rows], sentiment=sentiment, kept=kept, rows=rows
+    )
+    logits = mixed_forcing(network, state, batch.inputs, ratio, coins, kept, rows)  # (rows, steps, hashtags)
+    total = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=PAD_ID, reduction="sum")
+    return total / (batch.targets != PAD_ID).sum() * ranks.count
 
 
 @torch.inference_mode()
