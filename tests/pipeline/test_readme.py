@@ -30,8 +30,9 @@ PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
 PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 MAKEFILE = (ROOT / "Makefile").read_text()
 OPTION = re.compile(r"Q=1|PYTHON=\S+|TORCH_INDEX=\S+|SEED=\d+")  # of make
-# tests/pipeline/test_cookbook.py runs these as they stand.
-GIT = ("checkout", "commit", "diff", "status")
+# tests/pipeline/test_cookbook.py and test_cluster_page.py run these as they stand.
+GIT = ("add", "checkout", "commit", "diff", "pull", "push", "status")
+VARIABLES = ("HASHGEN_ENGINE", "HASHGEN_HOME", "HASHGEN_QUIET", "HASHGEN_REFRESH", "RAY_ADDRESS")
 # What says that a command would not be understood; Typer's own error of usage has no public name.
 REFUSALS = (AssertionError, typer.BadParameter.__mro__[1], DvcParserError, DvcException, HashgenError, ImportError)
 
@@ -61,7 +62,7 @@ def check_command(line: str, folder: Path) -> None:
     """Raise an exception unless the command is one that would be understood. folder: for a copy of params.yaml."""
     words = shlex.split(line)
     while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
-        assert words.pop(0).split("=")[0] in ("HASHGEN_HOME", "HASHGEN_QUIET", "HASHGEN_REFRESH")
+        assert words.pop(0).split("=")[0] in VARIABLES
     match words:
         case ["make", *targets]:
             assert targets
@@ -78,6 +79,8 @@ def check_command(line: str, folder: Path) -> None:
             _check_dvc(arguments, folder)
         case ["git", verb, *_]:
             assert verb in GIT
+        case ["ray", "start", "--head", "--port", number]:
+            assert number.isdecimal()
         case ["source", ".venv/bin/activate"]:
             pass
         case _:
@@ -152,7 +155,8 @@ def test_blocks_of_commands_are_marked_as_such() -> None:
         "dvc exp run -S train.epochs=0",
         "dvc exp run -S train.epoch=3",
         "dvc exp run --queue -S train.lstm.hidden=8,0",
-        "git push",
+        "git rebase",
+        "ray stat",
         "rm -rf data",
     ],
 )
