@@ -62,7 +62,7 @@ endef
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-setup: $(STAMP)  ## create .venv with the pinned packages (6 GB, once; TORCH_INDEX=URL: without CUDA)
+setup: $(STAMP)  ## create .venv with the pinned packages (7 GB, once; TORCH_INDEX=URL: without CUDA)
 	@test "$(TORCH_INDEX)" = "$$(cat .venv/torch-index 2>/dev/null)" || \
 	  { echo "error: .venv is there already, with torch from elsewhere: remove it first: rm -r .venv"; exit 1; }
 
@@ -109,7 +109,7 @@ docs-images: repro  ## make the pictures in docs/images from this run
 # nothing of CUDA is installed. The CPU wheels of PyTorch are not those of the lock, so these two have no hash to check.
 # Tried with a folder of stand-in wheels, not with PyTorch's own index.
 $(STAMP): requirements.lock | check-machine
-	@echo "Setting up .venv, once: $(if $(TORCH_INDEX),torch from $(TORCH_INDEX); about 1 GB to download and 2 GB on disk,torch with CUDA; about 3 GB to download and 6 GB on disk)."
+	@echo "Setting up .venv, once: $(if $(TORCH_INDEX),torch from $(TORCH_INDEX); about 1 GB to download and 2 GB on disk,torch with CUDA; about 3 GB to download and 7 GB on disk)."
 	@$(PYTHON) -m venv .venv
 ifneq ($(strip $(TORCH_INDEX)),)
 	@echo "$(TORCH_INDEX)" > .venv/torch-index
