@@ -160,7 +160,7 @@ def measured(stage: str, folder: Path) -> dict[str, float]:
     wall = time.monotonic() - begin
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"{stage}: failed")
+        raise SystemExit(f"{stage}: ended with {process.returncode}")
     unit = 1 if sys.platform == "darwin" else 1024
     cpu = usage.ru_utime + usage.ru_stime
     return {"wall": wall, "cpu": cpu, "peak": usage.ru_maxrss * unit / MIB, "own": own}

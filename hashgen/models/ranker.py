@@ -58,6 +58,9 @@ _CALIBRATED = 10
 MOST_CALIBRATED = 5_000
 _LEAST_LOG_ODDS = -12.0
 
+# Of a post: numbers of hashtags, surest first, their log-odds, and the expected number of its hashtags.
+Candidates = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], float]
+
 
 @dataclasses.dataclass(frozen=True)
 class Ridge:
@@ -122,6 +125,7 @@ class RankerModel(Model):
         self.classifier: Classifier | None = None
         self.trees: Trees | None = None
         self.calibration: Calibration | None = None
+        self._last: tuple[Posts, Blind | None, list[Candidates]] | None = None
 
     @classmethod
     def fit(cls, data: Data, section: "Train", place: Place) -> Self:
@@ -308,33 +312,39 @@ class RankerModel(Model):
             judged[mask] = self.trees.log_odds(features)
             yield from zip(judged, np.maximum(lengths, 1).tolist(), strict=True)
 
-    def _surest(self, log_odds: npt.NDArray[np.float64], depth: int) -> tuple[list[str], npt.NDArray[np.float64]]:
-        """The candidates of one post, at most `depth`, and their probabilities.
+    def _candidates(self, posts: Posts, blind: Blind | None) -> list[Candidates]:
+        """The candidates of each post, surest first. In the order of the trees: calibrated probabilities can be equal.
 
-        In the order of the trees: calibrated probabilities can be equal, those of the surest above all.
+        `rank` and `write` ask for the same posts one after the other, so the last ones are remembered.
         """
-        order = np.argsort(-log_odds, kind="stable")[:depth]
-        order = order[np.isfinite(log_odds[order])]
-        chances = 1 / (1 + np.exp(-log_odds[order]))
-        if self.calibration is not None:
-            chances = self.calibration.apply(chances)
-        return [self.hashtags[number] for number in order], chances
+        last = self._last
+        if last is None or last[0] is not posts or last[1] != blind:
+            found = []
+            for log_odds, length in self.judge(posts, blind):
+                order = np.argsort(-log_odds, kind="stable")[: int(np.isfinite(log_odds).sum())]
+                found.append((order, log_odds[order], length))
+            last = self._last = posts, blind, found
+        return last[2]
+
+    def _chances(self, log_odds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        chances: npt.NDArray[np.float64] = 1 / (1 + np.exp(-log_odds))
+        return chances if self.calibration is None else self.calibration.apply(chances)
 
     def rank(self, posts: Posts, depth: int, blind: Blind | None = None) -> list[Ranking]:
         """Candidates by their probability; all others follow by frequency, with 0."""
         rankings = []
-        for log_odds, _ in self.judge(posts, blind):
-            hashtags, chances = self._surest(log_odds, depth)
-            head = dict(zip(hashtags, chances.tolist(), strict=True))
+        for order, log_odds, _ in self._candidates(posts, blind):
+            hashtags = [self.hashtags[place] for place in order[:depth]]
+            head = dict(zip(hashtags, self._chances(log_odds[:depth]).tolist(), strict=True))
             rankings.append([(hashtag, head.get(hashtag, 0.0)) for hashtag in self.habits.fill(hashtags, depth)])
         return rankings
 
     def write(self, posts: Posts, blind: Blind | None = None) -> list[list[str]]:
         """As many of the surest as promise the best F1 (see `best_length`), in the order of training posts."""
         written = []
-        for log_odds, length in self.judge(posts, blind):
-            hashtags, chances = self._surest(log_odds, len(log_odds))
-            number = best_length(chances, length, len(self.hashtags))
+        for order, log_odds, length in self._candidates(posts, blind):
+            number = best_length(self._chances(log_odds), length, len(self.hashtags))
+            hashtags = [self.hashtags[place] for place in order]
             written.append(sorted(self.habits.fill(hashtags, number), key=lambda tag: self.habits.places[tag]))
         return written
 

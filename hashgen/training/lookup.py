@@ -19,7 +19,7 @@ MOST_COMPARED = 200_000
 NONE = -1
 # Inverted lists: so many times the square root of the posts, and the share of them that is read for each post.
 _LISTS = 4
-_READ = 1 / 24
+_READ = 1 / 12
 # Vectors that teach each list its centre.
 _LEARNT_FROM = 40
 # Words in more than this share of the posts are looked up only for captions without rarer ones.

@@ -29,7 +29,7 @@ _BLOCK = 8192
 _CELLS = 2**25
 _LOOKED_UP = 64
 # Of very many posts, those that each view proposes as the nearest, for each that is asked for.
-_PROPOSED = 5
+_PROPOSED = 25
 
 
 def blocks(total: int, size: int) -> Iterator[slice]:
