@@ -73,6 +73,8 @@ def check_command(line: str, folder: Path) -> None:
                 assert found, f"make {target}"
         case ["python", "-m", module, *arguments]:
             _check_module(module, arguments)
+        case ["torchrun", "--standalone", "--nproc-per-node", "2", "-m", module, *arguments]:
+            _check_module(module, arguments)
         case ["hashgen", name, *arguments]:
             _check_hashgen(name, arguments)
         case ["dvc", *arguments]:
