@@ -143,6 +143,6 @@ class Search:
         last = self._last
         if last is None or last[0] is not posts or last[1] != blind or last[2].rows.shape[1] < count:
             together = self.views.kernels[-1]
-            found = self.views.nearest(posts, max(count, _FOUND), blind, names=[together])
+            found = self.views.nearest(posts, {together: max(count, _FOUND)}, blind)
             last = self._last = posts, blind, found[together]
         return last[2].first(count)

@@ -218,15 +218,15 @@ class RankerModel(Model):
             yield part, rows, self._votes(near) | {f"ridge {name}": found for name, found in ridges.items()}
 
     @property
-    def _voting(self) -> int:
-        return max(self.settings.picture_posts, self.settings.caption_posts)
+    def _voting(self) -> dict[str, int]:
+        """How many posts vote, by kernel."""
+        settings = self.settings
+        return {
+            name: settings.picture_posts if name == "picture" else settings.caption_posts for name in self.views.kernels
+        }
 
     def _votes(self, near: dict[str, Near]) -> dict[str, Floats]:
-        settings, found = self.settings, {}
-        for name, one in near.items():
-            posts = settings.picture_posts if name == "picture" else settings.caption_posts
-            found[f"votes {name}"] = votes(one.first(posts), settings.power, self._known)
-        return found
+        return {f"votes {name}": votes(one, self.settings.power, self._known) for name, one in near.items()}
 
     def _cross_fit(self, train: Labelled, section: "Train", device: torch.device) -> Floats:
         """Train the classifier on all posts; returns log-odds (support, hashtags) of others that never saw the post.
@@ -299,7 +299,7 @@ class RankerModel(Model):
             part = take(posts, np.arange(block.start, block.stop))
             kernels = with_sum((self._supporting or self.views).similarities(part, blind))
             if self._supporting is None:
-                near = {name: nearest(kernel, self._voting) for name, kernel in kernels.items()}
+                near = {name: nearest(kernel, self._voting[name]) for name, kernel in kernels.items()}
             else:
                 near = self.views.nearest(part, self._voting, blind)
             scores = self._votes(near)

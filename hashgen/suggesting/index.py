@@ -115,7 +115,7 @@ class Index:
         """
         count = len(self.ids) if len(self.ids) <= lookup.MOST_COMPARED else _ALIKE
         together = self.views.kernels[-1]
-        near = self.views.nearest(posts, count, blind, names=[together])[together]
+        near = self.views.nearest(posts, {together: count}, blind)[together]
         rows: npt.NDArray[np.int64] = near.rows[0][near.similarities[0] > 0]
         return rows
 

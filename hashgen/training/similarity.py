@@ -318,57 +318,51 @@ class Views:
     def nearest(
         self,
         posts: Posts,
-        count: int,
+        counts: Mapping[str, int],
         blind: Blind | None = None,
         groups: tuple[Rows, Rows] | None = None,
-        names: Sequence[str] | None = None,
     ) -> dict[str, "Near"]:
-        """The `count` nearest known posts, or all where there are fewer, by each of the kernels `names` (default: all).
+        """The nearest known posts by each of the `kernels` in `counts`: so many, or all where there are fewer.
 
         groups: of the posts (n,) and of the known ones (train,); those of a post's own group are not near. Exact up to
         `lookup.MOST_COMPARED` known posts. Of more, each view proposes `_PROPOSED` times as many, and those alone are
         compared; docs/models.md says how many of the nearest are found.
         """
         many = len(self) > lookup.MOST_COMPARED
-        names = self.kernels if names is None else names
         find = self._look_up if many else self._compare
         found: dict[str, list[Near]] = {}
         for block in blocks(len(posts), _LOOKED_UP if many else max(1, min(256, _CELLS // len(self)))):
             own = None if groups is None else (groups[0][block], groups[1])
-            for name, near in find(take(posts, np.arange(block.start, block.stop)), count, blind, own, names).items():
+            for name, near in find(take(posts, np.arange(block.start, block.stop)), counts, blind, own).items():
                 found.setdefault(name, []).append(near)
         return {name: Near.joined(parts) for name, parts in found.items()}
 
     def _compare(
         self,
         posts: Posts,
-        count: int,
+        counts: Mapping[str, int],
         blind: Blind | None,
         groups: tuple[Rows, Rows] | None,
-        names: Sequence[str],
     ) -> dict[str, "Near"]:
         found = with_sum(self.similarities(posts, blind))
         if groups is not None:
             own = groups[0][:, None] == groups[1][None, :]
             for similarities in found.values():
                 similarities[own] = -np.inf
-        return {name: nearest(found[name], count) for name in names}
+        return {name: nearest(found[name], count) for name, count in counts.items()}
 
     def _look_up(
         self,
         posts: Posts,
-        count: int,
+        counts: Mapping[str, int],
         blind: Blind | None,
         groups: tuple[Rows, Rows] | None,
-        names: Sequence[str],
     ) -> dict[str, "Near"]:
         seen = self._seen(posts)
-        proposed = [
-            view.candidates(what, _PROPOSED * count)
-            for name, (view, what) in seen.items()
-            if not _is_blind(name, blind)
-        ]
-        rows = np.hstack([np.full((len(posts), count), NONE), *proposed])
+        reads = [pair for name, pair in seen.items() if not _is_blind(name, blind)]
+        most = max(counts.values())
+        proposed = [view.candidates(what, _PROPOSED * most) for view, what in reads]
+        rows = np.hstack([np.full((len(posts), most), NONE), *proposed])
         rows.sort(axis=1)
         rows[:, 1:][rows[:, 1:] == rows[:, :-1]] = NONE
         places = np.maximum(rows, 0)
@@ -381,7 +375,7 @@ class Views:
                 np.zeros(rows.shape, np.float32) if _is_blind(name, blind) else view.similarities_at(what, places)
             )
         found, result = with_sum(found), {}
-        for name in names:
+        for name, count in counts.items():
             found[name][out] = -np.inf
             near = nearest(found[name], count)
             result[name] = Near(np.take_along_axis(places, near.rows, axis=1), near.similarities)

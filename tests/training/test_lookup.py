@@ -46,7 +46,7 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
 def exact(views: Views, posts: Posts, count: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, Near]:
     with monkeypatch.context() as patch:
         patch.setattr(lookup, "MOST_COMPARED", 10**9)
-        return views.nearest(posts, count)
+        return views.nearest(posts, dict.fromkeys(views.kernels, count))
 
 
 @examples(30)
@@ -84,7 +84,7 @@ def test_by_captions_alone_no_package_is_needed(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "faiss", None)
     views = Views.fit(Posts(*_without_sentences(some_posts(1, 60))), "caption")
     asked = Posts(*_without_sentences(some_posts(2, 7)))
-    found, expected = views.nearest(asked, 5)["words"], exact(views, asked, 5, monkeypatch)["words"]
+    found, expected = views.nearest(asked, {"words": 5})["words"], exact(views, asked, 5, monkeypatch)["words"]
     assert (found.rows == expected.rows).all()
     assert found.similarities == pytest.approx(expected.similarities, abs=1e-5)
 
@@ -113,7 +113,7 @@ def test_where_nothing_is_missed_the_nearest_are_those_of_a_comparison_with_all(
 ) -> None:
     needs_faiss()
     views, asked = Views.fit(some_posts(1, 60), inputs), some_posts(2, 7)
-    found, expected = views.nearest(asked, 5), exact(views, asked, 5, monkeypatch)
+    found, expected = views.nearest(asked, dict.fromkeys(views.kernels, 5)), exact(views, asked, 5, monkeypatch)
     assert list(found) == list(expected) == views.kernels
     for name, near in expected.items():
         assert found[name].similarities == pytest.approx(near.similarities, abs=1e-5)
@@ -129,19 +129,19 @@ def test_posts_of_the_own_group_are_not_near(monkeypatch: pytest.MonkeyPatch, mo
     groups = np.arange(60) // 2
     rows = np.array([0, 13, 59])
     views = Views.fit(known, "both")
-    near = views.nearest(take(known, rows), 4, groups=(groups[rows], groups))["sum"]
+    near = views.nearest(take(known, rows), {"sum": 4}, groups=(groups[rows], groups))["sum"]
     assert not (groups[near.rows] == groups[rows][:, None]).any()
-    assert (views.nearest(take(known, rows), 1)["sum"].rows[:, 0] == rows).all()
+    assert (views.nearest(take(known, rows), {"sum": 1})["sum"].rows[:, 0] == rows).all()
 
 
 @pytest.mark.usefixtures("many")
 def test_what_a_model_is_blind_to_proposes_nothing() -> None:
     needs_faiss()
     views, asked = Views.fit(some_posts(1, 60), "both"), some_posts(2, 5)
-    found = views.nearest(asked, 4, "caption")
+    found = views.nearest(asked, dict.fromkeys(views.kernels, 4), "caption")
     assert (found["words"].similarities == 0).all() and (found["sentences"].similarities == 0).all()
     assert (found["sum"].rows == found["picture"].rows).all()
-    assert not views.nearest(asked, 4, "image")["picture"].similarities.any()
+    assert not views.nearest(asked, {"picture": 4}, "image")["picture"].similarities.any()
 
 
 @pytest.mark.usefixtures("many")
@@ -154,7 +154,7 @@ def test_lists_are_the_same_each_time_and_after_reading() -> None:
     for name, array in again.arrays().items():
         assert (array == arrays[name]).all(), name
     read = Views.from_arrays(views.words.words, arrays, 8)
-    one, other = views.nearest(asked, 5)["sum"], read.nearest(asked, 5)["sum"]
+    one, other = views.nearest(asked, {"sum": 5})["sum"], read.nearest(asked, {"sum": 5})["sum"]
     assert (one.rows == other.rows).all() and (one.similarities == other.similarities).all()
 
 
