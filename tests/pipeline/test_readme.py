@@ -71,9 +71,15 @@ def check_command(line: str, folder: Path) -> None:
                     r"Q=1|PYTHON=\S+|TORCH_INDEX=\S+", target
                 )
                 assert found, f"make {target}"
-        case ["python", "-m", module, *arguments]:
-            _check_module(module, arguments)
-        case ["torchrun", "--standalone", "--nproc-per-node", "2", "-m", module, *arguments]:
+        case ["python", "-m", module, *arguments] | [
+            "torchrun",
+            "--standalone",
+            "--nproc-per-node",
+            "2",
+            "-m",
+            module,
+            *arguments,
+        ]:
             _check_module(module, arguments)
         case ["hashgen", name, *arguments]:
             _check_hashgen(name, arguments)
