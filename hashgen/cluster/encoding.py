@@ -85,7 +85,7 @@ def write_features_over_cluster(
             count = sum(map(len, missing.values()))
             jobs = _jobs(missing, task.raw)
             make = partial(_encoding, task, grid=sought.grid)
-            done = over_cluster(make, jobs, stage="featurize", workers=workers, device=task.device)
+            done = over_cluster(make, jobs, stage="featurize", ordered=False, workers=workers, device=task.device)
             for keys, features in _gathered(progress(_views(done), total=count, unit="pictures", label="featurize")):
                 parts.write(keys, features)
                 memo.put(keys, features)

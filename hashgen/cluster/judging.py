@@ -18,7 +18,7 @@ def judge_over_cluster(groups: Sequence[RowGroup], section: Filter, workers: int
     pictures through its store: so jobs are row groups. Raises HashgenError as `judge_all` and `over_cluster`.
     """
     jobs = [dataclasses.replace(group, shard=everywhere(group.shard)) for group in groups]
-    for judged in over_cluster(partial(_judge, section), jobs, stage="filter", workers=workers):
+    for judged in over_cluster(partial(_judge, section), jobs, stage="filter", ordered=True, workers=workers):
         yield from judged
 
 

@@ -25,14 +25,16 @@ def over_cluster(
     jobs: Sequence[Job],
     *,
     stage: str,
+    ordered: bool,
     workers: int | None = None,
     device: str = "cpu",
 ) -> Iterator[Result]:
-    """Yield what each job results in, in the order of the jobs; each result as soon as it and those before are there.
+    """Yield what each job results in, as soon as it is there; if `ordered`, in the order of the jobs.
 
-    make: called once by each worker, gives the function that it calls for each job. workers: how many; by default one
-    a core of the cluster, or a few for each GPU if it has some and `device` (auto, cpu, cuda) is not cpu. Jobs, results
-    and `make` must be picklable. What is in the jobs travels; pictures should not be: a worker reads them itself.
+    make: called once by each worker, gives the function that it calls for each job. ordered: results then wait for
+    those before them, and a kill loses what waits. workers: how many; by default one a core of the cluster, or a few
+    for each GPU if it has some and `device` (auto, cpu, cuda) is not cpu. Jobs, results and `make` must be picklable.
+    What is in the jobs travels; pictures should not be: a worker reads them itself.
     A job whose worker dies is done again by another one, and must then yield the same. Raises the HashgenError of a
     worker, and HashgenError when there is no cluster or its workers keep dying.
     """
@@ -42,7 +44,7 @@ def over_cluster(
     count, share = _workers(ray.cluster_resources(), workers, device)
     attempts = ray.remote(num_cpus=0)(_Attempts).remote()
     with _faults(ray, stage):
-        found = _dataset(_worker(make, attempts, stage), jobs, min(count, len(jobs)), share)
+        found = _dataset(_worker(make, attempts, stage), jobs, ordered, min(count, len(jobs)), share)
         # A block is what a worker yielded once: without reading ahead, what is here has not waited to be remembered.
         for block in found.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
             for data in block["result"]:
@@ -52,12 +54,12 @@ def over_cluster(
                 yield result
 
 
-def _dataset(worker: type, jobs: Sequence[Any], count: int, share: float) -> Any:
+def _dataset(worker: type, jobs: Sequence[Any], ordered: bool, count: int, share: float) -> Any:
     data = optional("ray.data", "--engine ray")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = data.DataContext.get_current()
     context.enable_progress_bars = False  # the stage shows its own
-    context.execution_options.preserve_order = True
+    context.execution_options.preserve_order = ordered
     # Each result is a block of its own, handed over at once and not when the whole job is done.
     context.target_max_block_size = 1
     rows = [{"number": number, "job": pickle.dumps(job)} for number, job in enumerate(jobs)]

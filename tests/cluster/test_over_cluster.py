@@ -328,14 +328,14 @@ def test_a_job_that_kills_every_worker_ends_the_stage(cluster: str) -> None:
     from hashgen.cluster.session import over_cluster
 
     with pytest.raises(HashgenError, match=r"^filter: 5 workers died over the same job"):
-        Counter(over_cluster(lambda: die, [0, 1, 2], stage="filter"))
+        Counter(over_cluster(lambda: die, [0, 1, 2], stage="filter", ordered=True))
 
 
 def test_nothing_to_do_is_done(cluster: str) -> None:
     from hashgen.cluster.session import over_cluster
 
-    assert list(over_cluster(lambda: die, [], stage="filter")) == []
-    assert list(over_cluster(lambda: die, [0, 3, 2, 5], stage="filter", workers=1)) == [0, 3, 2, 5]
+    assert list(over_cluster(lambda: die, [], stage="filter", ordered=True)) == []
+    assert list(over_cluster(lambda: die, [0, 3, 2, 5], stage="filter", ordered=True)) == [0, 3, 2, 5]
 
 
 def test_buckets_that_are_not_there_are_named(s3: Remote, tmp_path: Path) -> None:

@@ -96,10 +96,9 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     for package in ("dvc_s3", "moto", "flask_cors"):
         if find_spec(package) is None:
             pytest.skip(f"needs {package}")
-    from moto.server import ThreadedMotoServer
-
+    moto, boto3 = pytest.importorskip("moto.server"), pytest.importorskip("boto3")
     variables = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server = moto.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     try:
         host, port = server.get_host_and_port()
@@ -107,8 +106,6 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in variables.items():
                 patch.setenv(name, value)
-            import boto3
-
             boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="posts")
         yield Site(tmp_path, "s3://posts/hashgen", endpoint, variables)
     finally:
