@@ -15,9 +15,19 @@ from hashgen.models.plain_neighbours import PlainNeighbours
 from hashgen.models.popularity import Popularity
 from hashgen.params.baselines import Baselines
 from hashgen.params.train import Train
+from hashgen.scoring import evaluation
 from hashgen.scoring.baselines import baselines, score_baselines
 from hashgen.scoring.ceilings import ceilings
-from hashgen.scoring.evaluation import Bootstrap, Scored, compare, predict, predict_all, score, score_all
+from hashgen.scoring.evaluation import (
+    Bootstrap,
+    Scored,
+    compare,
+    predict,
+    predict_all,
+    score,
+    score_all,
+    scored_posts,
+)
 from hashgen.scoring.filter_audit import audit_filter
 from hashgen.scoring.grid import choose_grid, cross
 from hashgen.scoring.protocol import paper_protocol
@@ -181,3 +191,14 @@ def test_crossing_agrees_with_the_predictions_and_mixes_what_the_parts_say(
     assert grid["written"][0] == both[0] and grid["written"][3] == both[3]
     assert set(grid["written"][1]) == {"searest", "sea", "rest", "love"}
     assert set(grid["written"][2]) == {"woodrun", "wood", "run", "love"}
+
+
+def test_of_many_posts_a_part_is_scored_the_same_whatever_comes_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    posts = small_manifest(20)
+    assert scored_posts(posts) is posts
+    monkeypatch.setattr(evaluation, "MOST_SCORED", 5)
+    chosen = scored_posts(posts)
+    assert chosen["id"].tolist() == ["p0", "p7", "p9", "p11", "p17"] and list(chosen.index) == [0, 1, 2, 3, 4]
+    mixed = scored_posts(posts.sample(frac=1, random_state=1))
+    assert sorted(mixed["id"]) == sorted(chosen["id"])
+    assert len(set(scored_posts(small_manifest(21))["id"]) & set(chosen["id"])) >= 4

@@ -11,6 +11,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from hashgen.features.posts import Features, Posts
 from hashgen.text.words import tokenise
+from hashgen.training import similarity
 from hashgen.training.hashtag_words import HashtagWords
 from hashgen.training.similarity import DenseView, Views, WordView, flags, nearest, votes
 from tests.properties import examples
@@ -106,3 +107,35 @@ def test_hashtags_are_copied_from_captions_by_their_words() -> None:
     assert words.words[:2] == [["golden", "hour"], ["sunset"]]
     shares = words.shares(["Golden light for an hour", "no sunset, my cat", ""])
     assert shares.tolist() == [[1, 0, 0], [0, 1, 0.5], [0, 0, 0]]
+
+
+@examples(30)
+@given(seed=st.integers(0, 10**6), count=st.integers(1, 14))
+def test_the_nearest_come_first(seed: int, count: int) -> None:
+    similarities = np.random.default_rng(seed).integers(-3, 4, (3, 12)).astype(np.float32)
+    near = nearest(similarities, count)
+    assert near.rows.shape == (3, min(count, 12))
+    for row, values, all_of_them in zip(near.rows, near.similarities, similarities, strict=True):
+        assert values.tolist() == sorted(all_of_them, reverse=True)[:count]
+        assert all_of_them[row].tolist() == values.tolist() and len(set(row)) == len(row)
+        pairs = list(zip(-values, row, strict=True))
+        assert pairs == sorted(pairs)
+
+
+def test_posts_are_compared_block_by_block_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, asked = random_posts(1, 30, sentences=True), random_posts(2, 9, sentences=True)
+    views = Views.fit(known, "both")
+    whole = views.nearest(asked, {"picture": 4, "sum": 30})
+    monkeypatch.setattr(similarity, "_CELLS", 60)
+    parts = views.nearest(asked, {"picture": 4, "sum": 30})
+    for name, near in whole.items():
+        assert parts[name].similarities == pytest.approx(near.similarities, abs=1e-6)
+    assert whole["sum"].rows.shape == (9, 30)
+
+
+def test_a_part_of_the_known_posts_is_compared_alike() -> None:
+    views, asked = Views.fit(random_posts(1, 30, sentences=True), "both"), random_posts(2, 5, sentences=True)
+    rows = np.array([3, 7, 21])
+    whole, part = views.similarities(asked), views.part(rows).similarities(asked)
+    for name, found in part.items():
+        assert found == pytest.approx(whole[name][:, rows], abs=1e-6)
