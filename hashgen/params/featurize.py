@@ -25,9 +25,3 @@ class Featurize(Section):
         if self.captions != "tfidf" and self.caption_weights is None:
             raise ValueError(f"caption_weights must name a model while featurize.captions is {self.captions}")
         return self
-
-    @pydantic.model_validator(mode="after")
-    def _int8_has_a_runtime(self) -> Self:
-        if self.precision == "int8" and self.runtime != "openvino":
-            raise ValueError("precision int8 needs featurize.runtime: openvino")
-        return self

@@ -197,7 +197,7 @@ def test_the_checkpoint_goes_by_the_code_that_training_uses(model: str) -> None:
     assert used <= named
     if model == PARAMS["train"]["model"]:
         others = {"metrics/calibration", "models/habits"}
-        others |= {f"training/{name}" for name in ("hashtag_words", "perceptron", "similarity", "trees")}
+        others |= {f"training/{name}" for name in ("hashtag_words", "lookup", "perceptron", "similarity", "trees")}
         assert named - used == {f"hashgen/{name}.py" for name in others}
     deps = code_deps("train", **{"train.model": model})
     assert not [file for file in named if not any(covers(dep, file) for dep in deps)]
