@@ -41,6 +41,9 @@ class Remote:
                 "AWS_SECRET_ACCESS_KEY, or what your filesystem reads, in the environment"
             )
 
+        if parts.fragment or self.uri.endswith("#"):
+            raise HashgenError(f"{self.uri}: write a # in a path as %23")
+
     def __str__(self) -> str:
         return self.uri
 
@@ -53,7 +56,9 @@ class Remote:
         return self._base.rpartition("/")[2]
 
     def with_name(self, name: str) -> "Remote":
-        """What has this name beside it."""
+        """What has this name beside it. Raises HashgenError for a bucket itself, which has nothing beside it."""
+        if not urlsplit(self._base).path.strip("/"):
+            raise HashgenError(f"{self}: name a folder in it, such as {self._base}/features")
         return self._replaced(f"{self._base.rpartition('/')[0]}/{name}")
 
     @property

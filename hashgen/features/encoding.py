@@ -331,7 +331,7 @@ def encode_views(
     """
     batches = _batches(decoded, batch_size)
     for keys, pixels in itertools.islice(batches, 1):
-        check(pixels[: len(keys)])
+        check(pixels)  # the whole batch, filled up: another size may be another network
         yield keys, encode(pixels)[: len(keys)]
     if not ahead:
         yield from ((keys, encode(pixels)[: len(keys)]) for keys, pixels in batches)

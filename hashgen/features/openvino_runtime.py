@@ -64,7 +64,9 @@ class OpenvinoModel(nn.Module):
                 "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             }
             return openvino.Core().compile_model(model, "CPU", hints)
-        except RuntimeError as error:
+        except HashgenError:
+            raise
+        except Exception as error:  # its own kinds, of which some are plain exceptions
             reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:200]
             raise HashgenError(
                 f"featurize.runtime: OpenVINO cannot compile this featurize.backbone ({reason}); set it to torch"

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -95,7 +96,9 @@ def together(device: str) -> Iterator[Ranks]:
             raise HashgenError(f"torchrun: {torch.cuda.device_count()} GPUs; start no more processes, or --device cpu")
         torch.cuda.set_device(place)
     try:
-        distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+        # The others wait while the leader alone scores an epoch, which takes hours with very many posts.
+        week = datetime.timedelta(days=7)
+        distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=week)
         ranks = here()
         if not ranks.leads:
             os.environ[QUIET] = "1"

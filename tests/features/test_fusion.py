@@ -1,4 +1,5 @@
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -80,6 +81,37 @@ def test_what_others_still_read_is_not_written_over() -> None:
 
     torch.manual_seed(1)
     plain = traced(Reused())
+    with torch.inference_mode():
+        expected = plain(pictures())
+        torch.testing.assert_close(fused(copy.deepcopy(plain), torch.float32)(pictures()), expected)
+
+
+class OwnInput(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        start = self.first(pictures)
+        result: Tensor = self.second(start) + start
+        return result
+
+
+class Spread(nn.Module):
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.first, self.gate, self.shape = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(3, 8, 1), shape
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        gate = self.gate(pictures.mean((2, 3), keepdim=True)).mean(0).reshape(self.shape)
+        result: Tensor = torch.relu(self.first(pictures) + gate)
+        return result
+
+
+@pytest.mark.parametrize("model", [OwnInput, lambda: Spread((1, 8, 1, 1)), lambda: Spread((8, 1, 1))])
+def test_a_convolution_of_what_is_added_and_a_sum_that_spreads(model: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(1)
+    plain = traced(model())
     with torch.inference_mode():
         expected = plain(pictures())
         torch.testing.assert_close(fused(copy.deepcopy(plain), torch.float32)(pictures()), expected)
