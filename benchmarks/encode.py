@@ -25,7 +25,7 @@ import typer
 from PIL import Image
 
 from hashgen.corpus.posts import POSTS_PER_SHARD, Post, write_shards
-from hashgen.features.encoding import Pictures, write_features
+from hashgen.features.encoding import Pictures, decode_views, first_plain, write_features
 from hashgen.params.featurize import Featurize
 from hashgen.pictures.crops import Preparation, crops
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 KINDS = {
     "bfloat16": {"precision": "bfloat16", "runtime": "torch"},
+    "float16": {"precision": "float16", "runtime": "torch"},
     "float32": {"precision": "float32", "runtime": "torch"},
     "openvino": {"precision": "bfloat16", "runtime": "openvino"},
     "int8": {"precision": "int8", "runtime": "openvino"},
@@ -56,15 +57,25 @@ class Way:
     alone: list[float] = dataclasses.field(default_factory=list)
 
 
+# Pictures whose features are compared with those in float32, and files that are drawn; more are the same, told apart by
+# bytes after their end.
+COMPARED = DRAWN = 1000
+
+
 def draw(count: int, side: int) -> list[bytes]:
     """JPEG files of `side` × `side` pixels: soft coloured blots."""
     files = []
-    for number in range(count):
+    for number in range(min(count, DRAWN)):
         colours = np.random.default_rng(number).integers(0, 256, (12, 12, 3), dtype=np.uint8)
         stream = io.BytesIO()
         Image.fromarray(colours).resize((side, side), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=90)
         files.append(stream.getvalue())
-    return files
+    return repeated(files, count)
+
+
+def repeated(files: list[bytes], count: int) -> list[bytes]:
+    """So many files, no two alike, though their pictures may be."""
+    return [files[number % len(files)] + number.to_bytes(4, "big") for number in range(count)]
 
 
 class Files:
@@ -100,18 +111,32 @@ def plain_loop(files: list[bytes], backbone: str, workers: int, device: "torch.d
     assert len(torch.cat(features)) == len(files)
 
 
-def stage_path(files: list[bytes], way: Way, raw: Path, workers: int) -> None:
-    """What the stage does, from raw shards to the store, with an empty memo."""
-    from hashgen.features.backbone import recipe_of
-
+def pictures_of(files: list[bytes]) -> Pictures:
+    """The files as pictures of posts."""
     numbers = range(len(files))
-    pictures = Pictures(
+    return Pictures(
         ids=[str(i) for i in numbers],
         shards=[f"posts-{i // POSTS_PER_SHARD:05d}.parquet" for i in numbers],
         rows=[i % POSTS_PER_SHARD for i in numbers],
         sha256=[hashlib.sha256(data).hexdigest() for data in files],
         sources=frozenset({"sample"}),
     )
+
+
+def decoding_alone(files: list[bytes], way: Way, raw: Path, workers: int) -> None:
+    """The other limit: read and decode as the stage does, by processes, and throw away."""
+    from hashgen.features.backbone import recipe_of
+
+    views, recipe = first_plain(pictures_of(files), len(files)), recipe_of(way.section, way.encoder)
+    for _ in decode_views(views, raw, recipe, way.encoder.preparation, (workers, True)):
+        pass
+
+
+def stage_path(files: list[bytes], way: Way, raw: Path, workers: int) -> None:
+    """What the stage does, from raw shards to the store, with an empty memo."""
+    from hashgen.features.backbone import recipe_of
+
+    pictures = pictures_of(files)
     recipe = recipe_of(way.section, way.encoder)
     with tempfile.TemporaryDirectory() as name:
         write_features(
@@ -134,17 +159,22 @@ def rate(count: int, work: Callable[[], Any]) -> float:
     return count / (time.perf_counter() - start)
 
 
-def forward_only(encoder: "Encoder", count: int) -> None:
-    """The machine's limit: the same network on one batch that is ready, again and again."""
+def forward_only(encoder: "Encoder", count: int) -> float:
+    """The machine's limit: pictures a second of the same network on one batch that is ready, again and again."""
     import torch
 
     batch = torch.randn(encoder.batch_size, 3, encoder.size, encoder.size).to(encoder.device, encoder.dtype)
     batch = batch.to(memory_format=torch.channels_last)
-    with torch.inference_mode():
+
+    def run() -> None:
         for _ in range(0, count, encoder.batch_size):
             encoder.model(batch)
-    if encoder.device.type == "cuda":
-        torch.cuda.synchronize()
+        if encoder.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    with torch.inference_mode():
+        encoder.model(batch)
+        return rate(-(-count // encoder.batch_size) * encoder.batch_size, run)
 
 
 def features(encoder: "Encoder", pixels: npt.NDArray[np.uint8]) -> Features:
@@ -189,7 +219,7 @@ def ways(sections: dict[str, Featurize], weights: str | Path, files: list[bytes]
 def main(
     pictures: Annotated[int, typer.Option(min=64, help="Pictures a round.")] = 400,
     side: Annotated[int, typer.Option(min=32, help="Width and height of drawn files, pixels.")] = 320,
-    photos: Annotated[Path | None, typer.Option(help="Folder of JPEG files to encode instead of drawn ones.")] = None,
+    photos: Annotated[Path | None, typer.Option(help="Folder of JPEG files to encode, not drawn ones.")] = None,
     rounds: Annotated[int, typer.Option(min=1)] = 3,
     backbone: str = "resnet50",
     weights: Annotated[str, typer.Option(help="random, or a file of weights.")] = "random",
@@ -205,40 +235,46 @@ def main(
     values |= {"captions": "tfidf", "caption_weights": None, "grid": False}
     names = [name for name in ["bfloat16", *also.split(",")] if name]
     chosen = {name: Featurize.model_validate(values | KINDS[name]) for name in names}
-    files = draw(pictures, side) if photos is None else read(photos, pictures)
+    files = draw(pictures, side) if photos is None else repeated(read(photos), pictures)
     place, named = choose_device(device), weights if weights == "random" else Path(weights)
     found = list(ways(chosen, named, files, device))
-    pixels = np.concatenate([crops(data, 224, [0], 1, found[0].encoder.preparation) for data in files])
+    preparation = found[0].encoder.preparation
+    pixels = np.concatenate([crops(data, 224, [0], 1, preparation) for data in files[:COMPARED]])
     plain: list[float] = []
+    decoding: list[float] = []
     with tempfile.TemporaryDirectory() as name:
         write_shards((Post(id=str(i), source="sample", image=data) for i, data in enumerate(files)), Path(name))
         for _ in range(rounds):
             plain.append(rate(len(files), lambda: plain_loop(files, backbone, workers, place)))
+            decoding.append(rate(len(files), lambda: decoding_alone(files, found[0], Path(name), workers)))
             for way in found:
-                way.alone.append(rate(len(files), lambda way=way: forward_only(way.encoder, len(files))))  # type: ignore[misc]
+                way.alone.append(forward_only(way.encoder, len(files)))
                 way.stage.append(rate(len(files), lambda way=way: stage_path(files, way, Path(name), workers)))  # type: ignore[misc]
     reference = {"float32": Featurize.model_validate(values | KINDS["float32"])}
     exact = features(next(ways(reference, named, files, "cpu")).encoder, pixels)
-    loop = statistics.median(plain)
+    loop, decoded = statistics.median(plain), statistics.median(decoding)
     print(f"{backbone}, {len(files)} pictures, {workers} decoding processes, {platform.processor() or place}")
-    print(f"plain loop {loop:.1f} pictures/s")
+    print(f"plain loop {loop:.1f} pictures/s; decoding alone {decoded:.1f}, its processes' start included")
     rows = []
     for way in found:
         stage, alone = statistics.median(way.stage), statistics.median(way.alone)
         error, kept = agreement(features(way.encoder, pixels), exact)
         row = {"way": way.name, "stage": stage, "of_plain_loop": stage / loop, "network_alone": alone}
-        rows.append(row | {"of_network": stage / alone, "start_seconds": way.start, "error": error, "kept": kept})
+        row |= {"of_network": stage / alone, "of_decoding": stage / decoded}
+        rows.append(row | {"start_seconds": way.start, "error": error, "kept": kept})
         print(
             f"{way.name:9} {stage:7.1f} pictures/s = {stage / loop:5.2f} x plain loop, {stage / alone:4.0%} of the "
-            f"network alone ({alone:.1f}); start {way.start:.1f} s; error {error:.4f}; ten neighbours kept {kept:.3f}"
+            f"network alone ({alone:.1f}), {stage / decoded:4.0%} of decoding alone; start {way.start:.1f} s; "
+            f"error {error:.4f}; ten neighbours kept {kept:.3f}"
         )
     if json_file is not None:
-        json_file.write_text(json.dumps({"plain_loop": loop, "backbone": backbone, "ways": rows}, indent=1) + "\n")
+        figures = {"plain_loop": loop, "decoding": decoded, "backbone": backbone, "ways": rows}
+        json_file.write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def read(folder: Path, count: int) -> list[bytes]:
-    """The first files of a folder, by name."""
-    return [file.read_bytes() for file in sorted(folder.iterdir())[:count]]
+def read(folder: Path) -> list[bytes]:
+    """The files of a folder, by name."""
+    return [file.read_bytes() for file in sorted(folder.iterdir())]
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ NEEDED += ["ruamel.yaml", "sacrebleu", "safetensors", "scipy", "tokenizers", "to
 
 def main(
     device: Annotated[str, typer.Option(help="cuda, or cpu to try the script.")] = "cuda",
-    pictures: Annotated[int, typer.Option(min=64, help="Pictures to encode in a round.")] = 4000,
+    pictures: Annotated[int, typer.Option(min=64, help="Pictures to encode in a round.")] = 8_000,
     rounds: Annotated[int, typer.Option(min=1)] = 3,
     out: Annotated[Path, typer.Option(help="Folder for all figures as JSON.")] = Path("gpu"),
 ) -> None:

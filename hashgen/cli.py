@@ -17,7 +17,7 @@ import typer
 from hashgen import __version__
 from hashgen.base.errors import HashgenError
 from hashgen.base.files import local_path, refuse_uri
-from hashgen.commands import DeviceOption, LocalCommand, QuietOption, home_option, state_option, user_errors
+from hashgen.commands import DeviceOption, QuietOption, home_option, local, state_option, user_errors
 
 if TYPE_CHECKING:
     from hashgen.suggesting.suggester import Suggester
@@ -82,7 +82,8 @@ SetsOption = Annotated[
 ]
 
 
-@app.command(cls=LocalCommand)
+@app.command()
+@local
 def suggest(
     arguments: Annotated[
         list[str] | None,
@@ -194,7 +195,8 @@ def _require_model(folder: Path) -> None:
         )
 
 
-@app.command(cls=LocalCommand)
+@app.command()
+@local
 def mine(
     posts: Annotated[
         Path,
@@ -227,7 +229,8 @@ def mine(
         print(f"mine: {out}: {kept:,} posts; {left:,} left out (no hashtags, no readable picture, or there twice)")
 
 
-@app.command(cls=LocalCommand)
+@app.command()
+@local
 def sets(
     action: Annotated[str, typer.Argument(help="list, save or delete.")] = "list",
     name: Annotated[str, typer.Argument(help="Name of the set.", show_default=False)] = "",
@@ -257,7 +260,8 @@ def sets(
     print(f"sets: {file}")
 
 
-@app.command(cls=LocalCommand)
+@app.command()
+@local
 def doctor(
     home: Annotated[Path, home_option(local_path)],
     model: ModelOption = Path("models/hashgen"),
@@ -277,7 +281,8 @@ def doctor(
         raise typer.Exit(1)
 
 
-@app.command(cls=LocalCommand)
+@app.command()
+@local
 def serve(
     model: ModelOption = Path("models/hashgen"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8000,
@@ -316,7 +321,8 @@ def serve(
     run(Settings(model, host, port, tuple(allow_host or ()), workers), load, show=show)
 
 
-@app.command(cls=LocalCommand)
+@app.command()
+@local
 def compare(
     runs: Annotated[
         list[str],
@@ -343,7 +349,8 @@ def compare(
         print(f"compare: {out}: {len(runs)} runs; open it in a browser")
 
 
-@app.command(cls=LocalCommand)
+@app.command()
+@local
 def delete(
     ids: Annotated[
         list[str],
@@ -366,7 +373,8 @@ def delete(
         print(f"delete: {number:,} {posts} deleted; now dvc repro -f -s scrape, then dvc repro")
 
 
-@app.command(cls=LocalCommand, hidden=True)
+@app.command(hidden=True)
+@local
 def summary(
     evaluate: Annotated[Path, typer.Option(help="Metrics of the stage evaluate.")],
     baselines: Annotated[Path, typer.Option(help="Metrics of the stage baselines.")],

@@ -1,6 +1,8 @@
 """What the stages and the command `hashgen` share on the command line: options, and how an error ends a command."""
 
 import contextlib
+import functools
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -9,7 +11,7 @@ from typing import Annotated, Any, TextIO
 
 import platformdirs
 import typer
-from typer.core import TyperCommand
+import typer.models
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.faults import system_fault
@@ -22,17 +24,29 @@ QuietOption = Annotated[
 DeviceOption = Annotated[str, typer.Option("--device", help="Where torch runs: auto, cpu or cuda.")]
 
 
-class LocalCommand(TyperCommand):
-    """A command whose paths must be of this machine: a URI where a path belongs ends it in one line."""
+def local(main: Callable[..., None]) -> Callable[..., None]:
+    """`main` of a command whose paths must be of this machine: it ends in one line where a URI is given for one."""
+    options = {name: _option(name, parameter) for name, parameter in inspect.signature(main).parameters.items()}
 
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command, after its paths are looked at as they were typed."""
-        for parameter in self.params:
-            if getattr(parameter.type, "name", "") == "path" and (value := ctx.params.get(parameter.name)) is not None:
-                option = parameter.opts[-1] if parameter.opts[-1].startswith("-") else ""
-                for one in value if isinstance(value, list | tuple) else [value]:
-                    refuse_uri(one, option)
-        return super().invoke(ctx)
+    @functools.wraps(main)
+    def command(*arguments: Any, **values: Any) -> None:
+        for name, value in values.items():
+            for one in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(one, Path):
+                    refuse_uri(one, options[name])
+        main(*arguments, **values)
+
+    return command
+
+
+def _option(name: str, parameter: inspect.Parameter) -> str:
+    """How a user writes a parameter: nothing before its value if it is an argument."""
+    for about in getattr(parameter.annotation, "__metadata__", ()):
+        if isinstance(about, typer.models.ArgumentInfo):
+            return ""
+        if isinstance(about, typer.models.OptionInfo) and about.param_decls:
+            return about.param_decls[-1]
+    return "--" + name.replace("_", "-")
 
 
 def home_option(resolve: Callable[[str], Path]) -> Any:

@@ -17,7 +17,7 @@ from hashgen.base.files import local_path, write_json
 from hashgen.base.optional import optional
 from hashgen.base.places import Remote, place_of
 from hashgen.base.progress import QUIET, is_quiet
-from hashgen.commands import LocalCommand, QuietOption, home_option, state_option, user_errors
+from hashgen.commands import QuietOption, home_option, local, state_option, user_errors
 from hashgen.params import watching
 
 ParamsOption = Annotated[Path, typer.Option("--params", help="The parameter file.")]
@@ -96,7 +96,7 @@ def run(main: Callable[..., None]) -> None:
 def application(main: Callable[..., None]) -> typer.Typer:
     """The command line of a stage's `main`."""
     app = typer.Typer(add_completion=False)
-    app.command(cls=LocalCommand)(_command(main))
+    app.command()(_command(local(main)))
     return app
 
 

@@ -1,4 +1,4 @@
-"""The device that torch runs on."""
+"""The device that torch runs on, and the way there."""
 
 from typing import TYPE_CHECKING
 
@@ -20,3 +20,8 @@ def choose_device(name: str) -> "torch.device":
     if name == "cuda" and not torch.cuda.is_available():
         raise HashgenError("--device cuda: no CUDA device found; use --device cpu or auto")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def on_device(tensor: "torch.Tensor", device: "torch.device") -> "torch.Tensor":
+    """A tensor of the CPU on the device. The CPU does not wait until a GPU has it, nor for what the GPU still does."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -1,7 +1,9 @@
 """Work spread over several processes or threads, with results in the order of the jobs."""
 
 import collections
+import ctypes
 import itertools
+import math
 import multiprocessing
 import os
 import signal
@@ -9,10 +11,15 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from hashgen.base.errors import HashgenError
 
+Pixels = npt.NDArray[np.uint8]
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -29,8 +36,20 @@ def map_in_order(
         for job in jobs:
             yield job, work(job)
         return
+    yield from _mapped(work, jobs, workers, ahead, stage, _start, ())
+
+
+def _mapped(
+    work: Callable[[Job], Result],
+    jobs: Iterable[Job],
+    workers: int,
+    ahead: int,
+    stage: str,
+    start: Callable[..., None],
+    given: tuple[object, ...],
+) -> Iterator[tuple[Job, Result]]:
     # "spawn", because a fork of a process with threads (torch has some) can hang.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), start, given)
     waiting: collections.deque[tuple[Job, Future[Result]]] = collections.deque()
     try:
         for job in jobs:
@@ -45,6 +64,26 @@ def map_in_order(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def map_pixels(
+    work: Callable[[Job], Pixels], jobs: Iterable[Job], *, workers: int, ahead: int, most: int, stage: str
+) -> Iterator[tuple[Job, Pixels]]:
+    """As `map_in_order`, for results that are arrays of at most `most` bytes; a result is good until the next is asked.
+
+    They come through memory that all processes share, of `most` bytes for each job that is waiting: through pipes,
+    which `map_in_order` uses, pixels travel more slowly than a dozen cores decode them.
+    """
+    if not workers:
+        yield from map_in_order(work, jobs, workers=0, ahead=0, stage=stage)
+        return
+    slots = ahead * workers + 1
+    memory = multiprocessing.get_context("spawn").RawArray(ctypes.c_uint8, slots * most)
+    shared = np.ctypeslib.as_array(memory).reshape(slots, most)
+    numbered = zip(itertools.cycle(range(slots)), jobs, strict=False)
+    placed = partial(_place, work)
+    for (slot, job), shape in _mapped(placed, numbered, workers, ahead, stage, _start_sharing, (memory, most)):
+        yield job, shared[slot, : math.prod(shape)].reshape(shape)
 
 
 def map_between(
@@ -77,3 +116,20 @@ def _start() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+_shared: Pixels  # in a worker of `map_pixels`: (slots, bytes)
+
+
+def _start_sharing(memory: "ctypes.Array[ctypes.c_uint8]", most: int) -> None:
+    global _shared
+    _start()
+    _shared = np.ctypeslib.as_array(memory).reshape(-1, most)
+
+
+def _place(work: Callable[[Job], Pixels], numbered: tuple[int, Job]) -> tuple[int, ...]:
+    """Do a job, put its result into its slot, and say its shape."""
+    slot, job = numbered
+    result = work(job)
+    _shared[slot, : result.size] = result.reshape(-1)
+    return result.shape

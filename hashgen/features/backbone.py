@@ -20,6 +20,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.fx.proxy import TraceError
 
+from hashgen.base.devices import on_device
 from hashgen.base.errors import HashgenError
 from hashgen.base.faults import is_disk_full, system_fault
 from hashgen.base.files import sha256_of_file
@@ -137,7 +138,7 @@ class Encoder:
             )
 
     def _normalised(self, pixels: Pixels) -> Tensor:
-        return _normalised(torch.from_numpy(pixels).to(self.device), self.mean, self.deviation).to(self.dtype)
+        return _normalised(on_device(torch.from_numpy(pixels), self.device), self.mean, self.deviation).to(self.dtype)
 
 
 def _normalised(pixels: Tensor, mean: Channels, deviation: Channels) -> Tensor:
@@ -318,8 +319,7 @@ def _folded(model: nn.Module) -> nn.Module:
 
 def _ready(model: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """A model where and how it is to compute."""
-    if device.type == "cpu":
-        model = fused(model, dtype)
+    model = fused(model, dtype, device)
     return model.to(device, dtype).to(memory_format=torch.channels_last)
 
 

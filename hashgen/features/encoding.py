@@ -20,7 +20,7 @@ from hashgen.base.errors import HashgenError
 from hashgen.base.files import write_json
 from hashgen.base.places import Place, output_folder, present
 from hashgen.base.progress import progress
-from hashgen.base.workers import map_between, map_in_order
+from hashgen.base.workers import map_between, map_pixels
 from hashgen.corpus.posts import read_picture_bytes
 from hashgen.corpus.tables import POSTS_SCHEMA, read_table
 from hashgen.features.memo import MEMO_VERSION, Key, Memo, with_memo
@@ -37,8 +37,10 @@ Encode = Callable[[Pixels], npt.NDArray[np.float16]]
 Decoder = tuple[int, bool]  # workers, and whether they work ahead
 Picture = tuple[str, bytes | None, list[Key]]  # its place, for messages; its bytes; the views to encode
 Missing = dict[tuple[str, int], list[Key]]  # by shard and row, in their order: the views of a picture to encode
-# Pictures that wait decoded, for each worker: the bound on memory, whatever the number of posts.
+# Pictures that wait decoded, for each worker, are the bound on memory, whatever the number of posts: a thread has this
+# many, a process as many jobs, each of views that fill a slot of shared memory.
 _AHEAD = 16
+_JOBS, _VIEWS = 2, 8
 # Captions that a kill may lose.
 _CAPTIONS = 256
 
@@ -234,7 +236,9 @@ def decode_views(
     """Each missing view with its pixels (size, size, 3). decoder: as in `write_features`."""
     if missing:
         prepare = partial(_prepare, size=recipe.image_size, seed=recipe.seed, preparation=preparation)
-        yield from _decoded(_read(missing, raw), prepare, *decoder)
+        workers, ahead = decoder
+        pictures = _read(missing, raw)
+        yield from _decoded_ahead(pictures, prepare, workers, recipe) if ahead else _decoded(pictures, prepare, workers)
 
 
 def _distinct(pictures: Pictures) -> dict[tuple[str, int], str]:
@@ -276,15 +280,44 @@ def _read(missing: Missing, raw: Place) -> Iterator[Picture]:
 
 
 def _decoded(
-    jobs: Iterable[Picture], prepare: Callable[[Picture], Pixels], workers: int, ahead: bool
+    pictures: Iterable[Picture], prepare: Callable[[Picture], Pixels], threads: int
 ) -> Iterator[tuple[Key, Pixels]]:
-    """Each view with its pixels (size, size, 3), in the order of `jobs`."""
-    if ahead:
-        decoded = map_in_order(prepare, jobs, workers=workers, ahead=_AHEAD, stage="featurize")
-    else:
-        decoded = map_between(prepare, jobs, threads=workers, chunk=_AHEAD)
-    for (_, _, keys), pixels in decoded:
+    """Each view with its pixels (size, size, 3), in the order of the pictures, decoded between batches."""
+    for (_, _, keys), pixels in map_between(prepare, pictures, threads=threads, chunk=_AHEAD):
         yield from zip(keys, pixels, strict=True)
+
+
+def _decoded_ahead(
+    pictures: Iterable[Picture], prepare: Callable[[Picture], Pixels], workers: int, recipe: Recipe
+) -> Iterator[tuple[Key, Pixels]]:
+    """Each view with its pixels, good until the next, in the order of the pictures, decoded beside the encoder."""
+    most = max(_VIEWS, 1 + recipe.views)
+    size = most * recipe.image_size**2 * 3
+    jobs = _jobs(pictures, most)
+    decoded = map_pixels(
+        partial(_prepare_all, prepare), jobs, workers=workers, ahead=_JOBS, most=size, stage="featurize"
+    )
+    for job, pixels in decoded:
+        yield from zip(itertools.chain.from_iterable(keys for _, _, keys in job), pixels, strict=True)
+
+
+def _jobs(pictures: Iterable[Picture], most: int) -> Iterator[list[Picture]]:
+    """Pictures in groups of at most so many views."""
+    job: list[Picture] = []
+    views = 0
+    for picture in pictures:
+        if job and views + len(picture[2]) > most:
+            yield job
+            job, views = [], 0
+        job.append(picture)
+        views += len(picture[2])
+    if job:
+        yield job
+
+
+def _prepare_all(prepare: Callable[[Picture], Pixels], job: list[Picture]) -> Pixels:
+    """Views (views, size, size, 3) of some pictures; runs in a worker."""
+    return np.concatenate([prepare(picture) for picture in job])
 
 
 def _prepare(picture: Picture, size: int, seed: int, preparation: Preparation) -> Pixels:

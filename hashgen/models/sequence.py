@@ -109,8 +109,8 @@ class SequenceModel(Model):
         For the paper's protocol alone: repeats are allowed, and hashtags that the vocabulary lacks are in neither.
         """
         examples = self._examples(labelled, self.vocabularies, self.section)
-        coins = torch.Generator().manual_seed(seed)
         device = next(self.network.parameters()).device
+        coins = torch.Generator(device).manual_seed(seed)
         hashtags = self.vocabularies.hashtags
         written: list[list[str]] = []
         self.network.eval()

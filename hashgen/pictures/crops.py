@@ -13,7 +13,7 @@ from PIL import Image
 from hashgen.pictures.decode import PILLOW_LIMIT, decode_picture, guarded, jpeg_size, open_picture
 
 # Part of the key of every stored feature: raise it whenever `crops` yields different pixels.
-TRANSFORM_VERSION = 1
+TRANSFORM_VERSION = 2
 Box = tuple[int, int, int, int]
 
 
@@ -38,10 +38,10 @@ def crops(
     """What an encoder sees of a picture: (len(views), size, size, 3) uint8 RGB.
 
     View 0 is the plain one, by torchvision's evaluation transform: the shorter side resized to
-    round(size / preparation.kept), the centre cropped. Views from 1 are augmented as in the paper (section 4):
-    torchvision's random resized crop (area 0.08..1, aspect 3/4..4/3) and a horizontal flip at 0.5. A view depends on
-    the bytes, its number, `seed` and `preparation` alone, so it can be remembered by them. JPEG files are decoded no
-    larger than twice what a view needs.
+    round(size / preparation.kept), the centre cropped. A few pixels differ by 1 from torchvision's. Views from 1 are
+    augmented as in the paper (section 4): torchvision's random resized crop (area 0.08..1, aspect 3/4..4/3) and a
+    horizontal flip at 0.5. A view depends on the bytes, its number, `seed` and `preparation` alone, so it can be
+    remembered by them. JPEG files are decoded no larger than twice what a view needs.
     Raises BadPicture as `decode_picture`.
     """
     picture = _Scales(data)
@@ -88,9 +88,14 @@ def _plain(image: Image.Image, size: int, target: int, resampling: Image.Resampl
     if (width, height) != image.size:
         image = image.crop((left, top, left + width, top + height))
     shape = (target * width // short, target * height // short)
-    image = image.resize(shape, resampling)
-    left, top = (round((side - size) / 2) for side in shape)
-    return image.crop((left, top, left + size, top + size))
+    # Only what is kept of the resized picture is computed.
+    box = [
+        min(corner * side / resized, side)
+        for start in (0, size)
+        for side, resized in zip(image.size, shape, strict=True)
+        for corner in [round((resized - size) / 2) + start]
+    ]
+    return image.resize((size, size), resampling, box=(box[0], box[1], box[2], box[3]))
 
 
 def _random_box(width: int, height: int, chance: random.Random) -> Box:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from hashgen.base.devices import on_device
 from hashgen.features.posts import Features, Posts
 from hashgen.text.vocabulary import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID, Vocabularies
 from hashgen.text.words import tokenise
@@ -83,6 +84,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def tensors(self) -> list[Tensor]:
+        """All that are there, in their order."""
+        parts = (self.picture, self.words, self.lengths, self.inputs, self.targets, self.sentiment)
+        return [part for part in parts if part is not None]
+
 
 class Padded:
     """Examples and their pictures as arrays, padded to the longest once, from which batches are cut."""
@@ -98,18 +104,22 @@ class Padded:
         return len(self.examples)
 
     def batch(
-        self, chosen: npt.NDArray[np.int64], device: torch.device, views: npt.NDArray[np.int64] | None = None
+        self,
+        chosen: npt.NDArray[np.int64],
+        device: torch.device,
+        views: npt.NDArray[np.int64] | None = None,
+        multiple: int = 1,
     ) -> Batch:
         """The posts at `chosen`, no wider than the longest of them; with these views of the pictures, or plain ones.
 
-        views: (batch,), -1 is the plain one.
+        views: (batch,), -1 is the plain one. multiple: widths are rounded up to one of it, as far as any post is wide.
         """
         rows = self.examples.rows[chosen]
         picture = np.array(self.features.plain[rows])  # (batch, features), or (batch, cells, features)
         if views is not None:
             augmented = views >= 0
             picture[augmented] = self.features.views[rows[augmented], views[augmented]]
-        words, steps = self.lengths[chosen].max(), self.steps[chosen].max()
+        words, steps = (-(-part[chosen].max() // multiple) * multiple for part in (self.lengths, self.steps))
         sentiment = self.examples.sentiment
         arrays = (
             picture.astype(np.float32),
@@ -120,11 +130,6 @@ class Padded:
             *(() if sentiment is None else (sentiment[chosen],)),
         )
         return Batch(*(on_device(torch.from_numpy(array), device) for array in arrays))
-
-
-def on_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on the device. The CPU does not wait until a GPU has it, nor for what the GPU still does."""
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def _pad(rows: list[list[int]]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -144,11 +149,12 @@ def batches(examples: Examples, features: Features, batch_size: int, device: tor
 
 
 def training_batches(
-    examples: Padded, batch_size: int, device: torch.device, rng: np.random.Generator
+    examples: Padded, batch_size: int, device: torch.device, rng: np.random.Generator, multiple: int = 1
 ) -> Iterator[Batch]:
     """Batches of one epoch: shuffled, each picture by one of its views (the plain one among them) drawn each time.
 
-    A remainder of one post joins the batch before it: batch norm cannot train on a single post.
+    A remainder of one post joins the batch before it: batch norm cannot train on a single post. multiple: as in
+    `Padded.batch`.
     """
     order = rng.permutation(len(examples))
     view = rng.integers(-1, examples.features.views.shape[1], len(examples))  # -1 is the plain view
@@ -157,4 +163,4 @@ def training_batches(
         del bounds[-2]
     for start, stop in itertools.pairwise(bounds):
         chosen = order[start:stop]
-        yield examples.batch(chosen, device, view[chosen])
+        yield examples.batch(chosen, device, view[chosen], multiple)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hashgen.features.posts import Blind, Features
 from hashgen.text.vocabulary import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
-from hashgen.training.dataset import Examples, batches, on_device
+from hashgen.training.dataset import Examples, batches
 from hashgen.training.network import ALL, ALL_KEPT, Kept, SequenceNetwork, encode
 
 _NEVER = [PAD_ID, BEGIN_ID, UNKNOWN_ID]
@@ -106,15 +106,15 @@ def mixed_forcing(
     """Logits (batch, steps, hashtags) where each step is fed the true token with chance `ratio`, else the model's own.
 
     inputs: (batch, steps), BEGIN and the true hashtags. The coin is drawn separately for each post and step (scheduled
-    sampling, Bengio et al. 2015); the generator is a CPU one, so that devices draw alike. The model's own tokens
-    are its plain likeliest ones: the paper knows no blocking of repeats. They carry no gradient, so a first pass
-    finds them step by step without one, and a second reads the mixed sequence at once, several times faster. Both
-    drop the same numbers. rows: the posts of the batch that state and result are of; coins are drawn for all.
+    sampling, Bengio et al. 2015), by a generator of the inputs' device. The model's own tokens are its plain likeliest
+    ones: the paper knows no blocking of repeats. They carry no gradient, so a first pass finds them step by step
+    without one, and a second reads the mixed sequence at once, several times faster. Both drop the same numbers.
+    rows: the posts of the batch that state and result are of; coins are drawn for all.
     """
     fed = inputs[rows]
     if ratio < 1.0:
-        true = torch.rand(inputs.shape, generator=generator) < ratio
-        fed = _mixed_inputs(network, state, fed, on_device(true, inputs.device)[rows], kept)
+        true = torch.rand(inputs.shape, generator=generator, device=inputs.device) < ratio
+        fed = _mixed_inputs(network, state, fed, true[rows], kept)
     return network(state, fed, kept)  # type: ignore[no-any-return]
 
 

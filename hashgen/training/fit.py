@@ -27,6 +27,7 @@ from hashgen.training.decoding import decode, mixed_forcing
 from hashgen.training.history import Epoch
 from hashgen.training.network import SequenceNetwork, encode
 from hashgen.training.ranks import ALONE, Ranks, here
+from hashgen.training.recording import WIDTH, RecordedSteps, cuda_recorder
 
 _State = State[SequenceNetwork, CosineAnnealingWarmRestarts]
 
@@ -71,12 +72,14 @@ def fit(
         state = resume(state, kept, checkpoint) or _begin(data, section, build, device)
         if state.history and not is_quiet():
             print(f"train: resumes after epoch {len(state.history)} of an interrupted run", file=sys.stderr)
+    coins = torch.Generator(device)
     loss = _Loss(state.network, section.teacher_forcing, ranks)
     parallel = ranks.parallel(loss, uses_all=state.network.inputs == "both")
+    step = _step(parallel, state.optimiser, section.clip_norm, coins, device, ranks)
     for number in range(len(state.history) + 1, section.epochs + 1):
         if _stalled(state.history, section.patience):
             break
-        epoch = _run_epoch(state, parallel, data, section, number, device, ranks)
+        epoch = _run_epoch(state, step, data, section, number, device, ranks, coins)
         state.history.append(epoch)
         if state.best_epoch is epoch:
             state.best = copy.deepcopy(state.network.state_dict())
@@ -94,7 +97,11 @@ def _begin(data: Data, section: Train, build: Callable[[], SequenceNetwork], dev
     start_embeddings(network, data.vocabularies)
     network.to(device)
     optimiser = torch.optim.Adam(
-        network.parameters(), lr=section.learning_rate, weight_decay=section.weight_decay, fused=True
+        network.parameters(),
+        lr=section.learning_rate,
+        weight_decay=section.weight_decay,
+        capturable=device.type == "cuda",
+        fused=True,
     )
     schedule = CosineAnnealingWarmRestarts(
         optimiser, section.restart_epochs, section.restart_factor, eta_min=section.min_learning_rate
@@ -116,14 +123,43 @@ def _stalled(history: list[Epoch], patience: int | None) -> bool:
     return history[-1].epoch - best.epoch >= patience
 
 
+def _step(
+    loss: nn.Module,
+    optimiser: torch.optim.Adam,
+    clip_norm: float | None,
+    coins: torch.Generator,
+    device: torch.device,
+    ranks: Ranks,
+) -> Callable[[Batch], Tensor]:
+    """What learns from a batch and returns its loss."""
+
+    def plain(batch: Batch) -> Tensor:
+        optimiser.zero_grad(set_to_none=True)
+        mean_loss: Tensor = loss(batch, coins)
+        torch.autograd.backward(mean_loss)
+        step_clipped(optimiser, clip_norm)
+        return mean_loss.detach()
+
+    if device.type != "cuda" or ranks.count > 1:
+        return plain
+    return RecordedSteps(lambda batch: loss(batch, coins), optimiser, clip_norm, cuda_recorder(coins))
+
+
 def _run_epoch(
-    state: _State, loss: nn.Module, data: Data, section: Train, number: int, device: torch.device, ranks: Ranks
+    state: _State,
+    step: Callable[[Batch], Tensor],
+    data: Data,
+    section: Train,
+    number: int,
+    device: torch.device,
+    ranks: Ranks,
+    coins: torch.Generator,
 ) -> Epoch:
     seed = int.from_bytes(hashlib.sha256(f"{section.seed} {number}".encode()).digest()[:4], "big")
     torch.manual_seed(seed)  # dropout
     rng = np.random.default_rng(seed)
-    coins = torch.Generator().manual_seed(seed)
-    train_loss = _train_epoch(state, loss, data, section, number, device, ranks, rng, coins)
+    coins.manual_seed(seed)
+    train_loss = _train_epoch(state, step, data, section, number, device, ranks, rng)
     scored = _score(state, data, section, number, device, train_loss, rng, coins) if ranks.leads else None
     return ranks.told(scored)  # type: ignore[return-value]
 
@@ -156,28 +192,23 @@ def _score(
 
 def _train_epoch(
     state: _State,
-    loss: nn.Module,
+    step: Callable[[Batch], Tensor],
     data: Data,
     section: Train,
     number: int,
     device: torch.device,
     ranks: Ranks,
     rng: np.random.Generator,
-    coins: torch.Generator,
 ) -> float:
     """One pass over the training posts; returns the mean loss a batch."""
     state.network.train()
     steps = -(-len(data.train) // section.batch_size)
     losses = []
-    shuffled = training_batches(data.padded, section.batch_size, device, rng)
+    shuffled = training_batches(data.padded, section.batch_size, device, rng, WIDTH if device.type == "cuda" else 1)
     label = f"train: epoch {number} of {section.epochs}"
-    for step, batch in enumerate(progress(shuffled, total=steps, unit="batches", label=label)):
-        state.schedule.step(number - 1 + step / steps)
-        state.optimiser.zero_grad(set_to_none=True)
-        mean_loss = loss(batch, coins)
-        mean_loss.backward()
-        step_clipped(state.optimiser, section.clip_norm)
-        losses.append(mean_loss.detach())
+    for done, batch in enumerate(progress(shuffled, total=steps, unit="batches", label=label)):
+        state.schedule.step(number - 1 + done / steps)
+        losses.append(step(batch))
     mean = float(ranks.mean(torch.stack(losses)).mean())
     if not math.isfinite(mean):
         raise HashgenError(f"train: the loss of epoch {number} is {mean}; lower train.learning_rate")

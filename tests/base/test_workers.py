@@ -7,10 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hashgen.base.errors import HashgenError
-from hashgen.base.workers import map_between, map_in_order
+from hashgen.base.workers import Pixels, map_between, map_in_order, map_pixels
 from tests import ROOT
 
 
@@ -78,6 +79,29 @@ def test_between_results_nothing_is_worked_ahead(threads: int) -> None:
 def test_the_error_of_a_thread_is_raised_here() -> None:
     with pytest.raises(HashgenError, match="three: not allowed"):
         list(map_between(fail_at_three, range(9), threads=2, chunk=1))
+
+
+def paint(number: int) -> Pixels:
+    """A picture of one colour, of another height for each number."""
+    if number == 13:
+        raise HashgenError("thirteen: not allowed; leave it out")
+    return np.full((1 + number % 3, 4, 3), number, np.uint8)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_pixels_are_good_until_the_next_are_asked_for(workers: int) -> None:
+    done = []
+    with pytest.raises(HashgenError, match="thirteen: not allowed"):
+        for job, pixels in map_pixels(paint, range(20), workers=workers, ahead=2, most=36, stage="test"):
+            time.sleep(0.01)  # the workers go on meanwhile
+            assert np.array_equal(pixels, np.full((1 + job % 3, 4, 3), job, np.uint8))
+            done.append(job)
+    assert done == list(range(13))
+
+
+def test_pixels_for_which_there_is_no_room_are_an_error() -> None:
+    with pytest.raises(ValueError, match="could not broadcast"):
+        list(map_pixels(paint, range(3), workers=1, ahead=1, most=24, stage="test"))
 
 
 def test_a_dead_worker_names_the_stage() -> None:

@@ -8,7 +8,7 @@ from torchvision import models
 
 from hashgen.features import fusion
 from hashgen.features.backbone import _folded, load_encoder
-from hashgen.features.fusion import FusedConvolution, fused
+from hashgen.features.fusion import CudnnConvolution, FusedConvolution, OnednnConvolution, fused
 from tests.features.test_backbone import CPU, section
 
 
@@ -48,7 +48,7 @@ def traced(model: nn.Module) -> fx.GraphModule:
 def test_a_fused_network_computes_the_same(activation: nn.Module, swapped: bool) -> None:
     torch.manual_seed(1)
     plain = traced(Block(activation, swapped))
-    quick = fused(copy.deepcopy(plain), torch.float32)
+    quick = fused(copy.deepcopy(plain), torch.float32, CPU)
     with torch.inference_mode():
         expected = plain(pictures())
         torch.testing.assert_close(quick(pictures()), expected, rtol=1e-5, atol=1e-5)
@@ -59,12 +59,12 @@ def test_a_fused_network_computes_the_same(activation: nn.Module, swapped: bool)
 
 def test_activations_and_additions_are_inside_the_convolutions() -> None:
     torch.manual_seed(1)
-    quick = fused(traced(Block(nn.ReLU())), torch.float32)
+    quick = fused(traced(Block(nn.ReLU())), torch.float32, CPU)
     assert isinstance(quick, fx.GraphModule)
-    if not fusion._works(torch.float32):
+    if not fusion._works(OnednnConvolution, torch.float32):
         pytest.skip("this processor has no oneDNN")
     first, fourth = quick.get_submodule("first"), quick.get_submodule("fourth")
-    assert isinstance(first, FusedConvolution) and first.activation == ("relu", ())
+    assert isinstance(first, OnednnConvolution) and first.activation == ("relu", ())
     assert type(fourth) is nn.Conv2d  # its padding is none that oneDNN knows
 
 
@@ -83,7 +83,7 @@ def test_what_others_still_read_is_not_written_over() -> None:
     plain = traced(Reused())
     with torch.inference_mode():
         expected = plain(pictures())
-        torch.testing.assert_close(fused(copy.deepcopy(plain), torch.float32)(pictures()), expected)
+        torch.testing.assert_close(fused(copy.deepcopy(plain), torch.float32, CPU)(pictures()), expected)
 
 
 class OwnInput(nn.Module):
@@ -114,7 +114,65 @@ def test_a_convolution_of_what_is_added_and_a_sum_that_spreads(model: Callable[[
     plain = traced(model())
     with torch.inference_mode():
         expected = plain(pictures())
-        torch.testing.assert_close(fused(copy.deepcopy(plain), torch.float32)(pictures()), expected)
+        torch.testing.assert_close(fused(copy.deepcopy(plain), torch.float32, CPU)(pictures()), expected)
+
+
+@pytest.fixture
+def cudnn(monkeypatch: pytest.MonkeyPatch) -> torch.device:
+    """A stand-in for a GPU: cuDNN's operators as torch's own on the CPU, no kinder to other shapes and orders."""
+
+    def relu(pictures: Tensor, weight: Tensor, bias: Tensor | None, *geometry: object) -> Tensor:
+        assert pictures.is_contiguous(memory_format=torch.channels_last)
+        return torch.relu(nn.functional.conv2d(pictures, weight, bias, *geometry))  # type: ignore[call-overload]
+
+    def add_relu(
+        pictures: Tensor, weight: Tensor, added: Tensor, factor: float, bias: Tensor | None, *geometry: object
+    ) -> Tensor:
+        result = nn.functional.conv2d(pictures, weight, bias, *geometry)  # type: ignore[call-overload]
+        assert added.shape == result.shape and added.is_contiguous(memory_format=torch.channels_last)
+        return torch.relu(result + factor * added)
+
+    monkeypatch.setattr(torch, "cudnn_convolution_relu", relu)
+    monkeypatch.setattr(torch, "cudnn_convolution_add_relu", add_relu)
+    monkeypatch.setattr(fusion, "_works", lambda kind, dtype: kind is CudnnConvolution)
+    return torch.device("cuda")
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.SiLU()])
+def test_a_network_fused_for_a_gpu_computes_the_same(cudnn: torch.device, activation: nn.Module, swapped: bool) -> None:
+    torch.manual_seed(1)
+    plain = traced(Block(activation, swapped))
+    quick = fused(copy.deepcopy(plain), torch.float32, cudnn)
+    kinds = {name: type(part) for name, part in quick.named_modules() if isinstance(part, nn.Conv2d | FusedConvolution)}
+    # The second is by groups, the third added to what comes after it, the fourth padded in another way.
+    alone = CudnnConvolution if isinstance(activation, nn.ReLU) else nn.Conv2d
+    assert kinds["first"] is alone and kinds["fifth"] is alone
+    assert kinds["second"] is kinds["third"] is kinds["fourth"] is nn.Conv2d
+    with torch.inference_mode():
+        torch.testing.assert_close(quick(pictures()), plain(pictures()), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", [OwnInput, lambda: Spread((1, 8, 1, 1)), lambda: Spread((8, 1, 1))])
+def test_sums_on_a_gpu(cudnn: torch.device, model: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(1)
+    plain = traced(model())
+    with torch.inference_mode():
+        expected = plain(pictures())
+        torch.testing.assert_close(fused(copy.deepcopy(plain), torch.float32, cudnn)(pictures()), expected)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet50", "regnet_y_400mf", "vgg11"])
+def test_networks_fused_for_a_gpu(cudnn: torch.device, backbone: str) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        plain = _folded(models.get_model(backbone, weights=None).eval().requires_grad_(False))
+        shown = torch.randn(2, 3, 64, 64)
+    quick = fused(copy.deepcopy(plain), torch.float32, cudnn)
+    count = sum(isinstance(module, CudnnConvolution) for module in quick.modules())
+    assert count > sum(isinstance(module, nn.Conv2d) for module in plain.modules()) / 2
+    with torch.inference_mode():
+        torch.testing.assert_close(quick(shown), plain(shown), rtol=1e-4, atol=1e-4)
 
 
 def test_without_the_operators_a_network_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,10 +181,10 @@ def test_without_the_operators_a_network_stays_as_it_is(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(fusion, "_convolution", missing)
     plain = traced(Block(nn.ReLU()))
-    assert fused(plain, torch.float32) is plain
+    assert fused(plain, torch.float32, CPU) is plain
     assert not any(isinstance(module, FusedConvolution) for module in plain.modules())
     untraced = Block(nn.ReLU())
-    assert fused(untraced, torch.float32) is untraced
+    assert fused(untraced, torch.float32, CPU) is untraced
 
 
 @pytest.mark.parametrize("size", [32, 64])
@@ -138,7 +196,7 @@ def test_bfloat16_is_fused_where_the_processor_has_it(backbone: str, size: int) 
     with torch.random.fork_rng():
         torch.manual_seed(1)
         plain = _folded(models.get_model(backbone, weights=None).eval().requires_grad_(False)).to(torch.bfloat16)
-        quick = fused(copy.deepcopy(plain), torch.bfloat16).to(memory_format=torch.channels_last)
+        quick = fused(copy.deepcopy(plain), torch.bfloat16, CPU).to(memory_format=torch.channels_last)
     count = sum(isinstance(module, FusedConvolution) for module in quick.modules())
     assert count == sum(isinstance(module, nn.Conv2d) for module in plain.modules()) > 15
     for batch in (1, 8):
