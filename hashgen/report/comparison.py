@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
 from hashgen.base.errors import HashgenError
 from hashgen.report.contrasts import FIGURES, RESAMPLES, Contrast, contrast
@@ -12,12 +13,12 @@ from hashgen.report.score_tables import COLUMNS, MODELS, Score, best_baseline, r
 from hashgen.report.settings import Run, Setting, differing_params, settings_of, spreads
 
 SPLITS = {"val": "validation", "test": "test"}
-_DRAWN = ("f1", "bleu4")
 _CURVES = {"val_f1": "F1, validation", "val_loss": "Loss, validation, nats per token"}
 # Sections that decide which posts are scored.
 _POSTS = ("scrape.", "filter.", "split.")
 # The score that stands for a run where there is room for one.
 _MAIN = "f1_at_5"
+_DRAWN = (_MAIN, "bleu4")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,19 @@ class Comparison:
     runs: Sequence[Run]
     settings: Sequence[Setting]
     contrasts: Mapping[str, Sequence[Contrast | None]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row of the table of scores: a model of a run, with the number of posts scored.
+
+    suggests: whether the run suggests with it; else it was trained and scored beside.
+    """
+
+    score: Score
+    model: str
+    posts: int
+    suggests: bool
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
@@ -62,7 +76,8 @@ def _check(run: Run) -> None:
 def render_comparison(found: Comparison) -> str:
     """The page as HTML, in the style of the report."""
     runs = found.runs
-    rows = {split: [_row(run, split) for run in runs] for split in SPLITS}
+    rows = {split: _rows(runs, split) for split in SPLITS}
+    suggesting = {split: [row.score for row in rows[split] if row.suggests] for split in SPLITS}
     baselines = {split: best_baseline(runs[0].baselines.get(split, {}), _MAIN) for split in SPLITS}
     differing = differing_params(runs)
     learnt = {run.name: run.history for run in runs if not run.history.empty}
@@ -74,23 +89,20 @@ def render_comparison(found: Comparison) -> str:
         rows=rows,
         baselines=baselines,
         figures={
-            split: [score_figure([*rows[split], *_present(baselines[split])], key, split) for key in _DRAWN]
+            split: [score_figure([*suggesting[split], *_present(baselines[split])], key, split) for key in _DRAWN]
             for split in SPLITS
         },
         curves=[curves_of_runs(learnt, column, title) for column, title in _CURVES.items()] if learnt else [],
         params=differing,
         other_posts=len({run.posts for run in runs}) > 1,
         deciding=[name for name in differing if name.startswith(_POSTS)],
-        posts={split: [run.evaluate[split]["both"]["posts"] for run in runs] for split in SPLITS},
         paired=FIGURES,
         resamples=RESAMPLES,
         settings=found.settings,
         contrasts={split: [one for one in found.contrasts[split] if one is not None] for split in SPLITS},
         unpaired=_unpaired(found),
-        other_models=_other_models(found),
         spreads=[one for setting in settings_of(runs) for one in spreads(setting, list(SPLITS), list(COLUMNS))],
         costs=_costs(found.settings),
-        models=[MODELS.get(run.evaluate.get("model", ""), "model") for run in runs],
     )
 
 
@@ -98,9 +110,23 @@ def _present(row: Score | None) -> list[Score]:
     return [] if row is None else [row]
 
 
-def _row(run: Run, split: str) -> Score:
-    scores = run.evaluate[split]["both"]
-    return Score(run.name, "model", {key: read_figure(scores, key) for key in COLUMNS})
+def _rows(runs: Sequence[Run], split: str) -> list[Row]:
+    """Each run by its model that suggests, and by each other one, unless an earlier run has the same of the same."""
+    rows: list[Row] = []
+    for run in runs:
+        rows.append(_row(run, run.evaluate, split, suggests=True))
+        for scored in run.evaluate.get("others", {}).values():
+            row = _row(run, scored, split, suggests=False)
+            if not any(row.model == known.model and row.score.figures == known.score.figures for known in rows):
+                rows.append(row)
+    return rows
+
+
+def _row(run: Run, scored: Mapping[str, Any], split: str, *, suggests: bool) -> Row:
+    scores = scored[split]["both"]
+    model = scored.get("model", "")
+    figures = {key: read_figure(scores, key) for key in COLUMNS}
+    return Row(Score(run.name, "model", figures), MODELS.get(model, model or "model"), scores["posts"], suggests)
 
 
 def _costs(settings: Sequence[Setting]) -> list[str]:
@@ -149,14 +175,12 @@ def _unpaired(found: Comparison) -> list[str]:
 
 
 def _other_models(found: Comparison) -> list[str]:
-    """The main score of each model that makes no suggestions, where all runs have it and it is not the same in all."""
+    """The main score of each model that makes no suggestions, as far as the table has a row for it."""
     lines = []
-    for name in found.runs[0].evaluate.get("others", {}):
-        scores = {run.name: run.evaluate.get("others", {}).get(name) for run in found.runs}
-        values = {run: one["test"]["both"][_MAIN] for run, one in scores.items() if one is not None}
-        if len(values) == len(found.runs) and len(set(values.values())) > 1:
-            shown = "; ".join(f"{run} {value:.3f}" for run, value in values.items())
-            lines.append(f"{MODELS.get(name, name)}, which makes no suggestions, test {COLUMNS[_MAIN]}: {shown}")
+    for row in _rows(found.runs, "test"):
+        if not row.suggests and (score := row.score.figures[_MAIN]) is not None:
+            shown = f"test {COLUMNS[_MAIN]} {score.value:.3f}"
+            lines.append(f"{row.model} of {row.score.name}, which makes no suggestions: {shown}")
     return lines
 
 

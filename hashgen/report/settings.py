@@ -108,12 +108,21 @@ def _by_score(
 def differing_params(runs: Sequence[Run]) -> dict[str, list[str]]:
     """The parameters that differ between runs, by dotted name, in order: one value per run, as written in YAML.
 
-    A parameter that a run does not have is `–`. Those of the report are left out: they change no score.
+    A parameter that a run does not have is `–`. Those of the report are left out: they change no score. So are those
+    of a model that some runs do not have at all, if all that have it have the same: that the model differs says it.
     """
     flat = [_flatten(run.params) for run in runs]
     names = dict.fromkeys(name for params in flat for name in params if not name.startswith("report."))
-    values = {name: [params.get(name, "–") for params in flat] for name in names}
-    return {name: found for name, found in values.items() if len(set(found)) > 1}
+    values = {name: [params.get(name) for params in flat] for name in names}
+    blocks = [{name.rpartition(".")[0] for name in params} for params in flat]
+
+    def differs(name: str) -> bool:
+        block = name.rpartition(".")[0]
+        # Blocks within a section are those of models.
+        known = [value for value, has in zip(values[name], blocks, strict=True) if "." not in block or block in has]
+        return len(set(known)) > 1
+
+    return {name: ["–" if one is None else one for one in found] for name, found in values.items() if differs(name)}
 
 
 def _flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import html
 import json
 import re
 import subprocess
@@ -17,7 +18,7 @@ from hashgen.base.errors import HashgenError
 from hashgen.report.comparison import compare, comparison_lines, render_comparison
 from hashgen.report.runs import write_comparison
 from hashgen.report.settings import Run, differing_params
-from tests.doubles.findings import metrics
+from tests.doubles.findings import block, metrics
 from tests.report.test_report import Outline, text_of
 
 
@@ -82,6 +83,41 @@ def test_parameters_that_a_run_lacks_and_those_of_the_report() -> None:
         a_run("b", {}, {"x": {}, "report": {"cards": 2}}),
     ]
     assert differing_params(runs) == {"x.y": ["true", "–"]}
+
+
+def test_parameters_of_a_model_that_a_run_does_not_have() -> None:
+    lstm = {"train": {"model": "lstm", "lstm": {"hidden": 300, "layers": 1}}}
+    wide = {"train": {"model": "lstm", "lstm": {"hidden": 512, "layers": 1}}}
+    ranker = {"train": {"model": "ranker", "ranker": {"trees": 80, "classifier": {"epochs": 24}}}}
+    runs = [a_run(name, {}, params) for name, params in (("a", lstm), ("b", wide), ("c", ranker))]
+    assert differing_params(runs) == {
+        "train.model": ["lstm", "lstm", "ranker"],
+        "train.lstm.hidden": ["300", "512", "–"],
+    }
+
+
+def test_models_that_make_no_suggestions_have_rows_of_their_own() -> None:
+    def run(name: str, others: dict[str, float]) -> Run:
+        scores = {
+            other: {"model": other, **{split: {"both": block(value)} for split in ("val", "test")}}
+            for other, value in others.items()
+        }
+        return a_run(name, scored(0.4) | {"model": "ranker", "others": scores}, {"size": name})
+
+    runs = [run("one", {"lstm": 0.3}), run("two", {"lstm": 0.3, "transformer": 0.2}), run("three", {"lstm": 0.1})]
+    compared = compare(runs)
+    text = html.unescape(text_of(render_comparison(compared)))
+    for split in ("Validation", "Test"):
+        table = text[text.index(f"Scores on the {split.lower()} posts") :]
+        assert "one ranker 0.500" in table and "one the paper's LSTM, makes no suggestions 0.300" in table
+        assert "two ranker 0.500" in table and "two transformer, makes no suggestions 0.200" in table
+        assert "three the paper's LSTM, makes no suggestions 0.100" in table
+        assert "two the paper's LSTM" not in table  # it is the first run's
+    assert comparison_lines(compared)[-3:] == [
+        "the paper's LSTM of one, which makes no suggestions: test F1@5 0.300",
+        "transformer of two, which makes no suggestions: test F1@5 0.200",
+        "the paper's LSTM of three, which makes no suggestions: test F1@5 0.100",
+    ]
 
 
 @pytest.mark.parametrize("broken", [{}, {"val": {}}, {"val": {"both": {"f1": 0.5}}}, {"val": {"both": 3}}])
