@@ -78,7 +78,7 @@ def is_done(label: str, command: list[str], limit: float) -> bool:
 
 
 def agreement(device: "torch.device") -> dict[str, Any]:
-    """Losses of two epochs on the CPU and on the device, from the same weights and coins, without dropout."""
+    """Losses of two epochs on the CPU and on the device, from the same weights; no dropout, no coins."""
     import torch
 
     found = {place.type: losses(place) for place in (torch.device("cpu"), device)}

@@ -44,8 +44,14 @@ def _option(name: str, parameter: inspect.Parameter) -> str:
     for about in getattr(parameter.annotation, "__metadata__", ()):
         if isinstance(about, typer.models.ArgumentInfo):
             return ""
-        if isinstance(about, typer.models.OptionInfo) and about.param_decls:
-            return about.param_decls[-1]
+        if isinstance(about, typer.models.OptionInfo):
+            # The first name that is declared stands where a default would.
+            declared = [str(one) for one in (about.default, *(about.param_decls or ())) if str(one).startswith("--")]
+            return declared[-1] if declared else _written(name)
+    return _written(name)
+
+
+def _written(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 

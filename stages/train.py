@@ -143,6 +143,7 @@ TRAINING_CODE = (
     "training/network.py",
     "training/perceptron.py",
     "training/ranks.py",
+    "training/recording.py",
     "training/similarity.py",
     "training/trees.py",
 )

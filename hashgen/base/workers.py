@@ -6,12 +6,15 @@ import itertools
 import math
 import multiprocessing
 import os
+import shutil
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -20,6 +23,7 @@ import numpy.typing as npt
 from hashgen.base.errors import HashgenError
 
 Pixels = npt.NDArray[np.uint8]
+_MOST_SHARED = 2**30
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -72,18 +76,25 @@ def map_pixels(
     """As `map_in_order`, for results that are arrays of at most `most` bytes; a result is good until the next is asked.
 
     They come through memory that all processes share, of `most` bytes for each job that is waiting: through pipes,
-    which `map_in_order` uses, pixels travel more slowly than a dozen cores decode them.
+    which `map_in_order` uses, pixels travel more slowly than a dozen cores decode them. Where that memory would be too
+    large, it is pipes.
     """
-    if not workers:
-        yield from map_in_order(work, jobs, workers=0, ahead=0, stage=stage)
-        return
     slots = ahead * workers + 1
+    if not workers or slots * most > _room():
+        yield from map_in_order(work, jobs, workers=workers, ahead=ahead, stage=stage)
+        return
     memory = multiprocessing.get_context("spawn").RawArray(ctypes.c_uint8, slots * most)
     shared = np.ctypeslib.as_array(memory).reshape(slots, most)
     numbered = zip(itertools.cycle(range(slots)), jobs, strict=False)
     placed = partial(_place, work)
     for (slot, job), shape in _mapped(placed, numbered, workers, ahead, stage, _start_sharing, (memory, most)):
         yield job, shared[slot, : math.prod(shape)].reshape(shape)
+
+
+def _room() -> int:
+    """Most bytes of memory to share: of a file system in memory, or one on a disk, which must not become full."""
+    free = (shutil.disk_usage(place).free for place in ("/dev/shm", tempfile.gettempdir()) if Path(place).is_dir())
+    return min(_MOST_SHARED, max(free, default=0) // 2)
 
 
 def map_between(

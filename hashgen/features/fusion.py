@@ -23,10 +23,10 @@ _ADD = (operator.add, operator.iadd, torch.add)
 def fused(model: nn.Module, dtype: torch.dtype, device: torch.device) -> nn.Module:
     """A traced model with activations and additions computed inside the convolutions before them, for this device.
 
-    The operators are torch's own (`torch.ops.mkldnn`, what its compiler calls too, and `torch.cudnn_convolution_relu`)
-    but not documented. Where torch lacks them, or the processor lacks `dtype`, or the model was not traced, it is
-    returned as it is: the same features but for rounding, 10 to 20 % slower on a CPU, at half the speed on a GPU. The
-    model handed in is changed.
+    The operators are torch's own but not documented: `torch.ops.mkldnn`, what its compiler calls too, and
+    `torch.cudnn_convolution_add_relu`. Where torch lacks them, or the processor lacks `dtype`, or the model was not
+    traced, it is returned as it is: the same features but for rounding, 10 to 20 % slower on a CPU, and slower on a
+    GPU. The model handed in is changed.
     """
     on_gpu = device.type == "cuda"
     if not isinstance(model, fx.GraphModule) or not _works(CudnnConvolution if on_gpu else OnednnConvolution, dtype):
@@ -68,9 +68,11 @@ class CudnnConvolution(FusedConvolution):
         padding, stride, dilation, groups = self.geometry
         pictures = pictures.contiguous(memory_format=torch.channels_last)
         last = (self.bias, stride, padding, dilation, groups)
+        shape = self._shape(pictures)
         if added is None:
-            return torch.cudnn_convolution_relu(pictures, self.weight, *last)
-        if tuple(added.shape) != self._shape(pictures):  # it is spread over the maps, which cuDNN does not do
+            # Not `cudnn_convolution_relu`: it adds 0 times whatever is in the memory of its result, which may be NaN.
+            added = _zeros(shape, pictures)
+        if tuple(added.shape) != shape:  # it is spread over the maps, which cuDNN does not do
             return torch.relu(nn.functional.conv2d(pictures, self.weight, *last) + added)
         added = added.contiguous(memory_format=torch.channels_last)
         return torch.cudnn_convolution_add_relu(pictures, self.weight, added, 1.0, *last)
@@ -104,6 +106,11 @@ class OnednnConvolution(FusedConvolution):
         return _convolution_added(pictures, added, *weights, *last)
 
 
+def _zeros(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    empty = torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
+    return empty.zero_()
+
+
 def _convolution(*arguments: object) -> Tensor:
     return torch.ops.mkldnn._convolution_pointwise(*arguments)  # type: ignore[no-any-return]
 
@@ -117,15 +124,18 @@ def _convolution_over(*arguments: object) -> Tensor:
 
 
 def _works(kind: type[CudnnConvolution] | type[OnednnConvolution], dtype: torch.dtype) -> bool:
-    """Whether the operators are there and compute this type of numbers, tried on a small one."""
+    """Whether the operators are there and compute this type of numbers, tried on small layers."""
     device = "cuda" if kind is CudnnConvolution else "cpu"
     try:
-        picture = torch.ones(1, 16, 4, 4, dtype=dtype, device=device)
-        # Its weights are whatever is in memory: nothing is drawn.
-        layer = nn.Conv2d(16, 16, 1, bias=False, dtype=dtype, device="meta").to_empty(device=device)
-        trial = kind(layer.requires_grad_(False))
-        with torch.inference_mode():
-            trial(picture), trial(picture, picture)
+        for channels, side in ((16, 1), (3, 7)):
+            picture = torch.ones(1, channels, 16, 16, dtype=dtype, device=device)
+            layer = nn.Conv2d(channels, 16, side, bias=False, dtype=dtype, device="meta").to_empty(device=device)
+            layer.weight.data.fill_(1 / 64)  # nothing is drawn
+            trial = kind(layer.requires_grad_(False))
+            with torch.inference_mode():
+                exact = torch.relu(layer(picture))
+                if not (torch.allclose(trial(picture), exact) and torch.allclose(trial(picture, exact), 2 * exact)):
+                    return False
     except (AttributeError, RuntimeError, TypeError, NotImplementedError):
         return False
     return True

@@ -178,15 +178,19 @@ def vote(nearest: Nearest, hashtags: Sequence[Sequence[str]], habits: Habits, de
 def _standardised(similarities: Similarities) -> Similarities:
     """Rows (posts, train) with mean 0 and deviation 1; 0 where all are (nearly) equal."""
     centred: Similarities = similarities - similarities.mean(axis=1, keepdims=True)
-    deviation = centred.std(axis=1, keepdims=True)
-    return np.where(deviation > _STEP, centred / np.maximum(deviation, _STEP), np.float32(0))
+    deviation = np.linalg.norm(centred, axis=1, keepdims=True) / np.sqrt(np.float32(centred.shape[1]))
+    # In place, as blocks are large.
+    centred *= np.where(deviation > _STEP, 1 / np.maximum(deviation, _STEP), np.float32(0))
+    return centred
 
 
 def _nearest(similarities: Similarities, neighbours: int) -> Nearest:
     """(row, weight) of the most similar of (train,), nearest first; of equals the first row."""
-    weights = np.rint(similarities / _STEP).astype(np.int64)
-    count = min(neighbours, len(weights))
-    least = max(1, int(np.partition(weights, -count)[-count]))
-    rows = np.flatnonzero(weights >= least)
-    rows = rows[np.argsort(-weights[rows], kind="stable")][:neighbours]
-    return list(zip(rows.tolist(), weights[rows].tolist(), strict=True))
+    count = min(neighbours, len(similarities))
+    last = np.partition(similarities, -count)[-count]
+    # Few come near; only these are made whole numbers.
+    rows = np.flatnonzero(similarities >= last - 2 * _STEP)
+    weights = np.rint(similarities[rows] / _STEP).astype(np.int64)
+    order = np.argsort(-weights, kind="stable")[:neighbours]
+    order = order[weights[order] > 0]
+    return list(zip(rows[order].tolist(), weights[order].tolist(), strict=True))

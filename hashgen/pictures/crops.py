@@ -38,10 +38,11 @@ def crops(
     """What an encoder sees of a picture: (len(views), size, size, 3) uint8 RGB.
 
     View 0 is the plain one, by torchvision's evaluation transform: the shorter side resized to
-    round(size / preparation.kept), the centre cropped. A few pixels differ by 1 from torchvision's. Views from 1 are
-    augmented as in the paper (section 4): torchvision's random resized crop (area 0.08..1, aspect 3/4..4/3) and a
-    horizontal flip at 0.5. A view depends on the bytes, its number, `seed` and `preparation` alone, so it can be
-    remembered by them. JPEG files are decoded no larger than twice what a view needs.
+    round(size / preparation.kept), the centre cropped. Rounding differs from torchvision's: by 1 in a few pixels, by
+    more where a picture is enlarged. Views from 1 are augmented as in the paper (section 4): torchvision's random
+    resized crop (area 0.08..1, aspect 3/4..4/3) and a horizontal flip at 0.5. A view depends on the bytes, its number,
+    `seed` and `preparation` alone, so it can be remembered by them. JPEG files are decoded no larger than twice what a
+    view needs.
     Raises BadPicture as `decode_picture`.
     """
     picture = _Scales(data)

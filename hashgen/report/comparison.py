@@ -10,7 +10,7 @@ from hashgen.report.contrasts import FIGURES, RESAMPLES, Contrast, contrast
 from hashgen.report.figures import Point, curves_of_runs, points_figure, score_figure
 from hashgen.report.layout import render
 from hashgen.report.score_tables import COLUMNS, MODELS, Score, best_baseline, read_figure
-from hashgen.report.settings import Run, Setting, differing_params, settings_of, spreads
+from hashgen.report.settings import Run, Setting, settings_of, spreads, telling_params
 
 SPLITS = {"val": "validation", "test": "test"}
 _CURVES = {"val_f1": "F1, validation", "val_loss": "Loss, validation, nats per token"}
@@ -62,15 +62,16 @@ def compare(runs: Sequence[Run]) -> Comparison:
 
 
 def _check(run: Run) -> None:
-    for split in SPLITS:
-        try:
-            scores = run.evaluate[split]["both"]
-            if any(scores[key] is None for key in (*_DRAWN, *COLUMNS)) or "posts" not in scores:
-                raise KeyError("both")
-        except (KeyError, TypeError, AttributeError) as error:
-            raise HashgenError(
-                f"{run.name}: its scores are from another version of hashgen; run it again, or leave it out"
-            ) from error
+    try:
+        for scored in (run.evaluate, *run.evaluate.get("others", {}).values()):
+            for split in SPLITS:
+                scores = scored[split]["both"]
+                if any(scores[key] is None for key in (*_DRAWN, *COLUMNS)) or "posts" not in scores:
+                    raise KeyError("both")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise HashgenError(
+            f"{run.name}: its scores are from another version of hashgen; run it again, or leave it out"
+        ) from error
 
 
 def render_comparison(found: Comparison) -> str:
@@ -79,7 +80,7 @@ def render_comparison(found: Comparison) -> str:
     rows = {split: _rows(runs, split) for split in SPLITS}
     suggesting = {split: [row.score for row in rows[split] if row.suggests] for split in SPLITS}
     baselines = {split: best_baseline(runs[0].baselines.get(split, {}), _MAIN) for split in SPLITS}
-    differing = differing_params(runs)
+    differing = telling_params(runs)
     learnt = {run.name: run.history for run in runs if not run.history.empty}
     return render(
         "comparison.html",

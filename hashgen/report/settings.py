@@ -1,6 +1,7 @@
 """Runs by what they were set to: the parameters that differ, and the runs that only seeds set apart."""
 
 import dataclasses
+import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pandas as pd
 
 _SEED = ".seed"
+_ABSENT = "–"
+_OF_MODEL = re.compile(r"train\.\w+\.")
 _WRITTEN = {None: "null", True: "true", False: "false"}
 
 
@@ -108,21 +111,24 @@ def _by_score(
 def differing_params(runs: Sequence[Run]) -> dict[str, list[str]]:
     """The parameters that differ between runs, by dotted name, in order: one value per run, as written in YAML.
 
-    A parameter that a run does not have is `–`. Those of the report are left out: they change no score. So are those
-    of a model that some runs do not have at all, if all that have it have the same: that the model differs says it.
+    A parameter that a run does not have is `–`. Those of the report are left out: they change no score.
     """
     flat = [_flatten(run.params) for run in runs]
     names = dict.fromkeys(name for params in flat for name in params if not name.startswith("report."))
-    values = {name: [params.get(name) for params in flat] for name in names}
-    blocks = [{name.rpartition(".")[0] for name in params} for params in flat]
+    values = {name: [params.get(name, _ABSENT) for params in flat] for name in names}
+    return {name: found for name, found in values.items() if len(set(found)) > 1}
 
-    def differs(name: str) -> bool:
-        block = name.rpartition(".")[0]
-        # Blocks within a section are those of models.
-        known = [value for value, has in zip(values[name], blocks, strict=True) if "." not in block or block in has]
-        return len(set(known)) > 1
 
-    return {name: ["–" if one is None else one for one in found] for name, found in values.items() if differs(name)}
+def telling_params(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """`differing_params` without those of a model that not all runs have, if all that have them have the same.
+
+    That the model differs says as much.
+    """
+
+    def tells(name: str, values: list[str]) -> bool:
+        return not _OF_MODEL.match(name) or len(set(values) - {_ABSENT}) > 1
+
+    return {name: values for name, values in differing_params(runs).items() if tells(name, values)}
 
 
 def _flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -68,7 +68,10 @@ def resume(state: State[Network, Schedule], kept: bytes, checkpoint: Path) -> St
             raise ValueError("its content is not what was written")
         document = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
         state.network.load_state_dict(document["model"])
+        capturable = state.optimiser.defaults["capturable"]  # of this device, not of that which kept it
         state.optimiser.load_state_dict(document["optimiser"])
+        for group in state.optimiser.param_groups:
+            group["capturable"] = capturable
         state.schedule.load_state_dict(document["schedule"])
         state.history = [Epoch(**epoch) for epoch in document["history"]]
         state.best = document["best"]

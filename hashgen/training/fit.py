@@ -59,8 +59,8 @@ def fit(
 
     build: makes the network, initialised from torch's random state; it is called once or twice, after seeding.
     Each finished epoch is kept in `checkpoint` (atomically); a run that finds the file resumes there and, on the
-    same machine, ends with the same network as one that was never interrupted: every epoch draws its randomness from
-    `train.seed` and its own number. The caller removes the file once the network is safe.
+    same machine, ends with the same network as one that was never interrupted (on a GPU but for rounding): every epoch
+    draws its randomness from `train.seed` and its own number. The caller removes the file once the network is safe.
 
     Several processes (see `hashgen.training.ranks`) share each batch, and end with the network that one would end with,
     but for the order in which numbers are added. The first alone scores, keeps the checkpoint and calls `on_epoch`.
@@ -100,7 +100,7 @@ def _begin(data: Data, section: Train, build: Callable[[], SequenceNetwork], dev
         network.parameters(),
         lr=section.learning_rate,
         weight_decay=section.weight_decay,
-        capturable=device.type == "cuda",
+        capturable=device.type == "cuda",  # by a recording
         fused=True,
     )
     schedule = CosineAnnealingWarmRestarts(

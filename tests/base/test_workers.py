@@ -1,15 +1,18 @@
 """Work in processes and threads: order, errors and death."""
 
 import contextlib
+import ctypes
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from hashgen.base import workers as workers_module
 from hashgen.base.errors import HashgenError
 from hashgen.base.workers import Pixels, map_between, map_in_order, map_pixels
 from tests import ROOT
@@ -97,6 +100,14 @@ def test_pixels_are_good_until_the_next_are_asked_for(workers: int) -> None:
             assert np.array_equal(pixels, np.full((1 + job % 3, 4, 3), job, np.uint8))
             done.append(job)
     assert done == list(range(13))
+
+
+def test_without_memory_to_share_pixels_come_through_pipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=300))
+    assert workers_module._room() == 150
+    monkeypatch.setattr(ctypes, "c_uint8", None)  # no array is made
+    found = map_pixels(paint, range(6), workers=1, ahead=4, most=36, stage="test")
+    assert [int(pixels.max()) for _, pixels in found] == list(range(6))
 
 
 def test_pixels_for_which_there_is_no_room_are_an_error() -> None:

@@ -121,10 +121,6 @@ def test_a_convolution_of_what_is_added_and_a_sum_that_spreads(model: Callable[[
 def cudnn(monkeypatch: pytest.MonkeyPatch) -> torch.device:
     """A stand-in for a GPU: cuDNN's operators as torch's own on the CPU, no kinder to other shapes and orders."""
 
-    def relu(pictures: Tensor, weight: Tensor, bias: Tensor | None, *geometry: object) -> Tensor:
-        assert pictures.is_contiguous(memory_format=torch.channels_last)
-        return torch.relu(nn.functional.conv2d(pictures, weight, bias, *geometry))  # type: ignore[call-overload]
-
     def add_relu(
         pictures: Tensor, weight: Tensor, added: Tensor, factor: float, bias: Tensor | None, *geometry: object
     ) -> Tensor:
@@ -132,7 +128,6 @@ def cudnn(monkeypatch: pytest.MonkeyPatch) -> torch.device:
         assert added.shape == result.shape and added.is_contiguous(memory_format=torch.channels_last)
         return torch.relu(result + factor * added)
 
-    monkeypatch.setattr(torch, "cudnn_convolution_relu", relu)
     monkeypatch.setattr(torch, "cudnn_convolution_add_relu", add_relu)
     monkeypatch.setattr(fusion, "_works", lambda kind, dtype: kind is CudnnConvolution)
     return torch.device("cuda")

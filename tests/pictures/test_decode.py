@@ -432,7 +432,7 @@ def test_plain_crop_is_torchvisions_evaluation_transform() -> None:
         image = noise(*size)
         reference = transforms.Compose([transforms.Resize(73), transforms.CenterCrop(64)])(image)
         apart = np.abs(crops(encoded(image), 64, [0], 1)[0].astype(int) - np.asarray(reference))
-        # Pillow takes the box to resize in numbers of 32 bits, which rounds a few pixels the other way.
+        # Pillow takes the box to resize in numbers of 32 bits, and resizes the two axes in another order.
         assert apart.max() <= 1 and (apart > 0).mean() < 0.02
 
 

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from hashgen.base.errors import HashgenError
 from hashgen.report.comparison import compare, comparison_lines, render_comparison
 from hashgen.report.runs import write_comparison
-from hashgen.report.settings import Run, differing_params
+from hashgen.report.settings import Run, differing_params, settings_of, telling_params
 from tests.doubles.findings import block, metrics
 from tests.report.test_report import Outline, text_of
 
@@ -90,10 +90,14 @@ def test_parameters_of_a_model_that_a_run_does_not_have() -> None:
     wide = {"train": {"model": "lstm", "lstm": {"hidden": 512, "layers": 1}}}
     ranker = {"train": {"model": "ranker", "ranker": {"trees": 80, "classifier": {"epochs": 24}}}}
     runs = [a_run(name, {}, params) for name, params in (("a", lstm), ("b", wide), ("c", ranker))]
-    assert differing_params(runs) == {
-        "train.model": ["lstm", "lstm", "ranker"],
-        "train.lstm.hidden": ["300", "512", "–"],
-    }
+    expected = {"train.model": ["lstm", "lstm", "ranker"], "train.lstm.hidden": ["300", "512", "–"]}
+    assert telling_params(runs) == expected
+    assert "train.ranker.trees" in differing_params(runs)
+    # A block that is no model's may be left out of params.yaml, and then its absence says something.
+    asked = a_run("d", {}, {"baselines": {"seed": 2, "vlm": {"model": "x"}}})
+    found = telling_params([a_run("c", {}, {"baselines": {"seed": 1}}), asked])
+    assert found == {"baselines.seed": ["1", "2"], "baselines.vlm.model": ["–", "x"]}
+    assert len(settings_of([a_run("c", {}, {"baselines": {"seed": 1}}), asked])) == 2
 
 
 def test_models_that_make_no_suggestions_have_rows_of_their_own() -> None:
@@ -120,7 +124,18 @@ def test_models_that_make_no_suggestions_have_rows_of_their_own() -> None:
     ]
 
 
-@pytest.mark.parametrize("broken", [{}, {"val": {}}, {"val": {"both": {"f1": 0.5}}}, {"val": {"both": 3}}])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {},
+        {"val": {}},
+        {"val": {"both": {"f1": 0.5}}},
+        {"val": {"both": 3}},
+        metrics()["evaluate"] | {"others": None},
+        metrics()["evaluate"] | {"others": []},
+        metrics()["evaluate"] | {"others": {"lstm": {"model": "lstm", "val": {}}}},
+    ],
+)
 def test_scores_of_another_version_name_the_run(broken: dict[str, Any]) -> None:
     with pytest.raises(HashgenError, match="old: its scores are from another version"):
         page_of([a_run("new", scored(0.1), {}), a_run("old", broken, {})])

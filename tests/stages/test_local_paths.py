@@ -80,6 +80,8 @@ def test_options_of_hashgen(name: str, option: str, monkeypatch: pytest.MonkeyPa
     result = CliRunner().invoke(hashgen, [name, *arguments])
     assert isinstance(result.exception, HashgenError), result.output
     assert f"{URI}: must be a path on this machine; only the stages filter and featurize" in str(result.exception)
+    found = str(result.exception).partition(URI)[0].split()
+    assert found in ([], [option])
     assert list(Path().iterdir()) == []
 
 
