@@ -1,6 +1,7 @@
 """Pictures that look alike: all pairs of perceptual hashes within a few bits, without comparing all with all."""
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -54,9 +55,16 @@ def _link(hashes: Hashes, labels: Rows, bits: int) -> None:
     crowded = np.zeros(len(hashes), bool)
     count = bits // 2 + 1
     bands = (range(_WORD * hashes.shape[1])[start::count] for start in range(count))
-    for keys in (_keys(hashes, [bit for bit in band if bit != left_out]) for band in bands for left_out in band):
-        order = np.argsort(keys, kind="stable")
-        starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
+    row_bits = len(hashes).bit_length()
+    rows = np.arange(len(hashes), dtype=np.uint64)
+    for keys in (keys for band in bands for keys in _keys(hashes, band, _WORD - row_bits)):
+        # A row behind each key: sorting numbers is several times as fast as sorting rows by them.
+        keys <<= np.uint64(row_bits)
+        keys |= rows
+        keys.sort()
+        order = (keys & np.uint64(2**row_bits - 1)).astype(np.int64)
+        keys >>= np.uint64(row_bits)
+        starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
         sizes = np.diff(starts, append=len(order))
         # The largest first: the buckets that still have pairs at some distance are then the first ones.
         small = np.argsort(-sizes, kind="stable")[np.count_nonzero(sizes > _BUCKET) :]
@@ -65,18 +73,23 @@ def _link(hashes: Hashes, labels: Rows, bits: int) -> None:
     _compare_all(hashes, labels, np.flatnonzero(crowded), bits)
 
 
-def _keys(hashes: Hashes, band: Sequence[int]) -> Rows:
-    """A number for each hash, equal for those that agree in the bits of the band: (n,)."""
-    found = np.zeros(len(hashes), np.int64)
-    for place, bit in enumerate(band):
-        word = (hashes[:, bit // _WORD] >> np.uint64(bit % _WORD)) & np.uint64(1)
+def _keys(hashes: Hashes, band: Sequence[int], width: int) -> Iterator[Hashes]:
+    """For each bit of the band a number of `width` bits for each hash (n,), equal where all others of them agree."""
+
+    def placed(place: int) -> Hashes:
         # Bits beyond what a number holds are folded in: that may join buckets, never part one.
-        found ^= word.astype(np.int64) << (place % (_WORD - 1))
-    return found
+        word, bit = divmod(band[place], _WORD)
+        found: Hashes = ((hashes[:, word] >> np.uint64(bit)) & np.uint64(1)) << np.uint64(place % width)
+        return found
+
+    whole = functools.reduce(np.bitwise_xor, map(placed, range(len(band))))
+    for place in range(len(band)):
+        yield whole ^ placed(place)
 
 
 def _compare(hashes: Hashes, labels: Rows, rows: Rows, starts: Rows, sizes: Rows, bits: int) -> None:
     """Unite the near ones of each bucket: rows[start : start + size], the buckets in descending order of size."""
+    first = np.ascontiguousarray(hashes[:, 0])
     for shift in range(1, int(sizes[0]) if len(sizes) else 0):
         active = int(np.searchsorted(-sizes, -shift, side="left"))
         lengths = sizes[:active] - shift
@@ -87,6 +100,9 @@ def _compare(hashes: Hashes, labels: Rows, rows: Rows, starts: Rows, sizes: Rows
             )
             left = np.repeat(starts[low:high], lengths[low:high]) + within
             one, other = rows[left], rows[left + shift]
+            # Most pairs are too far apart in their first word already.
+            maybe = np.flatnonzero(np.bitwise_count(first[one] ^ first[other]) <= bits)
+            one, other = one[maybe], other[maybe]
             near = np.bitwise_count(hashes[one] ^ hashes[other]).sum(-1) <= bits
             if near.any():
                 _unite(labels, one[near], other[near])

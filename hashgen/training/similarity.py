@@ -443,13 +443,25 @@ class Near:
 
 
 def nearest(similarities: Floats, count: int) -> Near:
-    """The nearest `count` of (n, train), or all where there are fewer."""
+    """The nearest `count` of (n, train), or all where there are fewer; of equals those of the first rows."""
     count = min(count, similarities.shape[1])
-    rows = np.argpartition(-similarities, count - 1, axis=1)[:, :count]
-    rows.sort(axis=1)
+    last = np.partition(similarities, -count, axis=1)[:, -count]
+    found = [_at_least(row, least, count) for row, least in zip(similarities, last, strict=True)]
+    rows = np.array(found, np.int64).reshape(-1, count)
     values = np.take_along_axis(similarities, rows, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")
     return Near(np.take_along_axis(rows, order, axis=1), np.take_along_axis(values, order, axis=1))
+
+
+def _at_least(similarities: Floats, least: np.float32, count: int) -> Rows:
+    """The `count` rows of (train,) with the highest similarities, in their order. least: the lowest of these."""
+    rows = np.flatnonzero(similarities >= least)
+    if len(rows) > count:
+        found = similarities[rows]
+        above = found > least
+        first = rows[~above][: count - int(above.sum())]
+        rows = np.sort(np.concatenate([rows[above], first]))
+    return rows
 
 
 def votes(near: Near, power: float, hashtags: "csr_array") -> Floats:
