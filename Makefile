@@ -23,6 +23,7 @@ SEEDS ?= 2 3 4 5
 INPUTS ?= both image caption
 LIMITS ?= 250 500 1000 null
 MODELS ?= attention transformer classifier neighbours
+BACKBONES ?= resnet18
 # Sentiment needs a package that setup does not install; without it, its experiment would only fail.
 SENTIMENT ?= $(shell .venv/bin/python -c "import textblob" 2>/dev/null && echo true)
 
@@ -77,9 +78,9 @@ demo: $(STAMP)  ## open the page that suggests hashtags while you write (after m
 seeds: $(STAMP)  ## other seeds for training, and for the split, compared (SEEDS="2 3"; JOBS=1: one at a time)
 	@$(call experiments,$(SEEDS:%=train.seed=%) $(SEEDS:%=split.seed=%),reports/seeds.html)
 
-ablations: $(STAMP)  ## each input alone, other models, fewer posts, and sentiment, compared (LIMITS="250 1000 null")
+ablations: $(STAMP)  ## each input alone, other models and encoders, fewer posts, and sentiment, compared (LIMITS="250 1000 null")
 	@$(if $(SENTIMENT),,echo 'sentiment is left out; to add it: .venv/bin/pip install "textblob>=0.19"';) \
-	$(call experiments,$(INPUTS:%=train.inputs=%) $(MODELS:%=suggester.model=%) $(LIMITS:%=split.limit=%) $(SENTIMENT:%=train.sentiment=%),reports/ablations.html)
+	$(call experiments,$(INPUTS:%=train.inputs=%) $(MODELS:%=suggester.model=%) $(BACKBONES:%=featurize.backbone=%) $(LIMITS:%=split.limit=%) $(SENTIMENT:%=train.sentiment=%),reports/ablations.html)
 
 test: lint  ## lint, types, import contracts and all tests
 	$(PYTEST)

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 def test_experiments_are_run_once_and_compared(tmp_path_factory: pytest.TempPathFactory) -> None:
     clone = copy_of_run(tmp_path_factory, "experiments")
     commit = clone.run("git", "rev-parse", "HEAD")[:7]
-    command = [*MAKE, "ablations", "INPUTS=both caption", "MODELS=", "LIMITS="]
+    command = [*MAKE, "ablations", "INPUTS=both caption", "MODELS=", "BACKBONES=", "LIMITS="]
     said = clone.run(*command)
     # Both inputs are what the commit has: nothing runs, and there is nothing to compare.
     assert stages_run(said) == ["train", "suggester", "evaluate", "report"]
