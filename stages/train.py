@@ -71,7 +71,7 @@ def learnt(
         model = kind.fit(data, section, Place(torch_device, checkpoint, _print_epoch))
         best = _best(model)
         yield (
-            Trained(model, About(section, recipe, model.epoch, None if best is None else best.val_f1)),
+            Trained(model, About(section, recipe, model.epoch, None if best is None else best.val_f1_at_5)),
             len(data.train),
         )
         require_unchanged()  # before the checkpoint goes: whoever undoes an edit need not train again
@@ -163,12 +163,12 @@ def _summary(model: "Model", section: Train, posts: int) -> str:
     best = _best(model)
     if best is None:
         return f"{section.model} from {posts:,} posts"
-    scores = f"val F1 {best.val_f1:.3f}, BLEU-4 {best.val_bleu4:.3f}"
+    scores = f"val F1@5 {best.val_f1_at_5:.3f}, F1 {best.val_f1:.3f}, BLEU-4 {best.val_bleu4:.3f}"
     return f"{len(model.history)} epochs, best {best.epoch}: {scores}"
 
 
 def _print_epoch(epoch: "Epoch") -> None:
-    scores = f"F1 {epoch.val_f1:.3f}, BLEU-4 {epoch.val_bleu4:.3f}"
+    scores = f"F1@5 {epoch.val_f1_at_5:.3f}, F1 {epoch.val_f1:.3f}, BLEU-4 {epoch.val_bleu4:.3f}"
     done(f"train: epoch {epoch.epoch}", f"loss {epoch.train_loss:.3f}; validation {epoch.val_loss:.3f}, {scores}")
 
 

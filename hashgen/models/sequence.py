@@ -17,7 +17,7 @@ from hashgen.text.vocabulary import Vocabularies
 from hashgen.training.about import About
 from hashgen.training.dataset import Examples, batches, make_examples
 from hashgen.training.decoding import decode, mixed_forcing, rank
-from hashgen.training.history import Epoch
+from hashgen.training.history import Epoch, best_epoch
 from hashgen.training.network import SequenceNetwork, Sizes, adopt, encode, initialise
 
 
@@ -71,7 +71,7 @@ class SequenceModel(Model):
 
     def _take(self, history: Sequence[Epoch]) -> None:
         self.history = history
-        self.epoch = max(history, key=lambda epoch: epoch.val_f1).epoch
+        self.epoch = best_epoch(history).epoch
 
     @staticmethod
     def _examples(labelled: Labelled, vocabularies: Vocabularies, section: Train) -> Examples:

@@ -28,7 +28,7 @@ from hashgen.training.about import About
 from hashgen.training.checkpoint import State, keep, resume
 from hashgen.training.clipping import step_clipped
 from hashgen.training.dataset import Batch, Examples, Padded, batches, make_examples, training_batches
-from hashgen.training.history import Epoch
+from hashgen.training.history import Epoch, best_epoch
 from hashgen.training.network import Sizes, adopt, beside
 
 _BATCH = 256
@@ -136,7 +136,7 @@ class TransformerModel(Model):
 
     @classmethod
     def fit(cls, data: Data, section: Train, place: Place) -> Self:
-        """Train by AdamW with a cosine schedule; keep the epoch with the best validation F1 of what is written.
+        """Train by AdamW with a cosine schedule; keep the epoch with the best F1@5 on validation posts.
 
         What is written is the head of the ranking, so that F1 is the ranking's at a post's usual number of hashtags.
         Resumable after a kill, like `hashgen.training.fit.fit`.
@@ -149,7 +149,7 @@ class TransformerModel(Model):
             network.hashtag_embedding.weight.copy_(torch.from_numpy(data.vocabularies.hashtag_vectors))
         model = cls(network.to(place.device), data.vocabularies, section, Habits(data.train.hashtags))
         model.history = _Training(model, data, place).run()
-        model.epoch = max(model.history, key=lambda epoch: epoch.val_f1).epoch
+        model.epoch = best_epoch(model.history).epoch
         return model
 
     def examples(self, posts: Posts, hashtags: list[list[str]] | None = None) -> Examples:
@@ -264,6 +264,7 @@ class _Training:
 
     def _run_epoch(self, state: State[TransformerNetwork, LambdaLR], number: int) -> Epoch:
         # Only here: what training needs besides, sacrebleu for one, a suggestion does not.
+        from hashgen.metrics.ranked import ranked_figures
         from hashgen.metrics.written import written_scores
 
         seed = int.from_bytes(hashlib.sha256(f"{self.section.seed} {number}".encode()).digest()[:4], "big")
@@ -272,13 +273,18 @@ class _Training:
         train_loss = self._train_epoch(state, number, rng)
         rate = state.schedule.get_last_lr()[0]
         sample = self.train.take(np.sort(rng.permutation(len(self.train))[: len(self.val)]))
-        train, val = (written_scores(self._write(part), part.targets) for part in (sample, self.val))
+        rankings = [self._ranked(part) for part in (sample, self.val)]
+        train, val = (
+            written_scores(self.model.written(found), part.targets)
+            for found, part in zip(rankings, (sample, self.val), strict=True)
+        )
+        ranked = ranked_figures([[hashtag for hashtag, _ in one] for one in rankings[1]], self.val.targets)
         losses = train_loss, self._validation_loss()
         bleus = train["bleu4"], val["bleu4"], train["bleu1"], val["bleu1"]
-        return Epoch(number, *losses, *bleus, train["f1"], val["f1"], float(rate))
+        return Epoch(number, *losses, *bleus, train["f1"], val["f1"], float(ranked["f1_at_5"].mean()), float(rate))
 
-    def _write(self, examples: Examples) -> list[list[str]]:
-        return self.model.written(self.model.ranked(examples, self.features, self.model.habits.length))
+    def _ranked(self, examples: Examples) -> list[Ranking]:
+        return self.model.ranked(examples, self.features, max(5, self.model.habits.length))
 
     def _train_epoch(self, state: State[TransformerNetwork, LambdaLR], number: int, rng: np.random.Generator) -> float:
         """One pass over the training posts; returns the mean loss a batch."""

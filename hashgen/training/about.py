@@ -17,13 +17,14 @@ class About:
     """How a model was made: `model.json` of its folder.
 
     section: the training parameters. recipe: how the pictures that it learnt from were encoded, so that a new one is
-    encoded alike. epoch: the epoch kept, from 1; val_f1: its validation F1; both None where there are no epochs.
+    encoded alike. epoch: the epoch kept, from 1; val_f1_at_5: its F1@5 on validation posts; both None where
+    there are no epochs.
     """
 
     section: Train
     recipe: Recipe
     epoch: int | None = None
-    val_f1: float | None = None
+    val_f1_at_5: float | None = None
 
     @classmethod
     def read(cls, folder: Path) -> "About":
@@ -31,7 +32,7 @@ class About:
         document = read_json(folder / "model.json", "train")
         try:
             section = Train.of_chosen(document["train"])
-            result = _RESULT.validate_python((document["epoch"], document["val_f1"]), strict=True)
+            result = _RESULT.validate_python((document["epoch"], document["val_f1_at_5"]), strict=True)
             return cls(section, Recipe.from_json(document["features"]), *result)
         except (KeyError, TypeError, ValueError) as error:
             raise unfit(folder, error) from error
@@ -39,10 +40,10 @@ class About:
     def write(self, folder: Path) -> None:
         """Write `model.json` into an existing folder."""
         document = {"train": self.section.chosen(), "features": self.recipe.to_json()}
-        write_json(folder / "model.json", document | {"epoch": self.epoch, "val_f1": self.val_f1}, exact=True)
+        write_json(folder / "model.json", document | {"epoch": self.epoch, "val_f1_at_5": self.val_f1_at_5}, exact=True)
 
 
-# The epoch kept and its validation F1.
+# The epoch kept and its F1@5 on validation posts.
 _RESULT = pydantic.TypeAdapter(tuple[Positive | None, Share | None])
 
 

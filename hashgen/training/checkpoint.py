@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hashgen.base.files import atomic_file
-from hashgen.training.history import Epoch
+from hashgen.training.history import Epoch, best_epoch
 
 Network = TypeVar("Network", bound=nn.Module)
 Schedule = TypeVar("Schedule", bound=torch.optim.lr_scheduler.LRScheduler)
@@ -29,8 +29,8 @@ class State(Generic[Network, Schedule]):
 
     @property
     def best_epoch(self) -> Epoch:
-        """The epoch with the highest free-running validation F1, the earliest of equals."""
-        return max(self.history, key=lambda epoch: epoch.val_f1)
+        """The best epoch so far."""
+        return best_epoch(self.history)
 
 
 def keep(state: State[Network, Schedule], checkpoint: Path) -> None:

@@ -172,26 +172,34 @@ def presence(network: SequenceNetwork, state: tuple[Tensor, ...], length: int, s
     probabilities of all hashtags at each step of a sequence are added up, and sequences averaged, which has the
     expectation wanted and varies less than counting what was drawn. Each post sees the same random numbers, drawn by
     strata, so that its result depends on no other post. 0 for PAD, BEGIN, END and UNKNOWN.
+
+    Sequences of a post that are alike so far are read once, as one prefix: all are alike at first.
     """
     batch, device = len(state[0]), state[0].device
     total = torch.zeros(batch, network.hashtag_count, device=device)
-    state = tuple(part.repeat_interleave(samples, dim=0) for part in state)
-    post = torch.arange(batch, device=device).repeat_interleave(samples)  # (sequences,), as all that follow
-    sample = torch.arange(samples, device=device).repeat(batch)
-    tokens = torch.full((batch * samples,), BEGIN_ID, device=device)
-    forbidden = torch.zeros(len(tokens), network.hashtag_count, dtype=torch.bool, device=device)
+    post = torch.arange(batch, device=device)  # (prefixes,), as tokens and forbidden
+    tokens = torch.full((batch,), BEGIN_ID, device=device)
+    forbidden = torch.zeros(batch, network.hashtag_count, dtype=torch.bool, device=device)
     forbidden[:, [*_NEVER, END_ID]] = True
+    prefix = post.repeat_interleave(samples)  # (sequences,), as sample: in the order of their prefixes
+    sample = torch.arange(samples, device=device).repeat(batch)
     generator = torch.Generator().manual_seed(0)
     for _ in range(min(length, network.hashtag_count - len(_NEVER) - 1)):
         logits, state = network.step(state, tokens)
-        chances = logits.masked_fill(forbidden, -torch.inf).softmax(1)  # (sequences, hashtags)
-        total.index_add_(0, post, chances)
-        tokens = _draw(chances, _strata(samples, generator).to(device)[sample])
-        unfinished = (tokens != END_ID).nonzero().squeeze(1)
+        chances = logits.masked_fill_(forbidden, -torch.inf).softmax(1)  # (prefixes, hashtags)
+        count = torch.bincount(prefix, minlength=len(post))
+        drawn = _draw(chances, prefix, count, _strata(samples, generator).to(device)[sample])
+        total.index_add_(0, post, chances.mul_(count.unsqueeze(1)))
+        unfinished = (drawn != END_ID).nonzero().squeeze(1)
         if not len(unfinished):
             break
-        post, sample, tokens, forbidden = (part[unfinished] for part in (post, sample, tokens, forbidden))
-        state = tuple(part[unfinished] for part in state)
+        longer = prefix[unfinished] * network.hashtag_count + drawn[unfinished]
+        longer, prefix = longer.unique(return_inverse=True)
+        order = prefix.argsort(stable=True)
+        prefix, sample = prefix[order], sample[unfinished][order]
+        origin, tokens = longer // network.hashtag_count, longer % network.hashtag_count
+        post, forbidden = post[origin], forbidden[origin]
+        state = tuple(part[origin] for part in state)
         forbidden.scatter_(1, tokens.unsqueeze(1), True)
         forbidden[:, END_ID] = False
     total[:, END_ID] = 0
@@ -203,12 +211,22 @@ def _strata(count: int, generator: torch.Generator) -> Tensor:
     return (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
 
 
-def _draw(chances: Tensor, uniform: Tensor) -> Tensor:
-    """Tokens (rows,) drawn by `chances` (rows, hashtags) with the numbers `uniform` (rows,) in 0..1."""
+def _draw(chances: Tensor, prefix: Tensor, count: Tensor, uniform: Tensor) -> Tensor:
+    """Tokens (sequences,) drawn with the numbers `uniform` (sequences,) in 0..1.
+
+    chances: (prefixes, hashtags). prefix: (sequences,) that of each, ascending. count: (prefixes,) sequences of each.
+    """
+    # A row of numbers for each prefix, as long as that with the most sequences.
+    place = torch.arange(len(prefix), device=prefix.device) - (count.cumsum(0) - count)[prefix]
+    wanted = chances.new_zeros(len(chances), int(count.max()))
+    wanted[prefix, place] = uniform
     below = chances.cumsum(1)
-    drawn = torch.searchsorted(below, (uniform * below[:, -1]).unsqueeze(1), right=True).squeeze(1)
+    drawn = torch.searchsorted(below, wanted.mul_(below[:, -1:]), right=True)[prefix, place]
     # Rounding may end past the last token that has a chance.
-    return drawn.minimum(chances.shape[1] - 1 - chances.flip(1).gt(0).int().argmax(1))
+    last = chances.shape[1] - 1
+    past = (chances[prefix, drawn.clamp_(max=last)] == 0).nonzero().squeeze(1)
+    drawn[past] = last - chances[prefix[past]].flip(1).gt(0).int().argmax(1)
+    return drawn
 
 
 def rank(

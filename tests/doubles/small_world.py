@@ -23,7 +23,7 @@ from hashgen.text.words import tokenise
 from hashgen.training import fit
 from hashgen.training.about import About
 from hashgen.training.dataset import make_examples
-from hashgen.training.history import Epoch
+from hashgen.training.history import Epoch, best_epoch
 from hashgen.training.network import SequenceNetwork
 from tests.doubles.settings import DIMENSION, small_recipe
 
@@ -121,6 +121,6 @@ def train_lstm(data: Data, section: Train, checkpoint: Path) -> LstmModel:
 
 def save_model(model: LstmModel, section: Train, folder: Path) -> None:
     """Write a model folder of the tiny world."""
-    best = max(model.history, key=lambda epoch: epoch.val_f1)
+    best = best_epoch(model.history)
     folder.mkdir(parents=True)
-    Trained(model, About(section, small_recipe(), model.epoch, best.val_f1)).save(folder)
+    Trained(model, About(section, small_recipe(), model.epoch, best.val_f1_at_5)).save(folder)

@@ -125,8 +125,8 @@ def copy(model: Path, tmp_path: Path) -> Path:
         ("features.extra", 1),
         ("epoch", "first"),
         ("epoch", -1),
-        ("val_f1", float("nan")),
-        ("val_f1", 2.0),
+        ("val_f1_at_5", float("nan")),
+        ("val_f1_at_5", 2.0),
     ],
 )
 def test_absurd_numbers_are_refused_before_they_are_used(copy: Path, key: str, value: object) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hashgen.features.posts import Blind, Labelled
+from hashgen.metrics.ranked import ranked_figures
 from hashgen.metrics.written import written_scores
 from hashgen.models import Data, Place
 from hashgen.models.sequence import sizes_of
@@ -18,7 +19,7 @@ from hashgen.models.transformer import TransformerModel, TransformerNetwork, set
 from hashgen.params.train import Train
 from hashgen.text.vocabulary import PAD_ID, SPECIALS
 from hashgen.training.dataset import Batch, batches, make_examples
-from hashgen.training.history import Epoch
+from hashgen.training.history import Epoch, best_epoch
 from tests.doubles.settings import train_section
 from tests.doubles.small_world import small_data
 from tests.properties import examples
@@ -123,11 +124,13 @@ def test_the_best_epoch_is_kept_and_patience_stops(tmp_path: Path) -> None:
     section = section_with(epochs=50, learning_rate=1e-9).model_copy(update={"patience": 2})
     told: list[Epoch] = []
     model = learn(data, section, tmp_path / "c.pt", on_epoch=told.append)
-    assert told == model.history and model.epoch == max(told, key=lambda epoch: epoch.val_f1).epoch
+    assert told == model.history and model.epoch == best_epoch(told).epoch
     assert len(told) == model.epoch + 2 < 50
     best = told[model.epoch - 1]
     written = model.write(data.val.posts)
     assert written_scores(written, data.val.hashtags)["f1"] == pytest.approx(best.val_f1)
+    rankings = [[hashtag for hashtag, _ in one] for one in model.rank(data.val.posts, 5)]
+    assert ranked_figures(rankings, data.val.hashtags)["f1_at_5"].mean() == pytest.approx(best.val_f1_at_5)
 
 
 def test_the_rate_rises_and_falls_to_nothing(tmp_path: Path) -> None:

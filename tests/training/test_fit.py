@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from hashgen.params.train import Lstm
-from hashgen.training.fit import Data, free_running_scores
-from hashgen.training.history import Epoch, write_history
+from hashgen.training.fit import Data, free_running_scores, ranking_score
+from hashgen.training.history import Epoch, best_epoch, write_history
 from tests.doubles.settings import train_section
 from tests.doubles.small_world import small_examples, train_network
 
@@ -35,8 +35,10 @@ def test_the_best_epoch_is_kept_and_the_history_tells_all(tmp_path: Path) -> Non
     told: list[Epoch] = []
     model, history = train_network(data, section, tmp_path / "checkpoint.pt", told.append)
     assert told == history and [epoch.epoch for epoch in history] == [1, 2, 3, 4]
-    best = max(history, key=lambda epoch: epoch.val_f1)
+    best = best_epoch(history)
     assert free_running_scores(model, data.val, data, 6)["f1"] == pytest.approx(best.val_f1)
+    assert ranking_score(model, data, 6) == pytest.approx(best.val_f1_at_5)
+    assert best.val_f1_at_5 == max(epoch.val_f1_at_5 for epoch in history)
     assert history[-1].train_loss < history[0].train_loss
     write_history(tmp_path / "history.csv", history)
     lines = (tmp_path / "history.csv").read_text().splitlines()
@@ -47,7 +49,7 @@ def test_patience_stops(tmp_path: Path) -> None:
     section = train_section(epochs=50, patience=2, learning_rate=1e-9)
     data = small_examples(tmp_path, section)
     _, history = train_network(data, section, tmp_path / "checkpoint.pt")
-    best = max(history, key=lambda epoch: epoch.val_f1).epoch
+    best = best_epoch(history).epoch
     assert len(history) == best + 2 < 50
 
 
