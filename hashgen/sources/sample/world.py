@@ -105,7 +105,7 @@ WORLD = World(
         Rule("scene", 1, 0.7),
         Rule("mood", 1, 0.7),
         Rule("noise", 2, 0.18),
-        Rule("light", 0, 0.75),
+        Rule("light", 0, 0.65),
         Rule("noise", 3, 0.2),
         Rule("noise", 4, 0.15),
         Rule("noise", 5, 0.15),
