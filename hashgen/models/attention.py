@@ -78,15 +78,15 @@ class AttentionNetwork(EncoderDecoder):
         self, state: tuple[Tensor, ...], tokens: Tensor, kept: Kept = ALL_KEPT
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Feed tokens (batch,); returns the logits (batch, hashtags) of what follows, and the next state."""
-        joined, picture, caption, hidden, cell = state
-        output, hidden, cell = self.advance(joined, hidden, cell, tokens, kept.hashtags)
+        joined, picture, caption, given, hidden, cell = state
+        output, hidden, cell = self.advance(given, hidden, cell, tokens, kept.hashtags)
         factors = kept.output if kept.output is None else kept.output.unsqueeze(1)
         logits = self._name(output.unsqueeze(1), picture, caption, factors).squeeze(1)  # (batch, hashtags)
-        return logits, (joined, picture, caption, hidden, cell)
+        return logits, (joined, picture, caption, given, hidden, cell)
 
     def forward(self, state: tuple[Tensor, ...], tokens: Tensor, kept: Kept = ALL_KEPT) -> Tensor:
         """Feed whole sequences (batch, steps) by teacher forcing; returns logits (batch, steps, hashtags)."""
-        joined, picture, caption, hidden, cell = state
+        joined, picture, caption, _, hidden, cell = state
         output = self.advance_through(joined, hidden, cell, tokens, kept.hashtags)
         return self._name(output, picture, caption, kept.output)
 

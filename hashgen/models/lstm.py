@@ -53,7 +53,7 @@ class LstmNetwork(EncoderDecoder):
         return self.read(words, lengths, sentiment, kept)[1]
 
     def start(self, picture: Tensor, caption: Tensor, kept: Kept = ALL_KEPT) -> tuple[Tensor, ...]:
-        """State before the first hashtag: joined vector (batch, hidden), hidden and cell (batch, layers, hidden)."""
+        """State before the first hashtag: joined vector (batch, hidden), and what `begin` makes of it."""
         joined = torch.tanh(self.join(torch.cat([picture, caption], dim=1)))  # (batch, hidden)
         joined = drop(joined, kept.joined)
         return joined, *self.begin(joined)
@@ -62,13 +62,13 @@ class LstmNetwork(EncoderDecoder):
         self, state: tuple[Tensor, ...], tokens: Tensor, kept: Kept = ALL_KEPT
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Feed tokens (batch,); returns the logits (batch, hashtags) of what follows, and the next state."""
-        joined, hidden, cell = state
-        output, hidden, cell = self.advance(joined, hidden, cell, tokens, kept.hashtags)
-        return self.output(drop(output, kept.output)), (joined, hidden, cell)
+        joined, given, hidden, cell = state
+        output, hidden, cell = self.advance(given, hidden, cell, tokens, kept.hashtags)
+        return self.output(drop(output, kept.output)), (joined, given, hidden, cell)
 
     def forward(self, state: tuple[Tensor, ...], tokens: Tensor, kept: Kept = ALL_KEPT) -> Tensor:
         """Feed whole sequences (batch, steps) by teacher forcing; returns logits (batch, steps, hashtags)."""
-        joined, hidden, cell = state
+        joined, _, hidden, cell = state
         output = self.advance_through(joined, hidden, cell, tokens, kept.hashtags)  # (batch, steps, hidden)
         return self.output(drop(output, kept.output))  # type: ignore[no-any-return]
 

@@ -35,23 +35,36 @@ class EncoderDecoder(SequenceNetwork):
         there = torch.arange(words.shape[1], device=words.device) < lengths.unsqueeze(1)  # (batch, words)
         return states * there.unsqueeze(2), last
 
-    def begin(self, joined: Tensor) -> tuple[Tensor, Tensor]:
-        """The decoder's first hidden and cell (batch, layers, hidden) from the joined vector (batch, hidden)."""
+    def begin(self, joined: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What `advance` needs of the joined vector (batch, hidden): the same at each step, first hidden, first cell.
+
+        The first is what the vector gives to the gates of the decoder's first layer, with the biases: (batch, 4 *
+        hidden). Hidden and cell: (batch, layers, hidden).
+        """
         first = self.first_state(joined).view(len(joined), 2, self.layers, -1)  # (batch, 2, layers, hidden)
-        return torch.tanh(first[:, 0]), first[:, 1]
+        weight, _, bias, other_bias = self.decoder_lstm.all_weights[0]
+        given = nn.functional.linear(joined, weight[:, self.hashtag_embedding.embedding_dim :], bias + other_bias)
+        return given, torch.tanh(first[:, 0]), first[:, 1]
 
     def advance(
-        self, joined: Tensor, hidden: Tensor, cell: Tensor, tokens: Tensor, factors: Tensor | None
+        self, given: Tensor, hidden: Tensor, cell: Tensor, tokens: Tensor, factors: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Feed tokens (batch,): the decoder's output (batch, hidden), its next hidden and cell.
 
-        factors: (batch, dimension), of dropout.
+        given: see `begin`. factors: (batch, dimension), of dropout.
         """
-        below = torch.cat([drop(self.hashtag_embedding(tokens), factors), joined], dim=1)  # (batch, dimension + hidden)
-        hiddens, cells = [], []
-        # The same weights cell by cell: a call of the whole LSTM for one step costs ten times as much.
-        for layer, weights in enumerate(self.decoder_lstm.all_weights):
-            below, following = torch.lstm_cell(below, (hidden[:, layer], cell[:, layer]), *weights)
+        # Cell by cell: a call of the whole LSTM for one step costs ten times as much.
+        first, *others = self.decoder_lstm.all_weights
+        weight = first[0][:, : self.hashtag_embedding.embedding_dim].t()
+        if factors is None and len(tokens) > self.hashtag_count:  # each hashtag once costs less than each post
+            gates = (self.hashtag_embedding.weight @ weight)[tokens].add_(given)  # (batch, 4 * hidden)
+        else:
+            gates = torch.addmm(given, drop(self.hashtag_embedding(tokens), factors), weight)
+        below, following = _cell(gates.addmm_(hidden[:, 0], first[1].t()), cell[:, 0])
+        hiddens, cells = [below], [following]
+        for layer, (weight, recurrent, bias, other_bias) in enumerate(others, start=1):
+            gates = nn.functional.linear(below, weight, bias + other_bias)
+            below, following = _cell(gates.addmm_(hidden[:, layer], recurrent.t()), cell[:, layer])
             hiddens.append(below)
             cells.append(following)
         return below, torch.stack(hiddens, dim=1), torch.stack(cells, dim=1)
@@ -68,3 +81,10 @@ class EncoderDecoder(SequenceNetwork):
         before = (hidden.transpose(0, 1).contiguous(), cell.transpose(0, 1).contiguous())
         output, _ = self.decoder_lstm(embedded, before)
         return output  # type: ignore[no-any-return]
+
+
+def _cell(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """The next hidden and cell (batch, hidden) of an LSTM layer; gates: (batch, 4 * hidden), in the order of torch."""
+    let_in, keep, _, let_out = gates.sigmoid().chunk(4, dim=1)
+    following = torch.addcmul(keep * cell, let_in, gates.chunk(4, dim=1)[2].tanh())
+    return let_out * following.tanh(), following

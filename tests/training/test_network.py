@@ -30,9 +30,14 @@ def test_steps_agree_with_forward(tmp_path: Path, layers: int) -> None:
     model, batch = model_and_batch(tmp_path, lstm=lstm)
     state = encode(model, batch.picture, batch.words, batch.lengths)
     whole = model(state, batch.inputs)
+    many = 10  # copies of each post: then there are more posts than hashtags, which takes another way
+    copied = tuple(part.repeat(many, *[1] * (part.dim() - 1)) for part in state)
+    assert len(batch) < model.hashtag_count < many * len(batch)
     for step in range(batch.inputs.shape[1]):
         logits, state = model.step(state, batch.inputs[:, step])
         torch.testing.assert_close(logits, whole[:, step])
+        logits, copied = model.step(copied, batch.inputs[:, step].repeat(many))
+        torch.testing.assert_close(logits, whole[:, step].repeat(many, 1))
 
 
 def test_forcing_by_chance_one_agrees_with_forward_and_zero_ignores_the_truth(tmp_path: Path) -> None:
