@@ -50,6 +50,7 @@ def main(
         rivals["older checkout"] = [Rival("hashgen", against.resolve(), cores)]
     rivals["today"] = [Rival("hashgen", ROOT, cores)]
     if device != "cuda" and cores > 1:
+        rivals["today, half of the cores"] = [Rival("hashgen", ROOT, max(1, cores // 2))]
         rivals["today, two side by side"] = [Rival("hashgen", ROOT, max(1, cores // 2)) for _ in range(2)]
     options = ["--data", str(data.resolve()), "--model", model, "--device", device, "--rounds", str(rounds)]
     options += [] if batch is None else ["--batch", str(batch)]
