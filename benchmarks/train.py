@@ -191,7 +191,7 @@ def whole(data: "Data", section: "Train", device: "torch.device") -> None:
     from hashgen.models import Place, model_class
     from hashgen.training import fit
 
-    steps, seconds = fit._train_epoch, [0.0]
+    steps, seconds = fit._Training.learn, [0.0]
 
     def timed(*arguments: Any) -> float:
         begin = time.perf_counter()
@@ -199,7 +199,7 @@ def whole(data: "Data", section: "Train", device: "torch.device") -> None:
         seconds.append(time.perf_counter() - begin)
         return loss
 
-    fit._train_epoch = timed
+    fit._Training.learn = timed
     posts = sum(bool(data.vocabularies.hashtags.encode_known(hashtags)) for hashtags in data.train.hashtags)
     with TemporaryDirectory() as folder:
         place = Place(

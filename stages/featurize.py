@@ -10,6 +10,8 @@ import typer
 from hashgen.base.errors import HashgenError
 from hashgen.commands import DeviceOption
 from hashgen.features.encoding import (
+    Counts,
+    Missing,
     Pictures,
     decode_plain,
     digest_of,
@@ -37,6 +39,7 @@ from stages.command import (
 if TYPE_CHECKING:
     import torch
 
+    from hashgen.features.backbone import Encoder
     from hashgen.features.captions import CaptionEncoder
 
 
@@ -64,23 +67,20 @@ def main(
     _refuse_random(section, pictures)
 
     from hashgen.base.devices import choose_device
-    from hashgen.features.backbone import NAMED_WEIGHTS, load_encoder, recipe_of
+    from hashgen.features.backbone import recipe_of
     from hashgen.features.openvino_runtime import CALIBRATION_PICTURES
 
-    weights = section.weights if section.weights in NAMED_WEIGHTS else input_path(section.weights)
     # With Ray this machine needs no GPU: it loads the encoder only to say what makes the features, in any precision.
     place = choose_device("cpu" if on_ray else device)
     loaded = section.model_copy(update={"precision": "float32", "runtime": "torch"}) if on_ray else section
     first = first_plain(pictures, CALIBRATION_PICTURES)
-    decode_first = partial(decode_plain, first, raw)
-    encoder = load_encoder(loaded, weights, place, runtime=loaded.runtime, first_pictures=decode_first)
-    caption_encoder = _caption_encoder(section, place)
-    recipe = recipe_of(section, encoder, caption_encoder, digest_of(first) if section.precision == "int8" else None)
-    sentences = encode_captions(posts, caption_encoder, home) if caption_encoder else None
+    encoder, captions = _encoder(loaded, place, first, raw), _caption_encoder(section, place)
+    recipe = recipe_of(section, encoder, captions, digest_of(first) if section.precision == "int8" else None)
+    sentences = encode_captions(posts, captions, home) if captions else None
     if on_ray:
         from hashgen.cluster.encoding import Task, write_features_over_cluster
 
-        task = Task(raw, section, weights, device, recipe, first)
+        task = Task(raw, section, _weights(section), device, recipe, first)
         counts = write_features_over_cluster(pictures, task, out, home=home, workers=workers, sentences=sentences)
     else:
         assert isinstance(raw, Path) and isinstance(out, Path)
@@ -99,11 +99,27 @@ def main(
             encode_grid=encoder.grid if section.grid else None,
             check=encoder.check,
         )
+    done("featurize", f"{len(pictures):,} pictures, {_summary(counts, encoder, captions, section)}")
+
+
+def _summary(counts: Counts, encoder: "Encoder", captions: "CaptionEncoder | None", section: Featurize) -> str:
     rate = f", {counts.encoded / counts.seconds:,.0f} pictures/s" if counts.encoded else ""
-    known = f"{counts.encoded:,} encoded, {counts.remembered:,} already known"
-    captions = f"; captions {caption_encoder.dim}-d" if caption_encoder else ""
     places = f"; {GRID_SIDE} x {GRID_SIDE} places" if section.grid else ""
-    done("featurize", f"{len(pictures):,} pictures, {known}, {encoder.dim}-d{rate}{places}{captions}")
+    sentences = f"; captions {captions.dim}-d" if captions else ""
+    return f"{counts.encoded:,} encoded, {counts.remembered:,} already known, {encoder.dim}-d{rate}{places}{sentences}"
+
+
+def _weights(section: Featurize) -> str | Path:
+    from hashgen.features.backbone import NAMED_WEIGHTS
+
+    return section.weights if section.weights in NAMED_WEIGHTS else input_path(section.weights)
+
+
+def _encoder(section: Featurize, place: "torch.device", first: Missing, raw: Place) -> "Encoder":
+    from hashgen.features.backbone import load_encoder
+
+    first_pictures = partial(decode_plain, first, raw)
+    return load_encoder(section, _weights(section), place, runtime=section.runtime, first_pictures=first_pictures)
 
 
 def _caption_encoder(section: Featurize, place: "torch.device") -> "CaptionEncoder | None":

@@ -197,16 +197,8 @@ def load_encoder(
     map_model = _map_model(network, model, dim, wanted) if wanted.grid else None
     exact = wanted.precision == "float32" and runtime == "torch"
     reference = None if exact or first_pictures is None else copy.deepcopy(model)
-    if runtime == "torch":
-        dtype: torch.dtype = getattr(torch, wanted.precision)
-        model = _ready(model, device, dtype)
-        map_model = None if map_model is None else _ready(map_model, device, dtype)
-    else:
-        calibration = None if first_pictures is None else _calibration(first_pictures, network)
-        dtype = torch.float32  # of what goes in
-        model = OpenvinoModel(model, network.size, wanted.precision, calibration)
-        if map_model is not None:
-            map_model = OpenvinoModel(map_model, network.size, wanted.precision, calibration)
+    dtype, ready = _runtime(network, wanted, device, runtime, first_pictures)
+    model, map_model = ready(model), None if map_model is None else ready(map_model)
     return Encoder(
         model,
         network.size,
@@ -222,6 +214,21 @@ def load_encoder(
         map_model,
         reference,
     )
+
+
+def _runtime(
+    network: Network,
+    wanted: Wanted,
+    device: torch.device,
+    runtime: str,
+    first_pictures: Callable[[int, Preparation], Pixels] | None,
+) -> tuple[torch.dtype, Callable[[nn.Module], nn.Module]]:
+    """The type of what goes into a model, and what makes a model ready to run."""
+    if runtime == "torch":
+        dtype: torch.dtype = getattr(torch, wanted.precision)
+        return dtype, lambda model: _ready(model, device, dtype)
+    calibration = None if first_pictures is None else _calibration(first_pictures, network)
+    return torch.float32, lambda model: OpenvinoModel(model, network.size, wanted.precision, calibration)
 
 
 def _refuse_precision(precision: str, runtime: str, device: torch.device) -> None:

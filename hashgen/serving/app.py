@@ -84,22 +84,9 @@ def create_app(
     suggesting = Pool(bounds.suggesters, bounds.waiting, bounds.work_seconds)
     figures = Figures()
 
-    async def keep_live() -> None:
-        try:
-            await live.open()
-        except Exception as error:
-            started(error)
-            return
-        started(None)
-        while True:
-            await asyncio.sleep(look_seconds)
-            if await live.check():
-                _log.warning("another model was written to the folder; it answers from now on")
-            figures.pictures.set(await asyncio.to_thread(kept.purge))
-
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(keep_live())
+        task = asyncio.create_task(_keep_live(live, kept, figures, started, look_seconds))
         yield
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -123,16 +110,51 @@ def create_app(
         uploads=bounds.uploads,
         count=figures.count,
     )
+    _add_suggestions(app, live, kept, encoding, suggesting)
+    _add_examples(app, samples)
+    _add_state(app, live, figures, {"pictures": encoding, "suggestions": suggesting})
+    for path, name in _FILES.items():
+        app.add_route(path, _file(name), methods=["GET"], include_in_schema=False)
+    _describe_upload(app)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    return app
 
-    def ready() -> Core:
-        if live.core is None:
-            raise HTTPException(503, "the model is being loaded; try again in a few seconds", {"Retry-After": "2"})
-        return live.core
+
+async def _keep_live(
+    live: Live,
+    kept: Pictures,
+    figures: Figures,
+    started: Callable[[Exception | None], None],
+    look_seconds: float,
+) -> None:
+    """Load the model, then look for another one, and forget old pictures, until cancelled."""
+    try:
+        await live.open()
+    except Exception as error:
+        started(error)
+        return
+    started(None)
+    while True:
+        await asyncio.sleep(look_seconds)
+        if await live.check():
+            _log.warning("another model was written to the folder; it answers from now on")
+        figures.pictures.set(await asyncio.to_thread(kept.purge))
+
+
+def _ready(live: Live) -> Core:
+    if live.core is None:
+        raise HTTPException(503, "the model is being loaded; try again in a few seconds", {"Retry-After": "2"})
+    return live.core
+
+
+def _add_suggestions(app: FastAPI, live: Live, kept: Pictures, encoding: Pool, suggesting: Pool) -> None:
+    """Pictures, suggestions, and what may be asked for."""
 
     @app.post("/api/pictures", response_model=schema.Uploaded, responses=_refusals(400, 403, 408, 413, 415, 422, 503))
     async def upload(request: Request) -> Response:
         """Encode a picture and keep its features in memory, for an hour after their last use; never on disk."""
-        core, version = ready(), live.version
+        core, version = _ready(live), live.version
         data = await request.body()
         with _answered():
             picture = await encoding.run(_encode, core, data)
@@ -141,7 +163,7 @@ def create_app(
     @app.post("/api/suggest", response_model=schema.Reply, responses=_refusals(400, 403, 404, 408, 413, 415, 422, 503))
     async def suggest(ask: schema.Ask) -> Response:
         """Hashtags for a picture, a caption, or both."""
-        core, version = ready(), live.version
+        core, version = _ready(live), live.version
         with _answered():
             answer = await suggesting.run(_suggest, core, kept, version, ask)
         answer["warnings"] = [*answer["warnings"], *live.warnings]
@@ -150,23 +172,24 @@ def create_app(
     @app.get("/api/about", response_model=schema.About, responses=_refusals(403, 503))
     async def about() -> Response:
         """What the model learnt from, the platforms, and what a request may hold."""
-        core = ready()
+        core = _ready(live)
         limits = schema.Limits(
             picture_bytes=MAX_BYTES, picture_pixels=MAX_PIXELS, caption=schema.MAX_CAPTION, tags=schema.MAX_TAGS
         )
         model = {**core.about, "warnings": [*core.about["warnings"], *live.warnings]}
         return JSONResponse({"model": model, "platforms": _platforms(), "limits": limits.model_dump()})
 
-    examples: list[Sample] = []
+
+def _add_examples(app: FastAPI, samples: Callable[[], list[Sample]]) -> None:
+    """Example posts, which are read when they are first asked for."""
+    examples: list[Sample] | None = None
     reading = asyncio.Lock()
-    read = False
 
     async def read_examples() -> list[Sample]:
-        nonlocal read
+        nonlocal examples
         async with reading:
-            if not read:
-                examples.extend(await asyncio.to_thread(samples))
-                read = True
+            if examples is None:
+                examples = await asyncio.to_thread(samples)
         return examples
 
     @app.get("/api/examples", response_model=list[schema.Example], responses=_refusals(403))
@@ -189,25 +212,22 @@ def create_app(
             raise HTTPException(404, "no such example; GET /api/examples lists them")
         return Response(found[place].jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
+
+def _add_state(app: FastAPI, live: Live, figures: Figures, pools: Mapping[str, Pool]) -> None:
+    """Whether the server is ready, and how busy it is."""
+
     @app.get("/healthz", response_model=schema.Status, responses=_refusals(403, 503))
     async def healthz() -> Response:
         """200 once the model is loaded, 503 before."""
-        ready()
+        _ready(live)
         return JSONResponse({"status": "ready"})
 
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **_refusals(403)})
     async def metrics() -> Response:
         """Figures in Prometheus' text format."""
-        figures.waiting.labels("pictures").set(encoding.held)
-        figures.waiting.labels("suggestions").set(suggesting.held)
+        for name, pool in pools.items():
+            figures.waiting.labels(name).set(pool.held)
         return figures.page()
-
-    for path, name in _FILES.items():
-        app.add_route(path, _file(name), methods=["GET"], include_in_schema=False)
-    _describe_upload(app)
-    app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
-    return app
 
 
 def _encode(core: Core, data: bytes) -> Any:

@@ -194,7 +194,7 @@ def presence(network: SequenceNetwork, state: tuple[Tensor, ...], length: int, s
         if not len(unfinished):
             break
         longer = prefix[unfinished] * network.hashtag_count + drawn[unfinished]
-        longer, prefix = longer.unique(return_inverse=True)
+        longer, prefix = longer.unique(return_inverse=True)  # type: ignore[no-untyped-call]
         order = prefix.argsort(stable=True)
         prefix, sample = prefix[order], sample[unfinished][order]
         origin, tokens = longer // network.hashtag_count, longer % network.hashtag_count

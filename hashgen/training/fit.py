@@ -76,14 +76,11 @@ def fit(
         state = resume(state, kept, checkpoint) or _begin(data, section, build, device)
         if state.history and not is_quiet():
             print(f"train: resumes after epoch {len(state.history)} of an interrupted run", file=sys.stderr)
-    coins = torch.Generator(device)
-    loss = _Loss(state.network, section.teacher_forcing, ranks)
-    parallel = ranks.parallel(loss, uses_all=state.network.inputs == "both")
-    step = _step(parallel, state.optimiser, section.clip_norm, coins, device, ranks)
+    training = _Training(data, section, device, ranks, state, torch.Generator(device))
     for number in range(len(state.history) + 1, section.epochs + 1):
         if _stalled(state.history, section.patience):
             break
-        epoch = _run_epoch(state, step, data, section, number, device, ranks, coins)
+        epoch = training.run_epoch(number)
         state.history.append(epoch)
         if state.best_epoch is epoch:
             state.best = copy.deepcopy(state.network.state_dict())
@@ -126,97 +123,84 @@ def _stalled(history: list[Epoch], patience: int | None) -> bool:
     return history[-1].epoch - best_epoch(history).epoch >= patience
 
 
-def _step(
-    loss: nn.Module,
-    optimiser: torch.optim.Adam,
-    clip_norm: float | None,
-    coins: torch.Generator,
-    device: torch.device,
-    ranks: Ranks,
-) -> Callable[[Batch], Tensor]:
-    """What learns from a batch and returns its loss."""
+@dataclasses.dataclass(frozen=True)
+class _Training:
+    """What all epochs of a training share."""
 
-    def plain(batch: Batch) -> Tensor:
-        optimiser.zero_grad(set_to_none=True)
-        mean_loss: Tensor = loss(batch, coins)
-        torch.autograd.backward(mean_loss)
-        step_clipped(optimiser, clip_norm)
-        return mean_loss.detach()
+    data: Data
+    section: Train
+    device: torch.device
+    ranks: Ranks
+    state: _State
+    coins: torch.Generator
 
-    if device.type != "cuda" or ranks.count > 1:
-        return plain
-    return RecordedSteps(lambda batch: loss(batch, coins), optimiser, clip_norm, cuda_recorder(coins))
+    def run_epoch(self, number: int) -> Epoch:
+        """Learn from all training posts, then score; number: from 1."""
+        seed = int.from_bytes(hashlib.sha256(f"{self.section.seed} {number}".encode()).digest()[:4], "big")
+        torch.manual_seed(seed)  # dropout
+        rng = np.random.default_rng(seed)
+        self.coins.manual_seed(seed)
+        train_loss = self.learn(number, rng)
+        scored = self._score(number, train_loss, rng) if self.ranks.leads else None
+        return self.ranks.told(scored)  # type: ignore[return-value]
 
+    def learn(self, number: int, rng: np.random.Generator) -> float:
+        """One pass over the training posts; returns the mean loss a batch."""
+        self.state.network.train()
+        size, width = self.section.batch_size, WIDTH if self.device.type == "cuda" else 1
+        steps = -(-len(self.data.train) // size)
+        losses = []
+        shuffled = training_batches(self.data.padded, size, self.device, rng, width)
+        label = f"train: epoch {number} of {self.section.epochs}"
+        for done, batch in enumerate(progress(shuffled, total=steps, unit="batches", label=label)):
+            self.state.schedule.step(number - 1 + done / steps)
+            losses.append(self._step(batch))
+        mean = float(self.ranks.mean(torch.stack(losses)).mean())
+        if not math.isfinite(mean):
+            raise HashgenError(f"train: the loss of epoch {number} is {mean}; lower train.learning_rate")
+        return mean
 
-def _run_epoch(
-    state: _State,
-    step: Callable[[Batch], Tensor],
-    data: Data,
-    section: Train,
-    number: int,
-    device: torch.device,
-    ranks: Ranks,
-    coins: torch.Generator,
-) -> Epoch:
-    seed = int.from_bytes(hashlib.sha256(f"{section.seed} {number}".encode()).digest()[:4], "big")
-    torch.manual_seed(seed)  # dropout
-    rng = np.random.default_rng(seed)
-    coins.manual_seed(seed)
-    train_loss = _train_epoch(state, step, data, section, number, device, ranks, rng)
-    scored = _score(state, data, section, number, device, train_loss, rng, coins) if ranks.leads else None
-    return ranks.told(scored)  # type: ignore[return-value]
+    @functools.cached_property
+    def _step(self) -> Callable[[Batch], Tensor]:
+        """What learns from a batch and returns its loss."""
+        network, optimiser, clip_norm, coins = (
+            self.state.network,
+            self.state.optimiser,
+            self.section.clip_norm,
+            self.coins,
+        )
+        loss = self.ranks.parallel(
+            _Loss(network, self.section.teacher_forcing, self.ranks), uses_all=network.inputs == "both"
+        )
 
+        def plain(batch: Batch) -> Tensor:
+            optimiser.zero_grad(set_to_none=True)
+            mean_loss: Tensor = loss(batch, coins)
+            torch.autograd.backward(mean_loss)
+            step_clipped(optimiser, clip_norm)
+            return mean_loss.detach()
 
-def _score(
-    state: _State,
-    data: Data,
-    section: Train,
-    number: int,
-    device: torch.device,
-    train_loss: float,
-    rng: np.random.Generator,
-    coins: torch.Generator,
-) -> Epoch:
-    sample = data.train.take(np.sort(rng.permutation(len(data.train))[: len(data.val)]))
-    train, val = (free_running_scores(state.network, part, data, section.hashtag_length) for part in (sample, data.val))
-    return Epoch(
-        number,
-        train_loss,
-        validation_loss(state.network, data, section, device, coins),
-        train["bleu4"],
-        val["bleu4"],
-        train["bleu1"],
-        val["bleu1"],
-        train["f1"],
-        val["f1"],
-        ranking_score(state.network, data, section.hashtag_length),
-        state.optimiser.param_groups[0]["lr"],
-    )
+        if self.device.type != "cuda" or self.ranks.count > 1:
+            return plain
+        return RecordedSteps(lambda batch: loss(batch, coins), optimiser, clip_norm, cuda_recorder(coins))
 
-
-def _train_epoch(
-    state: _State,
-    step: Callable[[Batch], Tensor],
-    data: Data,
-    section: Train,
-    number: int,
-    device: torch.device,
-    ranks: Ranks,
-    rng: np.random.Generator,
-) -> float:
-    """One pass over the training posts; returns the mean loss a batch."""
-    state.network.train()
-    steps = -(-len(data.train) // section.batch_size)
-    losses = []
-    shuffled = training_batches(data.padded, section.batch_size, device, rng, WIDTH if device.type == "cuda" else 1)
-    label = f"train: epoch {number} of {section.epochs}"
-    for done, batch in enumerate(progress(shuffled, total=steps, unit="batches", label=label)):
-        state.schedule.step(number - 1 + done / steps)
-        losses.append(step(batch))
-    mean = float(ranks.mean(torch.stack(losses)).mean())
-    if not math.isfinite(mean):
-        raise HashgenError(f"train: the loss of epoch {number} is {mean}; lower train.learning_rate")
-    return mean
+    def _score(self, number: int, train_loss: float, rng: np.random.Generator) -> Epoch:
+        data, network, length = self.data, self.state.network, self.section.hashtag_length
+        sample = data.train.take(np.sort(rng.permutation(len(data.train))[: len(data.val)]))
+        train, val = (free_running_scores(network, part, data, length) for part in (sample, data.val))
+        return Epoch(
+            number,
+            train_loss,
+            validation_loss(network, data, self.section, self.device, self.coins),
+            train["bleu4"],
+            val["bleu4"],
+            train["bleu1"],
+            val["bleu1"],
+            train["f1"],
+            val["f1"],
+            ranking_score(network, data, length),
+            self.state.optimiser.param_groups[0]["lr"],
+        )
 
 
 class _Loss(nn.Module):
