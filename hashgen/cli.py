@@ -180,6 +180,7 @@ def _load(
     hidden: Path | None = None,
     mine: Path | None = None,
 ) -> "Suggester":
+    refuse_uri(caption_weights or "", "--caption-weights")
     _require_model(model)
     from hashgen.suggesting.suggester import Suggester
 

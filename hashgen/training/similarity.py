@@ -297,9 +297,8 @@ class Views:
         """Cosines (n, train) by view; zeros for what the model is blind to, as for posts that are like no other."""
         found: dict[str, Floats] = {}
         for name, (view, what) in self._seen(posts).items():
-            found[name] = view.similarities(what)
-            if _is_blind(name, blind):
-                found[name] = np.zeros_like(found[name])
+            blinded = _is_blind(name, blind)
+            found[name] = np.zeros((len(what), len(view)), np.float32) if blinded else view.similarities(what)
         return found
 
     def _seen(self, posts: Posts) -> dict[str, tuple[Any, Any]]:

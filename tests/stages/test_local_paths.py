@@ -81,7 +81,9 @@ def test_options_of_hashgen(name: str, option: str, monkeypatch: pytest.MonkeyPa
     assert isinstance(result.exception, HashgenError), result.output
     assert f"{URI}: must be a path on this machine; only the stages filter and featurize" in str(result.exception)
     found = str(result.exception).partition(URI)[0].split()
-    assert found in ([], [option])
+    # Arguments have no name to give; folders of state can also come from the environment, without the option.
+    unnamed = not option.startswith("--") or option in ("--home", "--state")
+    assert found == ([] if unnamed else [option])
     assert list(Path().iterdir()) == []
 
 
