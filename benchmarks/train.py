@@ -191,7 +191,9 @@ def whole(data: "Data", section: "Train", device: "torch.device") -> None:
     from hashgen.models import Place, model_class
     from hashgen.training import fit
 
-    steps, seconds = fit._Training.learn, [0.0]
+    # Older checkouts have a function for an epoch.
+    owner, name = (fit._Training, "learn") if hasattr(fit, "_Training") else (fit, "_train_epoch")
+    steps, seconds = getattr(owner, name), [0.0]
 
     def timed(*arguments: Any) -> float:
         begin = time.perf_counter()
@@ -199,7 +201,7 @@ def whole(data: "Data", section: "Train", device: "torch.device") -> None:
         seconds.append(time.perf_counter() - begin)
         return loss
 
-    fit._Training.learn = timed
+    setattr(owner, name, timed)
     posts = sum(bool(data.vocabularies.hashtags.encode_known(hashtags)) for hashtags in data.train.hashtags)
     with TemporaryDirectory() as folder:
         place = Place(

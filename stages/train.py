@@ -122,6 +122,7 @@ TRAINING_CODE = (
     "features/recipe.py",
     "features/store.py",
     "metrics/calibration.py",
+    "metrics/ranked.py",
     "metrics/written.py",
     "models/__init__.py",
     "models/folder.py",

@@ -1,6 +1,6 @@
 """Figures of the hashtags that are written for a post, in order: BLEU, precision, recall and F1.
 
-Training needs these and no others: a new figure of a report belongs in a file of its own, or training would be stale.
+Training needs these and those of `ranked`: a new figure of a report belongs in another file, or training were stale.
 """
 
 from collections.abc import Sequence

@@ -22,7 +22,7 @@ class AttentionNetwork(EncoderDecoder):
     (Luong et al. 2015), so that a whole sequence is read at once.
 
     State, the batch first: joined vector (batch, hidden), regions (batch, regions, hidden), caption (batch, 1 + words,
-    hidden), the decoder's hidden and cell (batch, layers, hidden).
+    hidden), and what `begin` makes of the joined vector.
     """
 
     def __init__(self, sizes: Sizes, inputs: Inputs, section: Attention) -> None:

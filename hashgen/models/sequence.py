@@ -24,7 +24,7 @@ from hashgen.training.network import SequenceNetwork, Sizes, adopt, encode, init
 class SequenceModel(Model):
     """A model whose network is a `SequenceNetwork`; a subclass says which (`build`).
 
-    decoding: how it writes; greedy at first, as it did when its best epoch was chosen.
+    decoding: how it writes; greedy at first.
     """
 
     learns_together = True

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+import pandas as pd
+
 from hashgen.base.errors import HashgenError
 from hashgen.report.contrasts import FIGURES, RESAMPLES, Contrast, contrast
 from hashgen.report.figures import Point, curves_of_runs, points_figure, score_figure
@@ -13,7 +15,11 @@ from hashgen.report.score_tables import COLUMNS, MODELS, Score, best_baseline, r
 from hashgen.report.settings import Run, Setting, settings_of, spreads, telling_params
 
 SPLITS = {"val": "validation", "test": "test"}
-_CURVES = {"val_f1": "F1, validation", "val_loss": "Loss, validation, nats per token"}
+_CURVES = {
+    "val_f1_at_5": "F1@5, validation",
+    "val_f1": "F1, validation",
+    "val_loss": "Loss, validation, nats per token",
+}
 # Sections that decide which posts are scored.
 _POSTS = ("scrape.", "filter.", "split.")
 # The score that stands for a run where there is room for one.
@@ -81,7 +87,6 @@ def render_comparison(found: Comparison) -> str:
     suggesting = {split: [row.score for row in rows[split] if row.suggests] for split in SPLITS}
     baselines = {split: best_baseline(runs[0].baselines.get(split, {}), _MAIN) for split in SPLITS}
     differing = telling_params(runs)
-    learnt = {run.name: run.history for run in runs if not run.history.empty}
     return render(
         "comparison.html",
         runs=runs,
@@ -93,7 +98,7 @@ def render_comparison(found: Comparison) -> str:
             split: [score_figure([*suggesting[split], *_present(baselines[split])], key, split) for key in _DRAWN]
             for split in SPLITS
         },
-        curves=[curves_of_runs(learnt, column, title) for column, title in _CURVES.items()] if learnt else [],
+        curves=_curves({run.name: run.history for run in runs if not run.history.empty}),
         params=differing,
         other_posts=len({run.posts for run in runs}) > 1,
         deciding=[name for name in differing if name.startswith(_POSTS)],
@@ -128,6 +133,14 @@ def _row(run: Run, scored: Mapping[str, Any], split: str, *, suggests: bool) -> 
     model = scored.get("model", "")
     figures = {key: read_figure(scores, key) for key in COLUMNS}
     return Row(Score(run.name, "model", figures), MODELS.get(model, model or "model"), scores["posts"], suggests)
+
+
+def _curves(histories: Mapping[str, pd.DataFrame]) -> list[str]:
+    """A figure for each of `_CURVES` that all runs have."""
+    if not histories:
+        return []
+    there = [column for column in _CURVES if all(column in history for history in histories.values())]
+    return [curves_of_runs(histories, column, _CURVES[column]) for column in there]
 
 
 def _costs(settings: Sequence[Setting]) -> list[str]:

@@ -28,36 +28,39 @@ _MARKS = {"model": ("o", _BLUE), "blind": ("o", _BLUE), "baseline": ("s", _ORANG
 
 
 def curves(history: pd.DataFrame) -> list[str]:
-    """Two figures by epoch, training and validation: losses (the paper's Fig. 3) and BLEU-4 (Fig. 4).
+    """Figures by epoch: losses (the paper's Fig. 3), BLEU-4 (Fig. 4), and F1@5, by which an epoch is chosen.
 
     None for a model without epochs.
     """
     if history.empty:
         return []
-    panels = {"loss": "Loss, nats per token (as in Fig. 3)", "bleu4": "BLEU-4, free-running (as in Fig. 4)"}
-    return [_curve(history, kind, title) for kind, title in panels.items()]
+    panels = {
+        "loss": "Loss, nats per token (as in Fig. 3)",
+        "bleu4": "BLEU-4, free-running (as in Fig. 4)",
+        "f1_at_5": "F1@5, validation",
+    }
+    return [_curve(history, kind, title) for kind, title in panels.items() if f"val_{kind}" in history]
 
 
 def _curve(history: pd.DataFrame, kind: str, title: str) -> str:
     figure = Figure(figsize=(4.6, 3.1))
     axes = figure.subplots()
-    for part, (name, style, colour) in {
-        "train": ("training", "-", _BLUE),
-        "val": ("validation", "--", _ORANGE),
-    }.items():
+    styles = {"train": ("training", "-", _BLUE), "val": ("validation", "--", _ORANGE)}
+    drawn = {part: history[f"{part}_{kind}"] for part in styles if f"{part}_{kind}" in history}
+    for part, values in drawn.items():
+        name, style, colour = styles[part]
         marker = "o" if len(history) == 1 else None
-        axes.plot(history["epoch"], history[f"{part}_{kind}"], style, color=colour, label=name, marker=marker)
+        axes.plot(history["epoch"], values, style, color=colour, label=name, marker=marker)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _title(axes, title)
     axes.legend(frameon=False)
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", alpha=0.25)
-    train, val = history[f"train_{kind}"], history[f"val_{kind}"]
-    best = "lowest" if kind == "loss" else "highest"
+    best, val = "lowest" if kind == "loss" else "highest", drawn["val"]
     at = history["epoch"].iloc[int((val if kind == "loss" else -val).argmin())]
-    words = f"{title}, by epoch from 1 to {len(history)}: training from {train.iloc[0]:.2f} to {train.iloc[-1]:.2f}"
-    words += f", validation from {val.iloc[0]:.2f} to {val.iloc[-1]:.2f}, {best} at epoch {at}."
+    ends = [f"{styles[part][0]} from {values.iloc[0]:.2f} to {values.iloc[-1]:.2f}" for part, values in drawn.items()]
+    words = f"{title}, by epoch from 1 to {len(history)}: {', '.join(ends)}, {best} at epoch {at}."
     return to_svg(figure, f"curve-{kind}", words)
 
 

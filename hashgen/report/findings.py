@@ -34,6 +34,8 @@ _HISTORY = (
     "val_f1",
     "learning_rate",
 )
+# What runs of earlier versions lack.
+_LATER = ("val_f1_at_5",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +141,8 @@ def parse_history(text: str, where: str, epoch: int | None) -> pd.DataFrame:
     where: names it in the HashgenError that is raised when it is broken.
     """
     try:
-        history = pd.read_csv(io.StringIO(text))[list(_HISTORY)]
+        found = pd.read_csv(io.StringIO(text))
+        history = found[[*_HISTORY, *(name for name in _LATER if name in found)]]
         if history.empty != (epoch is None) or not np.isfinite(history.astype(float)).all(axis=None):
             raise ValueError("an epoch or a value is missing")
         return history

@@ -128,6 +128,7 @@ def findings(**changes: Any) -> Findings:
         "train_bleu1",
         "val_bleu1",
         "val_f1",
+        "val_f1_at_5",
         "learning_rate",
     )
     parts: dict[str, Any] = {

@@ -139,7 +139,7 @@ def test_the_same_inputs_give_the_same_page(sample_page: str) -> None:
 
 def test_figures_have_words_tables_have_captions_and_headings_and_ids_are_unique(sample_page: str) -> None:
     outline = Outline(sample_page)
-    assert len(outline.all("svg")) == 7
+    assert len(outline.all("svg")) == 8
     assert all(svg["role"] == "img" and len(svg["aria-label"] or "") > 20 for svg in outline.all("svg"))
     tables = re.findall(r"<table.*?</table>", sample_page, flags=re.DOTALL)
     assert len(tables) > 10
@@ -265,7 +265,7 @@ def test_many_hashtags_and_long_captions_stay_small() -> None:
 
 
 def test_history_of_one_epoch() -> None:
-    assert render_page(findings(history=findings().history.head(1))).count("<svg") == 7
+    assert render_page(findings(history=findings().history.head(1))).count("<svg") == 8
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_a_model_without_epochs_has_a_page_without_curves(sample_page: str) -> N
     run = findings(metrics=known, history=findings().history.head(0))
     page = render_page(run)
     assert "not trained in epochs" in text_of(page) and "this model would get" not in text_of(page)
-    assert page.count("<svg") == sample_page.count("<svg") - 2
+    assert page.count("<svg") == sample_page.count("<svg") - 3
     card = render_model_card(run)
     assert "; epoch" not in card and "| decoding" not in card
 

@@ -1,7 +1,9 @@
 """Training: it learns, it is seeded, and a kill at any epoch changes nothing in the end."""
 
+import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -43,6 +45,24 @@ def test_the_best_epoch_is_kept_and_the_history_tells_all(tmp_path: Path) -> Non
     write_history(tmp_path / "history.csv", history)
     lines = (tmp_path / "history.csv").read_text().splitlines()
     assert lines[0].startswith("epoch,train_loss,val_loss,train_bleu4,val_bleu4") and len(lines) == 5
+
+
+def epoch_of(number: int, f1: float, f1_at_5: float) -> Epoch:
+    return Epoch(number, 1, 1, 0, 0, 0, 0, 0, f1, f1_at_5, 0.1)
+
+
+def test_the_best_epoch_goes_by_f1_at_5_then_f1_then_the_earliest() -> None:
+    history = [epoch_of(1, 0.9, 0.4), epoch_of(2, 0.5, 0.6), epoch_of(3, 0.7, 0.6), epoch_of(4, 0.7, 0.6)]
+    assert best_epoch(history).epoch == 3
+    assert best_epoch(history[:2]).epoch == 2 and best_epoch(history[:1]).epoch == 1
+
+
+def test_of_many_posts_some_are_ranked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = small_examples(tmp_path, train_section())
+    model, _ = train_network(data, train_section(epochs=1), tmp_path / "checkpoint.pt")
+    few = dataclasses.replace(data, val=data.val.take(np.array([0, (len(data.val) - 1) // 2, len(data.val) - 1])))
+    monkeypatch.setattr("hashgen.training.fit._MOST_RANKED", 3)
+    assert ranking_score(model, data, 6) == pytest.approx(ranking_score(model, few, 6))
 
 
 def test_patience_stops(tmp_path: Path) -> None:
