@@ -16,7 +16,7 @@ NEXT = (
     "make demo",
     'hashgen suggest photo.jpg "slow sunday morning"',
     "dvc exp run -S train.lstm.hidden=256",
-    "hashgen compare . HEAD",
+    "hashgen compare HEAD .",
 )
 _COLUMNS = {"f1_at_5": "F1@5", "p_at_1": "P@1", "bleu4": "BLEU-4"}
 _WIDTHS = {"f1_at_5": 22, "p_at_1": 22, "bleu4": 0}
