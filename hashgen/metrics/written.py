@@ -1,6 +1,7 @@
 """Figures of the hashtags that are written for a post, in order: BLEU, precision, recall and F1.
 
-Training needs these and those of `ranked`: a new figure of a report belongs in another file, or training were stale.
+Training needs these, `ranked` and `calibration`: a new figure of a report belongs in another file, since a change here
+trains all models anew.
 """
 
 from collections.abc import Sequence

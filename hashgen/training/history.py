@@ -14,8 +14,8 @@ class Epoch:
 
     Training scores are taken on as many training posts as there are validation posts. train_loss is the mean over
     the epoch with the recipe's teacher forcing and augmented pictures, val_loss the same forcing on plain ones.
-    The best epoch is chosen by val_f1_at_5, that of the ranking;
-    where hashtags are drawn to rank them, at most 500 of the posts are ranked.
+    The best epoch is chosen by val_f1_at_5, that of the ranking; models that write hashtag by hashtag rank at most
+    500 validation posts for it.
     """
 
     epoch: int
