@@ -51,6 +51,18 @@ def page_of(runs: list[Run]) -> str:
     return render_comparison(compare(runs))
 
 
+def test_f1_at_5_by_epoch_is_drawn_where_all_runs_have_it() -> None:
+    def run(name: str, **columns: float) -> Run:
+        one = a_run(name, scored(0.4), {})
+        return dataclasses.replace(one, history=one.history.assign(**columns))
+
+    both = page_of([run("one", val_f1_at_5=0.7), run("two", val_f1_at_5=0.6)])
+    earlier = page_of([run("one", val_f1_at_5=0.7), run("two")])
+    assert "F1@5, validation, by epoch; last values: one 0.700; two 0.600." in both
+    assert "F1@5, validation, by epoch" not in earlier
+    assert all("F1, validation, by epoch" in page for page in (both, earlier))
+
+
 def test_scores_and_differing_parameters_stand_in_the_page() -> None:
     runs = [
         a_run("one", scored(0.431), {"train": {"lstm": {"hidden": 300}, "patience": None}, "split": {"seed": 1}}),
