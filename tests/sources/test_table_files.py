@@ -44,7 +44,7 @@ HEAD = b"caption,image\nx,a.jpg\n"
         ("p.json", b"[{}]", "a JSON array; one object a line is needed"),
         ("p.jsonl", b'{"caption": "x"},\n{}\n', "JSON objects with commas between them"),
         ("p.json", b'\n{\n"caption": "x"\n}\n', "a JSON object over several lines"),
-        ("p.csv", gzip.compress(HEAD), r"compressed with gzip; add \.gz to its name"),
+        ("p.csv", gzip.compress(HEAD, mtime=0), r"compressed with gzip; add \.gz to its name"),
         ("p.csv", b"PK\x03\x04rest", "a ZIP or Excel file; unpack it, or save it as CSV UTF-8"),
         ("p.tsv", b"PAR1rest", r"a Parquet file; .*\.parquet"),
         ("p.csv", HEAD.decode().encode("utf-16-be"), "UTF-16"),
