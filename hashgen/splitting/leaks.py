@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,10 @@ from hashgen.text.in_caption import in_caption
 
 Manifests = Mapping[SplitName, pd.DataFrame]
 
-# Pictures of a split that are compared with all of another, and how many at once on either side: bounds on time and
-# memory.
+# Pictures of a split that are compared with all of another: a bound on time.
 PICTURES_COMPARED = 3_000
-_AT_ONCE = 500
-_OTHERS_AT_ONCE = 10_000
+# How many of the other are looked at together: so many stay in the processor's cache.
+_AT_ONCE = 16_000
 _NO_WORD = re.compile(r"[^\w\s]|_")
 
 
@@ -118,33 +117,29 @@ def _near_across(manifests: Manifests, bits: int) -> int:
     for pair in itertools.combinations(SPLITS, 2):
         few, many = sorted((hashes[name] for name in pair), key=len)
         few = few[:: -(-len(few) // PICTURES_COMPARED) or 1]
-        for low in range(0, len(many), _OTHERS_AT_ONCE):
-            rest = many[low : low + _OTHERS_AT_ONCE]
-            others = _signs(rest)
-            for start in range(0, len(few), _AT_ONCE):
-                part = few[start : start + _AT_ONCE]
-                alike = _alike(_signs(part), others, bits)
-                near |= {part[row] for row in np.flatnonzero(alike.any(axis=1))}
-                near |= {rest[row] for row in np.flatnonzero(alike.any(axis=0))}
+        for start in range(0, len(many), _AT_ONCE):
+            rest = many[start : start + _AT_ONCE]
+            for one, other in _alike(_words(few), _words(rest), bits):
+                near |= {few[one], rest[other]}
     return len(near)
 
 
-def _alike(ones: npt.NDArray[np.float32], others: npt.NDArray[np.float32], bits: int) -> npt.NDArray[np.bool_]:
-    """Which hashes (n) have an inset within `bits` bits of one of others (m): (n, m)."""
-    # Of n signs that agree in all but d places the products sum to n - 2 d.
-    pairs = itertools.product(range(ones.shape[1]), range(others.shape[1]))
-    found = np.zeros((len(ones), len(others)), np.bool_)
-    for one, other in pairs:
-        found |= ones[:, one] @ others[:, other].T >= HASH_BITS - 2 * bits
-    return found
+def _words(hashes: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """The bits of hashes as numbers: (n, insets, words)."""
+    return np.frombuffer(bytes.fromhex("".join(hashes)), np.uint64).reshape(-1, len(HASH_INSETS), HASH_BITS // 64)
 
 
-def _signs(hashes: Sequence[str]) -> npt.NDArray[np.float32]:
-    """The bits of hashes as -1 and 1: (n, insets, bits)."""
-    data = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(
-        len(hashes), len(HASH_INSETS), HASH_BITS // 8
-    )
-    return np.unpackbits(data, axis=2).astype(np.float32) * 2 - 1
+def _alike(ones: npt.NDArray[np.uint64], others: npt.NDArray[np.uint64], bits: int) -> Iterator[tuple[int, int]]:
+    """Pairs of rows of hashes (n, insets, words) and (m, insets, words) with an inset within `bits` bits."""
+    insets = others.reshape(-1, others.shape[-1])
+    first, second = np.ascontiguousarray(insets[:, :2].T)
+    for row, one in enumerate(ones):
+        for inset in one:
+            # Nearly all are too far apart in their first two words already.
+            maybe = np.flatnonzero(np.bitwise_count(first ^ inset[0]) + np.bitwise_count(second ^ inset[1]) <= bits)
+            differing = np.bitwise_count(insets.take(maybe, axis=0) ^ inset).sum(axis=1)
+            for other in maybe[differing <= bits].tolist():
+                yield row, other // others.shape[1]
 
 
 def _unseen(train: "pd.Series[Any]", test: "pd.Series[Any]") -> dict[str, float]:

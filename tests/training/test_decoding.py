@@ -152,6 +152,18 @@ def test_presence_is_the_probability_of_being_written(seed: int, length: int) ->
     assert not found[: len(SPECIALS)].any()
 
 
+def test_presence_is_exact_where_sequences_can_share_the_chances() -> None:
+    # Rows: the last token. Columns: the chances of what follows it, for eight sequences that begin with BEGIN.
+    chances = torch.zeros(len(SPECIALS) + 3, len(SPECIALS) + 3)
+    a, b, c = range(len(SPECIALS), len(SPECIALS) + 3)
+    chances[1, [a, b, c]] = torch.tensor([0.5, 0.25, 0.25])
+    chances[a, [b, c, END_ID]] = torch.tensor([0.25, 0.5, 0.25])
+    chances[b, [a, c]] = chances[c, [a, b]] = torch.tensor([0.5, 0.5])
+    table = chances.log()
+    found = presence(Table(table), (torch.zeros(1, 1),), 3, samples=8)[0]
+    assert found.tolist() == pytest.approx(exact_presence(table, 3), abs=1e-6)
+
+
 def test_presence_of_a_post_depends_on_no_other_post() -> None:
     model = real_model(5)
     picture, caption = torch.randn(4, 16), torch.randn(4, 16)
