@@ -18,12 +18,14 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# Experiments: each changes one parameter. null is all posts.
+# Experiments: each changes one parameter, or two with + between. null is all posts.
 SEEDS ?= 2 3 4 5
 INPUTS ?= both image caption
 LIMITS ?= 250 500 1000 null
 MODELS ?= attention transformer classifier neighbours
 BACKBONES ?= resnet18
+# Caption encoders, which need a package and weights: CAPTIONS="model2vec=FOLDER sentence-transformers=NAME".
+CAPTIONS ?=
 # Sentiment needs a package that setup does not install; without it, its experiment would only fail.
 SENTIMENT ?= $(shell .venv/bin/python -c "import textblob" 2>/dev/null && echo true)
 
@@ -39,13 +41,14 @@ define experiments
 git diff --quiet HEAD -- dvc.lock dvc.yaml hashgen metrics params.yaml stages || \
   { echo "error: a file differs from the last commit: make repro, commit, then make $@"; exit 1; }; \
 base=$$(git rev-parse HEAD); compared=(); \
-name() { echo "$${1/=/-}-$${base:0:7}"; }; \
+name() { local first="$${1%%+*}"; [[ $$1 == *+* ]] && first+="-$${1##*[=/]}"; echo "$${first/=/-}-$${base:0:7}"; }; \
 ref() { echo "refs/exps/$${base:0:2}/$${base:2}/$$(name $$1)"; }; \
 is_there() { git rev-parse --quiet --verify "$$(ref $$1)" >/dev/null; }; \
 for change in $(1); do \
   is_there $$change && continue; \
   dvc queue remove "$$(name $$change)" >/dev/null 2>&1; \
-  dvc exp run --quiet --queue --name "$$(name $$change)" -S "$$change" || exit 1; \
+  IFS=+ read -ra settings <<< "$$change"; \
+  dvc exp run --quiet --queue --name "$$(name $$change)" "$${settings[@]/#/--set-param=}" || exit 1; \
 done; \
 trap 'dvc queue stop --kill; exit 130' INT; \
 dvc exp run --run-all --jobs $(JOBS); \
@@ -80,7 +83,7 @@ seeds: $(STAMP)  ## other seeds for training, and for the split, compared (SEEDS
 
 ablations: $(STAMP)  ## each input alone, other models and encoders, fewer posts, and sentiment, compared (LIMITS="250 1000 null")
 	@$(if $(SENTIMENT),,echo 'sentiment is left out; to add it: .venv/bin/pip install "textblob>=0.19"';) \
-	$(call experiments,$(INPUTS:%=train.inputs=%) $(MODELS:%=suggester.model=%) $(BACKBONES:%=featurize.backbone=%) $(LIMITS:%=split.limit=%) $(SENTIMENT:%=train.sentiment=%),reports/ablations.html)
+	$(call experiments,$(INPUTS:%=train.inputs=%) $(MODELS:%=suggester.model=%) $(BACKBONES:%=featurize.backbone=%) $(foreach one,$(CAPTIONS),featurize.captions=$(subst =,+featurize.caption_weights=,$(one))) $(LIMITS:%=split.limit=%) $(SENTIMENT:%=train.sentiment=%),reports/ablations.html)
 
 test: lint  ## lint, types, import contracts and all tests
 	$(PYTEST)

@@ -29,13 +29,16 @@ _DRAWN = (_MAIN, "bleu4")
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Runs side by side, worked out: the settings in order, and by split each one against the first (None: itself, or
-    where no post can be compared).
+    """Runs side by side, worked out: the settings in order, and by split each one against the first.
+
+    contrasts: of the models that make the suggestions, one a setting (None: the first itself, or where no post can be
+    compared). beside: of models that make none in the first, where they predict otherwise: setting and model, contrast.
     """
 
     runs: Sequence[Run]
     settings: Sequence[Setting]
     contrasts: Mapping[str, Sequence[Contrast | None]]
+    beside: Mapping[str, Mapping[tuple[str, str], Contrast]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +67,22 @@ def compare(runs: Sequence[Run]) -> Comparison:
         settings = [Setting((run,)) for run in runs]
     first, *others = settings
     contrasts = {split: [None, *(contrast(other, first, split) for other in others)] for split in SPLITS}
-    return Comparison(runs, settings, contrasts)
+    models = dict.fromkeys(model for run in first.runs for model in run.evaluate.get("others", {}))
+    beside = {
+        split: {
+            (other.name, model): found
+            for other in others
+            for model in models
+            if (found := contrast(_only(other, model), _only(first, model), split)) is not None and found.differs
+        }
+        for split in SPLITS
+    }
+    return Comparison(runs, settings, contrasts, beside)
+
+
+def _only(setting: Setting, model: str) -> Setting:
+    """The setting with the predictions of one model."""
+    return Setting(tuple(dataclasses.replace(run, predictions=run.by(model)) for run in setting.runs))
 
 
 def _check(run: Run) -> None:
@@ -99,17 +117,46 @@ def render_comparison(found: Comparison) -> str:
             for split in SPLITS
         },
         curves=_curves({run.name: run.history for run in runs if not run.history.empty}),
+        undrawn=[run.name for run in runs if not run.history.empty and not set(_CURVES) <= set(run.history)],
         params=differing,
         other_posts=len({run.posts for run in runs}) > 1,
         deciding=[name for name in differing if name.startswith(_POSTS)],
         paired=FIGURES,
         resamples=RESAMPLES,
         settings=found.settings,
-        contrasts={split: [one for one in found.contrasts[split] if one is not None] for split in SPLITS},
+        contrasts={split: _all_contrasts(found, split) for split in SPLITS},
         unpaired=_unpaired(found),
-        spreads=[one for setting in settings_of(runs) for one in spreads(setting, list(SPLITS), list(COLUMNS))],
+        spreads=[
+            one
+            for setting in settings_of(runs)
+            for each in (setting, *_by_other_models(setting))
+            for one in spreads(each, list(SPLITS), list(COLUMNS))
+        ],
         costs=_costs(found.settings),
     )
+
+
+def _all_contrasts(found: Comparison, split: str) -> list[Contrast]:
+    """Of the models that suggest, then of others, which the name says."""
+    others = [
+        dataclasses.replace(one, name=f"{name}, {MODELS.get(model, model)}, which makes no suggestions")
+        for (name, model), one in found.beside[split].items()
+    ]
+    return [one for one in found.contrasts[split] if one is not None] + others
+
+
+def _by_other_models(setting: Setting) -> list[Setting]:
+    """The setting with the scores of each model that makes no suggestions in its first run, if all runs have it."""
+    found = []
+    for model in setting.runs[0].evaluate.get("others", {}):
+        scored = [{run.evaluate.get("model"): run.evaluate, **run.evaluate.get("others", {})} for run in setting.runs]
+        if all(model in one for one in scored):
+            shown = f"{setting.runs[0].name}, {MODELS.get(model, model)}"
+            pairs = zip(setting.runs, scored, strict=True)
+            found.append(
+                Setting(tuple(dataclasses.replace(run, name=shown, evaluate=one[model]) for run, one in pairs))
+            )
+    return found
 
 
 def _present(row: Score | None) -> list[Score]:
@@ -151,7 +198,7 @@ def _costs(settings: Sequence[Setting]) -> list[str]:
     for name, axis, costs in (("posts", "training posts", posts), ("seconds", "seconds of training", seconds)):
         if len({cost for cost in costs.values() if cost is not None}) > 1:
             points = [
-                Point(number, setting.name, cost, _scores(setting))
+                Point(number, setting.name, cost, {SPLITS[split]: score for split, score in _scores(setting).items()})
                 for number, (setting, cost) in enumerate(costs.items(), start=1)
                 if cost is not None
             ]
@@ -164,38 +211,41 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-def _scores(setting: Setting) -> dict[str, float]:
-    """The main score by the label of the split, mean over runs."""
-    return {label: fmean(run.evaluate[split]["both"][_MAIN] for run in setting.runs) for split, label in SPLITS.items()}
+def _scores(setting: Setting, model: str | None = None) -> dict[str, float]:
+    """The main score by split, mean over runs: of what suggests, or of a model that does not, of runs that have it."""
+    scored = [run.evaluate if model is None else run.evaluate.get("others", {}).get(model) for run in setting.runs]
+    known = [one for one in scored if one is not None]
+    return {split: fmean(one[split]["both"][_MAIN] for one in known) for split in SPLITS} if known else {}
 
 
 def comparison_lines(found: Comparison) -> list[str]:
-    """The main score of each setting, and by how much it differs from the first, as lines of text."""
+    """The main score of each setting, and by how much it differs from the first, as lines of text.
+
+    Below, the same for each model that makes no suggestions.
+    """
     width = max(len(setting.name) for setting in found.settings)
     heads = [f"{label} {COLUMNS[_MAIN]}, against the first".ljust(29) for label in SPLITS.values()]
+
+    def line(setting: Setting, scores: Mapping[str, float], contrasts: Mapping[str, Contrast | None]) -> str:
+        parts = [f"{score:.3f}{_against(contrasts.get(split))}".ljust(29) for split, score in scores.items()]
+        return "  ".join([setting.name.ljust(width), *parts]).rstrip()
+
     lines = ["  ".join([" " * width, *heads]).rstrip()]
     for number, setting in enumerate(found.settings):
-        parts = [setting.name.ljust(width)]
-        for head, split, score in zip(heads, SPLITS, _scores(setting).values(), strict=True):
-            parts.append(f"{score:.3f}{_against(found.contrasts[split][number])}".ljust(len(head)))
-        lines.append("  ".join(parts).rstrip())
+        lines.append(line(setting, _scores(setting), {split: found.contrasts[split][number] for split in SPLITS}))
+    for model in dict.fromkeys(model for run in found.runs for model in run.evaluate.get("others", {})):
+        lines.append(f"{MODELS.get(model, model)}, which makes no suggestions:")
+        for setting in found.settings:
+            if scores := _scores(setting, model):
+                against = {split: found.beside[split].get((setting.name, model)) for split in SPLITS}
+                lines.append(line(setting, scores, against))
     if lost := _unpaired(found):
         lines.append(f"no differences on the same posts, as what they wrote is not in DVC's cache: {', '.join(lost)}")
-    return lines + _other_models(found)
+    return lines
 
 
 def _unpaired(found: Comparison) -> list[str]:
     return [run.name for run in found.runs if run.predictions is None]
-
-
-def _other_models(found: Comparison) -> list[str]:
-    """The main score of each model that makes no suggestions, as far as the table has a row for it."""
-    lines = []
-    for row in _rows(found.runs, "test"):
-        if not row.suggests and (score := row.score.figures[_MAIN]) is not None:
-            shown = f"test {COLUMNS[_MAIN]} {score.value:.3f}"
-            lines.append(f"{row.model} of {row.score.name}, which makes no suggestions: {shown}")
-    return lines
 
 
 def _against(one: Contrast | None) -> str:

@@ -52,6 +52,11 @@ class Contrast:
     gained: Sequence[Hashtag]
     lost: Sequence[Hashtag]
 
+    @property
+    def differs(self) -> bool:
+        """Whether any score or hashtag is another."""
+        return bool(self.gained or self.lost) or any(one.difference for one in self.paired.values())
+
 
 def contrast(setting: Setting, reference: Setting, split: str) -> Contrast | None:
     """The setting against the reference; None where no post is scored by both.

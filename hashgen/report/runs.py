@@ -23,7 +23,7 @@ from hashgen.report.settings import Run
 HERE = (".", "workspace")
 # What else a run may have. A run without it is shown without what would come of it.
 _BASELINES, _SPLIT = Path("metrics/baselines.json"), Path("metrics/split.json")
-_MANIFEST, _PREDICTIONS = "data/manifest", "data/predictions.parquet"
+_MANIFEST, _PREDICTIONS, _OTHERS = "data/manifest", "data/predictions.parquet", "data/others.parquet"
 _NEEDED = ("id", "split", "hashtags", "both", "ranked")
 _CODE = ("hashgen/", "stages/")
 # How long stages took: when they last ran in this folder, and in each experiment, by its first commit and its name.
@@ -55,6 +55,7 @@ def _read(name: str, evaluate: Path, history: Path, lock: Path, cache: Path | No
     learnt = parse_history(_text(name, commit, history), f"{name}: its {history}", _epoch(scores))
     ran = _parse(name, lock, _text(name, commit, lock))
     record = _record(f"{name}: its {lock}", ran)
+    others = None if cache is None else _predictions(cache, record.made, _OTHERS, [*_NEEDED, "model"])
     return Run(
         _label(name, commit),
         scores,
@@ -65,7 +66,8 @@ def _read(name: str, evaluate: Path, history: Path, lock: Path, cache: Path | No
         _optional(commit, _BASELINES),
         _optional(commit, _SPLIT).get("sizes", {}).get("train"),
         _training_seconds(commit, _stage(scores, record.params), ran, lock),
-        None if cache is None else _predictions(cache, record.made),
+        None if cache is None else _predictions(cache, record.made, _PREDICTIONS),
+        {} if others is None else {str(model): part for model, part in others.groupby("model")},
     )
 
 
@@ -121,15 +123,18 @@ def _cache() -> Path | None:
     return None if found is None else Path(found.strip(), "files", "md5")
 
 
-def _predictions(cache: Path, made: dict[str, str]) -> pd.DataFrame | None:
-    """What the run wrote for each post, and the post's group; None where the cache no longer has it."""
+def _predictions(cache: Path, made: dict[str, str], path: str, columns: Sequence[str] = _NEEDED) -> pd.DataFrame | None:
+    """What models of the run wrote for each post, and the post's group; None where the cache no longer has it.
+
+    path: which output of the run.
+    """
     try:
         groups: dict[str, str] = {}
         for file in json.loads(_cached(cache, made[_MANIFEST]).read_text(encoding="utf-8")):
             if file["relpath"] in [f"{split}.parquet" for split in SPLITS]:
                 posts = read_frame(_cached(cache, file["md5"]), "split", MANIFEST_SCHEMA, ["id", "group"])
                 groups |= dict(zip(posts["id"], posts["group"], strict=True))
-        found = read_frame(_cached(cache, made[_PREDICTIONS]), "evaluate", PREDICTIONS_SCHEMA, _NEEDED)
+        found = read_frame(_cached(cache, made[path]), "evaluate", PREDICTIONS_SCHEMA, columns)
     except (HashgenError, OSError, ValueError, KeyError, TypeError):
         return None
     return found.assign(group=[groups.get(post, post) for post in found["id"]])

@@ -21,8 +21,8 @@ class Run:
     posts: a hash of the manifests; runs with the same hash are scored on the same posts. code: tells apart the code
     that ran. baselines: metrics of the stage baselines, empty where there are none. trained_on: training posts.
     seconds: wall time of the stage that trained the model that is shown. predictions: columns id, split, hashtags (the
-    true ones), both (what is written), ranked, and group (posts that belong together), one row a post. The last three
-    are None where they are not known.
+    true ones), both (what is written), ranked, and group (posts that belong together), one row a post. These three are
+    None where they are not known. others: such predictions of models that make no suggestions, by their names.
     """
 
     name: str
@@ -35,6 +35,11 @@ class Run:
     trained_on: int | None = None
     seconds: float | None = None
     predictions: pd.DataFrame | None = None
+    others: Mapping[str, pd.DataFrame] = dataclasses.field(default_factory=dict)
+
+    def by(self, model: str) -> pd.DataFrame | None:
+        """What a model of this run predicts, whether or not it makes the suggestions; None where that is not known."""
+        return self.predictions if self.evaluate.get("model") == model else self.others.get(model)
 
 
 @dataclasses.dataclass(frozen=True)

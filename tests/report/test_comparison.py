@@ -60,6 +60,8 @@ def test_f1_at_5_by_epoch_is_drawn_where_all_runs_have_it() -> None:
     earlier = page_of([run("one", val_f1_at_5=0.7), run("two")])
     assert "F1@5, validation, by epoch; last values: one 0.700; two 0.600." in both
     assert "F1@5, validation, by epoch" not in earlier
+    assert "Without F1@5, which these runs of an earlier version do not have: two." in earlier
+    assert "earlier version" not in both
     assert all("F1, validation, by epoch" in page for page in (both, earlier))
 
 
@@ -129,11 +131,42 @@ def test_models_that_make_no_suggestions_have_rows_of_their_own() -> None:
         assert "two ranker 0.500" in table and "two transformer, makes no suggestions 0.200" in table
         assert "three the paper's LSTM, makes no suggestions 0.100" in table
         assert "two the paper's LSTM" not in table  # it is the first run's
-    assert comparison_lines(compared)[-3:] == [
-        "the paper's LSTM of one, which makes no suggestions: test F1@5 0.300",
-        "transformer of two, which makes no suggestions: test F1@5 0.200",
-        "the paper's LSTM of three, which makes no suggestions: test F1@5 0.100",
+    assert [line.split() for line in comparison_lines(compared)[4:-1]] == [
+        ["the", "paper's", "LSTM,", "which", "makes", "no", "suggestions:"],
+        ["one", "0.300", "0.300"],
+        ["two", "0.300", "0.300"],
+        ["three", "0.100", "0.100"],
+        ["transformer,", "which", "makes", "no", "suggestions:"],
+        ["two", "0.200", "0.200"],
     ]
+
+
+def test_models_that_make_no_suggestions_are_held_against_those_of_the_first_run() -> None:
+    def said(first: str) -> pd.DataFrame:
+        posts = [(str(n), split, ["a"], [tag], [tag, "x"]) for split in ("val", "test") for n, tag in enumerate(first)]
+        frame = pd.DataFrame(posts, columns=["id", "split", "hashtags", "both", "ranked"])
+        return frame.assign(group=frame["id"])
+
+    def run(name: str, suggests: str, beside: str, beside_said: pd.DataFrame) -> Run:
+        others = {beside: {"model": beside, **{split: {"both": block(0.3)} for split in ("val", "test")}}}
+        one = a_run(name, scored(0.4) | {"model": suggests, "others": others}, {"size": name})
+        return dataclasses.replace(one, predictions=said("axxx"), others={beside: beside_said})
+
+    better, same = said("aaax"), said("axxx")
+    runs = [
+        run("one", "ranker", "lstm", same),
+        run("two", "ranker", "lstm", better),
+        run("three", "ranker", "lstm", same),
+        run("four", "lstm", "ranker", better),  # which suggests by the LSTM: as the first's
+    ]
+    compared = compare(runs)
+    assert list(compared.beside["test"]) == [("two", "lstm")]
+    assert compared.beside["test"]["two", "lstm"].paired["p_at_1"].difference == 0.5
+    page = html.unescape(text_of(render_comparison(compared)))
+    assert "two, the paper's LSTM, which makes no suggestions 4 posts in 4 groups" in page
+    assert "three, the paper's LSTM" not in page
+    line = next(line for line in comparison_lines(compared)[6:] if line.startswith("two"))
+    assert re.fullmatch(r"two +0\.300  \+0\.167 \[.*\] +0\.300  \+0\.167 \[.*\]", line)
 
 
 @pytest.mark.parametrize(
@@ -324,6 +357,12 @@ def test_seeds_alone_are_one_setting_with_a_spread_and_are_held_against_each_oth
     runs = [dataclasses.replace(run, params={"train.seed": number}) for number, run in enumerate(runs)]
     text = text_of(page_of(runs))
     assert "train.seed 0, 1" in text and "0.500 ± 0.141" in text and "two 2 posts in 2 groups" in text
+    beside = [
+        dataclasses.replace(run, evaluate={**run.evaluate, "others": {"lstm": scored(f1)}})
+        for run, f1 in zip(runs, (0.1, 0.2), strict=True)
+    ]
+    text = text_of(page_of(beside))
+    assert "0.500 ± 0.141" in text and "0.150 ± 0.071" in text and "one, the paper's LSTM" in html.unescape(text)
     wide = predicted("wide", 0.5, tables, **{"train.seed": 0, "size": 3})
     text = text_of(page_of([*runs, wide]))
     assert "one, two wide" in text and "Against one and 1 more" in text and "wide 2 posts in 2 groups" in text
