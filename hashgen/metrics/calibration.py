@@ -11,7 +11,7 @@ Floats = npt.NDArray[np.float64]
 
 BINS = 10
 # Scores are kept this far from 0 and 1, whose log-odds are infinite.
-_EDGE = 1e-4
+LEAST = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _probabilities(scores: npt.ArrayLike) -> Floats:
 
 def _features(values: Floats) -> Floats:
     """What the log-odds are linear in: (pairs,) to (pairs, 3)."""
-    inside = values.clip(_EDGE, 1 - _EDGE)
+    inside = values.clip(LEAST, 1 - LEAST)
     return np.column_stack([np.log(inside), -np.log1p(-inside), np.ones(len(inside))])
 
 

@@ -21,7 +21,7 @@ from hashgen.pictures.crops import crops
 from hashgen.pictures.decode import BadPicture
 from hashgen.suggesting.answer import Answer, Suggestion
 from hashgen.suggesting.explaining import explain as explain_hashtags
-from hashgen.suggesting.index import Index
+from hashgen.suggesting.index import Index, log_odds
 from hashgen.suggesting.options import Mix, Options, hidden_hashtags
 from hashgen.text.captions import clean_caption, hashtags_of
 from hashgen.text.sentiment import sentiments
@@ -36,11 +36,6 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 
-# How much a hashtag that is already typed counts against what the model says, and the least share of a hashtag's
-# frequency that is held to be its probability, so that what the model did not propose can be proposed by it. Chosen on
-# validation posts: of food photos, F1@5 of the remaining hashtags with 2 given .292 -> .318, with 4 .295 -> .330; of
-# the sample with 2 .687 -> .694. At weight 1 the gain with 4 given is half as large.
-_STEER, _FLOOR = 0.5, 0.1
 # How far broad and niche move log-odds by the logarithm of a hashtag's number of posts.
 _MIX = {"balanced": 0.0, "broad": 0.5, "niche": -0.5}
 _EDGE = 1e-6
@@ -291,10 +286,7 @@ class Suggester:
         index = self.index
         if index is None:
             return chances
-        values = np.array(list(chances.values()), np.float32)
-        if known := [tag for tag in options.tags if tag in index.places]:
-            lifts = [index.lift(tag) for tag in known]
-            values = _chance(_log_odds(np.maximum(values, _FLOOR * index.prior)) + _STEER * np.sum(lifts, axis=0))
+        values = index.steer(np.array(list(chances.values()), np.float32), options.tags, blind)
         chances = dict(zip(index.hashtags, values.tolist(), strict=True))
         if self.mine is not None:
             for hashtag, vote in self.mine.votes(posts, blind).items():
@@ -315,7 +307,7 @@ class Suggester:
         if (weight := _MIX[options.mix]) and self.index is not None:
             counts = self.index.habits.counts
             frequent = np.log([max(1, counts[hashtag]) for hashtag in able])
-            values = _log_odds(values) + np.float32(weight) * frequent.astype(np.float32)
+            values = log_odds(values) + np.float32(weight) * frequent.astype(np.float32)
         first = [hashtag for hashtag in options.add if hashtag not in options.tags]
         order = np.argsort(-values, kind="stable")[: options.number()]
         return [*first, *(able[place] for place in order)][: options.number()]
@@ -325,15 +317,6 @@ def _missing(picture: EncodedPicture | None, caption: str) -> list[str]:
     if picture is None:
         return ["without a picture: these hashtags rest on the caption alone"]
     return [] if caption else ["without a caption: these hashtags rest on the picture alone"]
-
-
-def _log_odds(chances: Floats) -> Floats:
-    inside = np.clip(chances.astype(np.float64), _EDGE, 1 - _EDGE)
-    return (np.log(inside) - np.log1p(-inside)).astype(np.float32)
-
-
-def _chance(log_odds: Floats) -> Floats:
-    return (1 / (1 + np.exp(-log_odds.astype(np.float64)))).astype(np.float32)
 
 
 def _at_hand(recipe: Recipe, place: "torch.device") -> Recipe:

@@ -162,6 +162,28 @@ def test_what_is_hidden_from_the_model_has_a_calibration_of_its_own(suggester: S
         assert one.confidence == pytest.approx(expected[one.hashtag])
 
 
+def test_typed_hashtags_have_calibrations_of_their_own_that_keep_the_order(suggester: Suggester) -> None:
+    index = suggester.index
+    assert index is not None
+    (ranking,) = suggester.trained.model.rank(suggester.posts(None, ["morning run done"]), 9, "image")
+    # As unlikely as in a large vocabulary: there too the typed hashtag decides.
+    chances = index.scores(ranking, "image") * np.float32(1e-3)
+    one, more = ("wood",), ("wood", "sea", "love", "run")
+    for given in (one, more):
+        steered = index.steer(chances, given, "image")
+        assert ((steered > 0) & (steered < 1)).all()
+        assert (
+            np.argsort(-steered, kind="stable").tolist()
+            == np.argsort(-index._steered(chances, given), kind="stable").tolist()
+        )
+    found = index.given["image"]
+    assert len(found) == 5 and len({found[0], index.calibrations["image"], index.given[None][0]}) == 3
+    expected = found[3].apply(index._steered(index.scores(ranking, "image"), more))
+    shown = index.steer(index.scores(ranking, "image"), more, "image")
+    assert shown[expected > 0.01] == pytest.approx(expected[expected > 0.01], rel=1e-5)
+    assert index.steer(chances, ["unheardof"], "image") is chances
+
+
 def test_typed_hashtags_are_not_repeated_and_steer(suggester: Suggester) -> None:
     free = suggester.suggest(caption="morning run done", max=10)
     given = suggester.suggest(caption="morning run done", max=10, tags=["#Wood"])
