@@ -24,7 +24,8 @@ INPUTS ?= both image caption
 LIMITS ?= 250 500 1000 null
 MODELS ?= attention transformer classifier neighbours
 BACKBONES ?= resnet18
-# Caption encoders, which need a package and weights: CAPTIONS="model2vec=FOLDER sentence-transformers=NAME".
+# Caption encoders, which need a package and weights: CAPTIONS="model2vec=FOLDER sentence-transformers=NAME". Of signs,
+# folders and names may have / . _ and -.
 CAPTIONS ?=
 # Sentiment needs a package that setup does not install; without it, its experiment would only fail.
 SENTIMENT ?= $(shell .venv/bin/python -c "import textblob" 2>/dev/null && echo true)
@@ -41,7 +42,11 @@ define experiments
 git diff --quiet HEAD -- dvc.lock dvc.yaml hashgen metrics params.yaml stages || \
   { echo "error: a file differs from the last commit: make repro, commit, then make $@"; exit 1; }; \
 base=$$(git rev-parse HEAD); compared=(); \
-name() { local first="$${1%%+*}"; [[ $$1 == *+* ]] && first+="-$${1##*[=/]}"; echo "$${first/=/-}-$${base:0:7}"; }; \
+name() { \
+  local named="$${1%%+*}" second="$${1#*+*=}"; \
+  [[ $$1 == *+* ]] && named+="-$${second//[^[:alnum:]]/-}"; \
+  echo "$${named/=/-}-$${base:0:7}"; \
+}; \
 ref() { echo "refs/exps/$${base:0:2}/$${base:2}/$$(name $$1)"; }; \
 is_there() { git rev-parse --quiet --verify "$$(ref $$1)" >/dev/null; }; \
 for change in $(1); do \

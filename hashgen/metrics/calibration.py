@@ -11,7 +11,7 @@ Floats = npt.NDArray[np.float64]
 
 BINS = 10
 # Scores are kept this far from 0 and 1, whose log-odds are infinite.
-LEAST = 1e-4
+_EDGE = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +106,12 @@ class Calibration:
         """
         return _logistic(_features(_probabilities(scores)) @ np.array([self.rise, self.fall, self.shift]))
 
+    def apply_to_odds(self, odds: npt.ArrayLike) -> Floats:
+        """The same from log-odds (pairs,) of any size, none of which are taken as equal."""
+        values = np.asarray(odds, np.float64)
+        falling, rising = -np.logaddexp(0, -values), np.logaddexp(0, values)  # ln p, -ln(1 - p)
+        return _logistic(self.rise * falling + self.fall * rising + self.shift)
+
     def to_json(self) -> dict[str, float]:
         """The three numbers by name."""
         return dataclasses.asdict(self)
@@ -150,7 +156,7 @@ def _probabilities(scores: npt.ArrayLike) -> Floats:
 
 def _features(values: Floats) -> Floats:
     """What the log-odds are linear in: (pairs,) to (pairs, 3)."""
-    inside = values.clip(LEAST, 1 - LEAST)
+    inside = values.clip(_EDGE, 1 - _EDGE)
     return np.column_stack([np.log(inside), -np.log1p(-inside), np.ones(len(inside))])
 
 

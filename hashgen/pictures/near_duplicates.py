@@ -16,8 +16,9 @@ _WORD = 64
 _BUCKET = 256
 # Up to this many hashes are compared all with all, at once.
 _FEW = 4096
-# Pairs compared at once: the bound on memory.
-_PAIRS = 2**16
+# Pairs compared at once, which stay in the processor's cache; and near ones found until they are united: the bounds on
+# memory.
+_PAIRS, _FOUND = 2**16, 2**20
 
 
 def read_hashes(values: Iterable[str]) -> Hashes:
@@ -107,9 +108,12 @@ def _compare(hashes: Hashes, labels: Rows, rows: Rows, sizes: npt.NDArray[np.int
             left = low + np.flatnonzero(np.bitwise_count(first[part] ^ first[other]) <= bits)
             left = left[buckets[left] == buckets[left + shift]]
             left = left[_distance(hashes, left, left + shift) <= bits]
-            found.append((rows[left], rows[left + shift]))
-    if found:
-        _unite(labels, *map(np.concatenate, zip(*found, strict=True)))
+            if len(left):
+                found.append((rows[left], rows[left + shift]))
+            if sum(len(one) for one, _ in found) > _FOUND:
+                _unite_all(labels, found)
+                found = []
+    _unite_all(labels, found)
 
 
 def _distance(hashes: Hashes, one: Rows, other: Rows) -> npt.NDArray[np.uint16]:
@@ -129,6 +133,11 @@ def _compare_all(hashes: Hashes, labels: Rows, rows: Rows, bits: int) -> None:
             found = signs[low : low + step] @ signs[high : high + step].T >= signs.shape[1] - 2 * bits
             one, other = np.nonzero(found)
             _unite(labels, rows[low + one], rows[high + other])
+
+
+def _unite_all(labels: Rows, found: Sequence[tuple[Rows, Rows]]) -> None:
+    if found:
+        _unite(labels, *map(np.concatenate, zip(*found, strict=True)))
 
 
 def _unite(labels: Rows, one: Rows, other: Rows) -> None:

@@ -32,7 +32,7 @@ class Comparison:
     """Runs side by side, worked out: the settings in order, and by split each one against the first.
 
     contrasts: of the models that make the suggestions, one a setting (None: the first itself, or where no post can be
-    compared). beside: of models that make none in the first, where they predict otherwise: setting and model, contrast.
+    compared). beside: by setting and model, of those that make none in the first.
     """
 
     runs: Sequence[Run]
@@ -73,7 +73,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
             (other.name, model): found
             for other in others
             for model in models
-            if (found := contrast(_only(other, model), _only(first, model), split)) is not None and found.differs
+            if (found := contrast(_only(other, model), _only(first, model), split)) is not None
         }
         for split in SPLITS
     }
@@ -139,23 +139,33 @@ def render_comparison(found: Comparison) -> str:
 def _all_contrasts(found: Comparison, split: str) -> list[Contrast]:
     """Of the models that suggest, then of others, which the name says."""
     others = [
-        dataclasses.replace(one, name=f"{name}, {MODELS.get(model, model)}, which makes no suggestions")
+        dataclasses.replace(one, name=f"{name}, {_in_words(found, model)}")
         for (name, model), one in found.beside[split].items()
+        if one.differs
     ]
     return [one for one in found.contrasts[split] if one is not None] + others
+
+
+def _in_words(found: Comparison, model: str) -> str:
+    suggests = any(run.evaluate.get("model") == model for run in found.runs)
+    return MODELS.get(model, model) + ("" if suggests else ", which makes no suggestions")
+
+
+def _scored(run: Run, model: str) -> Mapping[str, Any] | None:
+    """The scores of a model of a run, whether or not it makes the suggestions; None without it."""
+    found: Mapping[str, Any] | None = run.evaluate.get("others", {}).get(model)
+    return run.evaluate if run.evaluate.get("model") == model else found
 
 
 def _by_other_models(setting: Setting) -> list[Setting]:
     """The setting with the scores of each model that makes no suggestions in its first run, if all runs have it."""
     found = []
     for model in setting.runs[0].evaluate.get("others", {}):
-        scored = [{run.evaluate.get("model"): run.evaluate, **run.evaluate.get("others", {})} for run in setting.runs]
-        if all(model in one for one in scored):
-            shown = f"{setting.runs[0].name}, {MODELS.get(model, model)}"
-            pairs = zip(setting.runs, scored, strict=True)
-            found.append(
-                Setting(tuple(dataclasses.replace(run, name=shown, evaluate=one[model]) for run, one in pairs))
-            )
+        shown = f"{setting.runs[0].name}, {MODELS.get(model, model)}"
+        scored = [(run, _scored(run, model)) for run in setting.runs]
+        runs = [dataclasses.replace(run, name=shown, evaluate=one) for run, one in scored if one is not None]
+        if len(runs) == len(setting.runs):
+            found.append(Setting(tuple(runs)))
     return found
 
 
@@ -212,8 +222,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _scores(setting: Setting, model: str | None = None) -> dict[str, float]:
-    """The main score by split, mean over runs: of what suggests, or of a model that does not, of runs that have it."""
-    scored = [run.evaluate if model is None else run.evaluate.get("others", {}).get(model) for run in setting.runs]
+    """The main score by split, mean over runs: of the models that suggest, or of one model in the runs that have it."""
+    scored = [run.evaluate if model is None else _scored(run, model) for run in setting.runs]
     known = [one for one in scored if one is not None]
     return {split: fmean(one[split]["both"][_MAIN] for one in known) for split in SPLITS} if known else {}
 
@@ -234,18 +244,23 @@ def comparison_lines(found: Comparison) -> list[str]:
     for number, setting in enumerate(found.settings):
         lines.append(line(setting, _scores(setting), {split: found.contrasts[split][number] for split in SPLITS}))
     for model in dict.fromkeys(model for run in found.runs for model in run.evaluate.get("others", {})):
-        lines.append(f"{MODELS.get(model, model)}, which makes no suggestions:")
+        lines.append(f"{_in_words(found, model)}:")
         for setting in found.settings:
             if scores := _scores(setting, model):
                 against = {split: found.beside[split].get((setting.name, model)) for split in SPLITS}
                 lines.append(line(setting, scores, against))
     if lost := _unpaired(found):
-        lines.append(f"no differences on the same posts, as what they wrote is not in DVC's cache: {', '.join(lost)}")
+        lines.append(f"not all differences are known, as what was written is not in DVC's cache: {', '.join(lost)}")
     return lines
 
 
 def _unpaired(found: Comparison) -> list[str]:
-    return [run.name for run in found.runs if run.predictions is None]
+    """Runs whose predictions are lost, those of models that make no suggestions included."""
+    return [
+        run.name
+        for run in found.runs
+        if run.predictions is None or run.evaluate.get("others", {}).keys() - run.others.keys()
+    ]
 
 
 def _against(one: Contrast | None) -> str:

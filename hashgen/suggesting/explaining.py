@@ -30,11 +30,16 @@ def explain(
     without = [" ".join(token for token in tokens if token != word) for word in words]
     blind: Blind | None = "image" if picture is None else None if caption else "caption"
     # Tokens joined by blanks are not the caption letter by letter: what a word changes is held against this.
-    whole, *partly = suggester.rank(suggester.posts(picture, [" ".join(tokens), *without]), blind)
+
+    def say(captions: Sequence[str], blind: Blind | None) -> list[dict[str, float]]:
+        found = suggester.rank(suggester.posts(picture, captions), blind)
+        return [suggester.beside(one, options.tags, blind) for one in found]
+
+    whole, *partly = say([" ".join(tokens), *without], blind)
     hidden: dict[Blind, dict[str, float]] = {}
     if picture is not None and caption:
         for one in ("image", "caption"):
-            (hidden[one],) = suggester.rank(suggester.posts(picture, [caption]), one)
+            (hidden[one],) = say([caption], one)
     index, post = suggester.index, suggester.posts(picture, [caption])
     nearest = np.empty(0, np.int64) if index is None else index.nearest(post, blind)
     copied = (

@@ -12,13 +12,13 @@ from safetensors.numpy import load_file, save_file
 
 from hashgen.base.files import read_json, require, write_json
 from hashgen.features.posts import Blind, Labelled, Posts
-from hashgen.metrics.calibration import LEAST, Calibration
+from hashgen.metrics.calibration import Calibration
 from hashgen.models import Model
 from hashgen.models.habits import Habits
 from hashgen.training import lookup
 from hashgen.training.about import unfit
 from hashgen.training.hashtag_words import HashtagWords
-from hashgen.training.similarity import Arrays, Floats, Views, arrays_of, flags, flags_of, part_of, take
+from hashgen.training.similarity import Arrays, Floats, Views, arrays_of, blocks, flags, flags_of, part_of, take
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -37,6 +37,8 @@ _STEER, _FLOOR = 0.5, 0.1
 # for more as well, on so many posts at most.
 _CALIBRATED = 10
 _GIVEN, _MOST_GIVEN = 5, 500
+# Fewer pairs of post and hashtag than this calibrate nothing. Posts that are ranked at once: the bound on memory.
+_LEAST_PAIRS, _AT_ONCE = 200, 50
 _EDGE = 1e-6
 # Of more training posts than `lookup.MOST_COMPARED`, those among which one with a hashtag is looked for.
 _ALIKE = 1000
@@ -84,27 +86,45 @@ class Index:
         words = HashtagWords.of(list(habits.popular))
         calibrations = {blind: _calibrate(model, val, blind) for blind in _BLIND.values()}
         index = cls(ids, habits, known, words, views, calibrations, {}, source)
-        index.given = {blind: index._calibrate_given(model, val, blind) for blind in _BLIND.values()}
+        index.given = index._calibrate_given(model, val)
         return index
 
-    def _calibrate_given(self, model: Model, val: Labelled, blind: Blind | None) -> list[Calibration]:
+    def _calibrate_given(self, model: Model, val: Labelled) -> dict[Blind | None, list[Calibration]]:
         """Make steered probabilities hold: of validation posts some hashtags are given, drawn by chance.
 
-        Steering leaves them too high: what is given is true and no longer there to be found.
+        Steering leaves them too high: what is given is true and no longer there to be found. Where too few posts have
+        so many hashtags, the calibration of fewer given ones has to do.
         """
-        rows = np.unique(np.linspace(0, len(val) - 1, min(len(val), _MOST_GIVEN)).astype(np.int64))
-        rankings = model.rank(take(val.posts, rows), len(self.hashtags), blind)
-        pairs: list[list[tuple[float, bool]]] = [[] for _ in range(_GIVEN)]
-        for row, ranking in zip(rows.tolist(), rankings, strict=True):
-            chances, true = self.scores(ranking, blind), set(val.hashtags[row])
-            own = [hashtag for hashtag in val.hashtags[row] if hashtag in self.places]
-            drawn = [own[place] for place in np.random.default_rng(row).permutation(len(own))]
-            for count in range(1, min(_GIVEN, len(true) - 1, len(own)) + 1):
-                steered = self._steered(chances, drawn[:count])
-                steered[[self.places[hashtag] for hashtag in drawn[:count]]] = -1
-                first = np.argsort(-steered, kind="stable")[:_CALIBRATED].tolist()
-                pairs[count - 1] += [(float(steered[at]), self.hashtags[at] in true) for at in first if steered[at] > 0]
-        return [Calibration.fit(*zip(*some, strict=True)) if some else Calibration() for some in pairs]
+        places = np.unique(np.linspace(0, len(val) - 1, min(len(val), _MOST_GIVEN)).astype(np.int64))
+        pairs: dict[Blind | None, list[list[tuple[float, bool]]]]
+        pairs = {blind: [[] for _ in range(_GIVEN)] for blind in _BLIND.values()}
+        for part in blocks(len(places), _AT_ONCE):
+            rows = places[part]
+            drawn = [self._draw(val.hashtags[row], row) for row in rows.tolist()]
+            lifts = [np.cumsum([self.lift(hashtag) for hashtag in one], axis=0) for one in drawn]
+            for blind, found in pairs.items():
+                rankings = model.rank(take(val.posts, rows), len(self.hashtags), blind)
+                for row, ranking, given, lift in zip(rows.tolist(), rankings, drawn, lifts, strict=True):
+                    chances, true = self.scores(ranking, blind), set(val.hashtags[row])
+                    for number in range(len(given)):
+                        steered = self._steered(chances, lift[number])
+                        steered[[self.places[hashtag] for hashtag in given[: number + 1]]] = -np.inf
+                        first = np.argsort(-steered, kind="stable")[:_CALIBRATED]
+                        right = [self.hashtags[place] in true for place in first.tolist()]
+                        found[number] += zip(chance(steered[first]).tolist(), right, strict=True)
+        calibrations: dict[Blind | None, list[Calibration]] = {}
+        for blind, found in pairs.items():
+            last, calibrations[blind] = Calibration(), []
+            for some in found:
+                last = Calibration.fit(*zip(*some, strict=True)) if len(some) >= _LEAST_PAIRS else last
+                calibrations[blind].append(last)
+        return calibrations
+
+    def _draw(self, hashtags: Sequence[str], seed: int) -> list[str]:
+        """Up to `_GIVEN` of a post's hashtags that training posts have, in random order; at least one is left."""
+        known = [hashtag for hashtag in hashtags if hashtag in self.places]
+        order = np.random.default_rng(seed).permutation(len(known))[: min(_GIVEN, len(hashtags) - 1)]
+        return [known[place] for place in order.tolist()]
 
     @property
     def prior(self) -> Floats:
@@ -121,22 +141,22 @@ class Index:
             found[list(places)] = self.calibrations[blind].apply(np.minimum(values, 1.0))
         return found
 
-    def steer(self, chances: Floats, given: Sequence[str], blind: Blind | None) -> Floats:
+    def steer(
+        self, chances: npt.NDArray[np.floating[Any]], given: Sequence[str], blind: Blind | None
+    ) -> npt.NDArray[np.floating[Any]]:
         """The probability of each hashtag (hashtags,) beside those given, from what it is without (`scores`).
 
         Given ones that no training post has say nothing.
         """
-        given = [hashtag for hashtag in given if hashtag in self.places]
-        if not given:
+        lifts = [self.lift(hashtag) for hashtag in given if hashtag in self.places]
+        if not lifts:
             return chances
-        steered, calibration = self._steered(chances, given), self.given[blind][min(len(given), _GIVEN) - 1]
-        # Calibrations make no difference among the very unlikely, which a beginning may ask for.
-        found: Floats = (calibration.apply(steered) * np.minimum(1, steered / LEAST)).astype(np.float32)
-        return found
+        calibration = self.given[blind][min(len(lifts), _GIVEN) - 1]
+        return calibration.apply_to_odds(self._steered(chances, np.sum(lifts, axis=0)))
 
-    def _steered(self, chances: Floats, given: Sequence[str]) -> Floats:
-        lifts = np.sum([self.lift(hashtag) for hashtag in given], axis=0)
-        return chance(log_odds(np.maximum(chances, _FLOOR * self.prior)) + _STEER * lifts)
+    def _steered(self, chances: npt.NDArray[np.floating[Any]], lift: Floats) -> npt.NDArray[np.float64]:
+        """Log-odds (hashtags,), not calibrated. lift: the sum over what is given."""
+        return log_odds(np.maximum(chances, _FLOOR * self.prior)) + _STEER * lift.astype(np.float64)
 
     def lift(self, hashtag: str) -> Floats:
         """How much more likely each hashtag (hashtags,) is beside this one than everywhere: log of the ratio.
@@ -235,12 +255,14 @@ def _calibrate(model: Model, val: Labelled, blind: Blind | None) -> Calibration:
     return Calibration.fit(*zip(*pairs, strict=True)) if pairs else Calibration()
 
 
-def log_odds(chances: Floats) -> Floats:
+def log_odds(chances: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
     """Of probabilities, kept a little away from 0 and 1."""
     inside = np.clip(chances.astype(np.float64), _EDGE, 1 - _EDGE)
-    return (np.log(inside) - np.log1p(-inside)).astype(np.float32)
+    found: npt.NDArray[np.float64] = np.log(inside) - np.log1p(-inside)
+    return found
 
 
-def chance(odds: Floats) -> Floats:
+def chance(odds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The probability of log-odds."""
-    return (1 / (1 + np.exp(-odds.astype(np.float64)))).astype(np.float32)
+    found: npt.NDArray[np.float64] = 1 / (1 + np.exp(-odds))
+    return found

@@ -280,15 +280,18 @@ class Suggester:
             return [{hashtag: min(max(score, 0.0), 1.0) for hashtag, score in ranking} for ranking in rankings]
         return [dict(zip(index.hashtags, index.scores(one, blind).tolist(), strict=True)) for one in rankings]
 
+    def beside(self, chances: dict[str, float], tags: Sequence[str], blind: Blind | None) -> dict[str, float]:
+        """What `rank` says of a post, steered by typed hashtags; as it is by an unindexed model."""
+        if self.index is None:
+            return chances
+        values = self.index.steer(np.array(list(chances.values()), np.float32), tags, blind)
+        return dict(zip(chances, values.tolist(), strict=True))
+
     def _chances(self, posts: Posts, blind: Blind | None, options: Options) -> dict[str, float]:
         """The probability of each hashtag, steered by typed hashtags and by the user's own posts."""
-        (chances,) = self.rank(posts, blind)
-        index = self.index
-        if index is None:
-            return chances
-        values = index.steer(np.array(list(chances.values()), np.float32), options.tags, blind)
-        chances = dict(zip(index.hashtags, values.tolist(), strict=True))
-        if self.mine is not None:
+        (alone,) = self.rank(posts, blind)
+        chances = self.beside(alone, options.tags, blind)
+        if self.mine is not None and self.index is not None:
             for hashtag, vote in self.mine.votes(posts, blind).items():
                 chances[hashtag] = 1 - (1 - chances.get(hashtag, 0.0)) * (1 - vote)
         return chances
@@ -303,11 +306,11 @@ class Suggester:
             for hashtag, chance in chances.items()
             if chance >= least and hashtag.startswith(options.prefix) and hashtag not in kept_off
         ]
-        values = np.array([chances[hashtag] for hashtag in able], np.float32)
+        values = np.array([chances[hashtag] for hashtag in able], np.float64)
         if (weight := _MIX[options.mix]) and self.index is not None:
             counts = self.index.habits.counts
             frequent = np.log([max(1, counts[hashtag]) for hashtag in able])
-            values = log_odds(values) + np.float32(weight) * frequent.astype(np.float32)
+            values = log_odds(values) + weight * frequent
         first = [hashtag for hashtag in options.add if hashtag not in options.tags]
         order = np.argsort(-values, kind="stable")[: options.number()]
         return [*first, *(able[place] for place in order)][: options.number()]

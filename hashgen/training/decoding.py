@@ -209,7 +209,10 @@ def presence(network: SequenceNetwork, state: tuple[Tensor, ...], length: int, s
 
 
 def _strata(count: int, generator: torch.Generator) -> Tensor:
-    """Uniform numbers (count,) in 0..1, one in each of `count` equal parts, in random order."""
+    """Uniform numbers (count,) in 0..1, one in each of `count` equal parts, in random order.
+
+    So sequences that are each alone in their prefix do not all draw alike either.
+    """
     return (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
 
 

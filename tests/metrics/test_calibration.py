@@ -169,3 +169,13 @@ def test_no_other_number_is_better(chances: list[float], expected: int, most: in
 def test_numbers_that_make_no_sense(expected: float, most: int) -> None:
     with pytest.raises(ValueError, match="needs 1 or more"):
         best_length([0.5], expected, most)
+
+
+@examples(50)
+@given(st.floats(0.1, 2), st.floats(0.1, 2), st.floats(-3, 3))
+def test_log_odds_get_the_same_probabilities_and_keep_their_order(rise: float, fall: float, shift: float) -> None:
+    calibration = Calibration(rise, fall, shift)
+    odds = np.linspace(-9, 9, 50)
+    assert calibration.apply_to_odds(odds) == pytest.approx(calibration.apply(1 / (1 + np.exp(-odds))))
+    beyond = calibration.apply_to_odds([-40, -20, 10, 12])
+    assert (np.diff(beyond) > 0).all() and beyond[0] > 0 and beyond[-1] < 1

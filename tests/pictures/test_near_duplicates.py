@@ -36,15 +36,21 @@ hashes = st.lists(few_bits | st.integers(0, 2**256 - 1) | st.integers(0, 300), m
 
 
 @pytest.mark.parametrize(
-    ("few", "bucket"),
-    [pytest.param(0, 3, marks=pytest.mark.slow), pytest.param(0, 256, marks=pytest.mark.slow), (4096, 256)],
+    ("few", "bucket", "at_once"),
+    [
+        pytest.param(0, 3, 100, marks=pytest.mark.slow),
+        pytest.param(0, 256, 3, marks=pytest.mark.slow),
+        (4096, 256, 100),
+    ],
 )
 @examples(100)
 @given(values=hashes, bits=st.integers(0, 30))
-def test_chains_are_those_of_brute_force(few: int, bucket: int, values: list[int], bits: int) -> None:
+def test_chains_are_those_of_brute_force(few: int, bucket: int, at_once: int, values: list[int], bits: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(near_duplicates, "_FEW", few)
         patch.setattr(near_duplicates, "_BUCKET", bucket)
+        patch.setattr(near_duplicates, "_PAIRS", at_once)
+        patch.setattr(near_duplicates, "_FOUND", at_once // 3)
         assert first_alike(words(values), bits).tolist() == brute_force(values, bits)
 
 

@@ -160,13 +160,25 @@ def test_models_that_make_no_suggestions_are_held_against_those_of_the_first_run
         run("four", "lstm", "ranker", better),  # which suggests by the LSTM: as the first's
     ]
     compared = compare(runs)
-    assert list(compared.beside["test"]) == [("two", "lstm")]
+    assert list(compared.beside["test"]) == [("two", "lstm"), ("three", "lstm"), ("four", "lstm")]
     assert compared.beside["test"]["two", "lstm"].paired["p_at_1"].difference == 0.5
     page = html.unescape(text_of(render_comparison(compared)))
+    assert "two, the paper's LSTM 4 posts in 4 groups" in page and "which makes no suggestions" not in page
+    assert "three, the paper's LSTM" not in page  # it predicts the same
+    page = html.unescape(text_of(page_of(runs[:3])))
     assert "two, the paper's LSTM, which makes no suggestions 4 posts in 4 groups" in page
-    assert "three, the paper's LSTM" not in page
-    line = next(line for line in comparison_lines(compared)[6:] if line.startswith("two"))
-    assert re.fullmatch(r"two +0\.300  \+0\.167 \[.*\] +0\.300  \+0\.167 \[.*\]", line)
+    lines = comparison_lines(compared)
+    below = lines[lines.index("the paper's LSTM:") + 1 :]
+    assert [line.split()[:2] for line in below[:4]] == [
+        ["one", "0.300"],
+        ["two", "0.300"],
+        ["three", "0.300"],
+        ["four", "0.500"],
+    ]
+    assert re.fullmatch(r"two +0\.300  \+0\.167 \[.*\] +0\.300  \+0\.167 \[.*\]", below[1])
+    assert "+0.000" in below[2] and "not in DVC's cache" not in lines[-1]
+    lost = comparison_lines(compare([dataclasses.replace(runs[0], others={}), runs[1]]))
+    assert lost[-1].endswith("not in DVC's cache: one")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from hashgen import Suggester
 from hashgen.base.errors import HashgenError
 from hashgen.features.backbone import load_encoder
 from hashgen.features.captions import load_caption_encoder
-from hashgen.features.posts import Blind, Posts
+from hashgen.features.posts import Blind, Labelled, Posts
+from hashgen.metrics.calibration import Calibration
 from hashgen.models import Model, Place, Ranking, model_class
 from hashgen.models.folder import Standing, Trained, seal
 from hashgen.suggesting.index import Index
@@ -166,22 +167,37 @@ def test_typed_hashtags_have_calibrations_of_their_own_that_keep_the_order(sugge
     index = suggester.index
     assert index is not None
     (ranking,) = suggester.trained.model.rank(suggester.posts(None, ["morning run done"]), 9, "image")
-    # As unlikely as in a large vocabulary: there too the typed hashtag decides.
-    chances = index.scores(ranking, "image") * np.float32(1e-3)
-    one, more = ("wood",), ("wood", "sea", "love", "run")
-    for given in (one, more):
-        steered = index.steer(chances, given, "image")
-        assert ((steered > 0) & (steered < 1)).all()
-        assert (
-            np.argsort(-steered, kind="stable").tolist()
-            == np.argsort(-index._steered(chances, given), kind="stable").tolist()
-        )
-    found = index.given["image"]
-    assert len(found) == 5 and len({found[0], index.calibrations["image"], index.given[None][0]}) == 3
-    expected = found[3].apply(index._steered(index.scores(ranking, "image"), more))
-    shown = index.steer(index.scores(ranking, "image"), more, "image")
-    assert shown[expected > 0.01] == pytest.approx(expected[expected > 0.01], rel=1e-5)
+    chances = index.scores(ranking, "image")
+    for given in (["wood"], ["wood", "sea", "love", "run"]):
+        lift = np.sum([index.lift(hashtag) for hashtag in given], axis=0)
+        # As unlikely as in a large vocabulary, and as likely as beside hashtags that always stand together.
+        for scale, more in ((1, 0), (1e-3, 0), (1, 9)):
+            odds = index._steered(chances * scale, lift + 2 * more)
+            steered = index.given["image"][len(given) - 1].apply_to_odds(odds)
+            assert ((steered > 0) & (steered < 1)).all() and len(np.unique(steered)) == len(np.unique(odds)) > 3
+            assert (np.argsort(-steered, kind="stable") == np.argsort(-odds, kind="stable")).all()
+            if not more:
+                assert (index.steer(chances * scale, given, "image") == steered).all()
     assert index.steer(chances, ["unheardof"], "image") is chances
+
+
+def test_too_few_posts_with_so_many_hashtags_take_the_calibration_of_fewer(
+    suggester: Suggester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, model = suggester.index, suggester.trained.model
+    assert index is not None
+    posts = suggester.posts(None, ["morning run done"] * 60)
+    val = Labelled(posts, [["run", "wood", "sea"]] * 59 + [["run", "wood", "sea", "love", "woodrun", "searun"]])
+    given = index._calibrate_given(model, val)
+    for found in given.values():
+        assert len(found) == 5 and found[0] != found[1] == found[2] == found[3] == found[4]
+    monkeypatch.setattr(index, "given", given)
+    chances = index.prior
+    for tags, calibration in ((["run"], given[None][0]), (["run", "unheardof", "wood"], given[None][1])):
+        odds = index._steered(chances, np.sum([index.lift(tag) for tag in tags], axis=0))
+        assert (index.steer(chances, tags, None) == calibration.apply_to_odds(odds)).all()
+    few = Labelled(posts.pair([0], [0]), val.hashtags[-1:])
+    assert all(one == Calibration() for found in index._calibrate_given(model, few).values() for one in found)
 
 
 def test_typed_hashtags_are_not_repeated_and_steer(suggester: Suggester) -> None:
