@@ -117,9 +117,10 @@ def _near_across(manifests: Manifests, bits: int) -> int:
     for pair in itertools.combinations(SPLITS, 2):
         few, many = sorted((hashes[name] for name in pair), key=len)
         few = few[:: -(-len(few) // PICTURES_COMPARED) or 1]
+        ones = _words(few)
         for start in range(0, len(many), _AT_ONCE):
             rest = many[start : start + _AT_ONCE]
-            for one, other in _alike(_words(few), _words(rest), bits):
+            for one, other in _alike(ones, _words(rest), bits):
                 near |= {few[one], rest[other]}
     return len(near)
 

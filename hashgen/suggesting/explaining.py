@@ -29,12 +29,12 @@ def explain(
     tokens = tokenise(caption)
     without = [" ".join(token for token in tokens if token != word) for word in words]
     blind: Blind | None = "image" if picture is None else None if caption else "caption"
-    # Tokens joined by blanks are not the caption letter by letter: what a word changes is held against this.
 
     def say(captions: Sequence[str], blind: Blind | None) -> list[dict[str, float]]:
         found = suggester.rank(suggester.posts(picture, captions), blind)
         return [suggester.beside(one, options.tags, blind) for one in found]
 
+    # Tokens joined by blanks are not the caption letter by letter: what a word changes is held against this.
     whole, *partly = say([" ".join(tokens), *without], blind)
     hidden: dict[Blind, dict[str, float]] = {}
     if picture is not None and caption:

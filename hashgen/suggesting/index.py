@@ -109,7 +109,7 @@ class Index:
                     for number in range(len(given)):
                         steered = self._steered(chances, lift[number])
                         steered[[self.places[hashtag] for hashtag in given[: number + 1]]] = -np.inf
-                        first = np.argsort(-steered, kind="stable")[:_CALIBRATED]
+                        first = np.argsort(-steered, kind="stable")[: min(_CALIBRATED, len(steered) - number - 1)]
                         right = [self.hashtags[place] in true for place in first.tolist()]
                         found[number] += zip(chance(steered[first]).tolist(), right, strict=True)
         calibrations: dict[Blind | None, list[Calibration]] = {}

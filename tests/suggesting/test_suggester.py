@@ -200,6 +200,25 @@ def test_too_few_posts_with_so_many_hashtags_take_the_calibration_of_fewer(
     assert all(one == Calibration() for found in index._calibrate_given(model, few).values() for one in found)
 
 
+def test_given_hashtags_are_not_calibrated_where_there_are_few_others(
+    suggester: Suggester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[float] = []
+    monkeypatch.setattr("hashgen.suggesting.index._LEAST_PAIRS", 1)
+
+    def fit(scores: list[float], right: list[bool]) -> Calibration:
+        fitted.extend(scores)
+        return Calibration()
+
+    monkeypatch.setattr(Calibration, "fit", fit)
+    posts = suggester.posts(None, ["morning run done"] * 4)
+    known = Labelled(posts, [["run", "wood", "sea"]] * 4)
+    index = Index.of(suggester.trained.model, ["1", "2", "3", "4"], known, known, "x")
+    assert len(index.hashtags) == 3 and fitted
+    # Of four posts and three ways to see them: with one of three hashtags given two are left, with two one.
+    assert len(fitted) >= 4 * 3 * 3 and min(fitted) > 0
+
+
 def test_typed_hashtags_are_not_repeated_and_steer(suggester: Suggester) -> None:
     free = suggester.suggest(caption="morning run done", max=10)
     given = suggester.suggest(caption="morning run done", max=10, tags=["#Wood"])
