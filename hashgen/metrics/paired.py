@@ -6,11 +6,10 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from hashgen.metrics.resampling import resampled_sums
 from hashgen.metrics.written import Floats
 
 Interval = tuple[float, float]
-# Resamples that are drawn at once, so that memory is bounded.
-_AT_ONCE = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +31,10 @@ class Paired:
 def paired(a: npt.ArrayLike, b: npt.ArrayLike, groups: Sequence[Hashable], resamples: int, seed: int = 0) -> Paired:
     """The means over posts of one figure of two methods, by a paired bootstrap of groups of posts.
 
-    a, b: the figure of each post (posts,). groups: what each post belongs to (posts,). Posts of a group are no
-    independent evidence, so a resample draws groups, with replacement and as many as there are, each with all of its
-    posts, and with both methods' figures (the pairs cluster bootstrap: Cameron, Gelbach & Miller 2008, after Efron &
-    Tibshirani 1993). Intervals are the 2.5 and 97.5 percentiles. p is twice the share of resamples on the far side
-    of 0, or on it, each count plus one (Davison & Hinkley 1997), so never 0. One seed draws the same groups.
+    a, b: the figure of each post (posts,). groups: what each post belongs to (posts,); a resample has both methods'
+    figures of the posts of its groups (see `resampled_sums`). Intervals are the 2.5 and 97.5 percentiles. p is twice
+    the share of resamples on the far side of 0, or on it, each count plus one (Davison & Hinkley 1997), so never 0.
+    One seed draws the same groups.
 
     Raises ValueError without posts, when lengths differ, for fewer than one resample, or a figure that is not finite.
     """
@@ -46,25 +44,9 @@ def paired(a: npt.ArrayLike, b: npt.ArrayLike, groups: Sequence[Hashable], resam
     if not (np.isfinite(one).all() and np.isfinite(other).all()):
         raise ValueError("a figure is not finite")
     columns = np.column_stack([one, other, np.ones(len(one))])  # (posts, 3)
-    sums = _resample(columns, groups, resamples, seed)
-    means = None if sums is None else sums[:, :2] / sums[:, 2:]
+    sums = resampled_sums(columns, groups, resamples, seed)
+    means = sums[:, :2] / sums[:, 2:] if len(set(groups)) > 1 else None
     return _compare(float(one.mean()), float(other.mean()), means)
-
-
-def _resample(columns: Floats, groups: Sequence[Hashable], resamples: int, seed: int) -> Floats | None:
-    """Sums (resamples, n) of columns (posts, n) over the posts of the drawn groups; None for fewer than two groups."""
-    if resamples < 1:
-        raise ValueError(f"at least one resample is needed, found {resamples}")
-    numbers: dict[Hashable, int] = {}
-    places = [numbers.setdefault(group, len(numbers)) for group in groups]
-    if len(numbers) < 2:
-        return None
-    totals = np.zeros((len(numbers), columns.shape[1]))
-    np.add.at(totals, places, columns)
-    rng, chances = np.random.default_rng(seed), np.full(len(numbers), 1 / len(numbers))
-    sizes = [min(_AT_ONCE, resamples - start) for start in range(0, resamples, _AT_ONCE)]
-    # How often each group is drawn: the same as to draw one group after the other.
-    return np.vstack([rng.multinomial(len(numbers), chances, size=size) @ totals for size in sizes])
 
 
 def _compare(one: float, other: float, resampled: Floats | None) -> Paired:

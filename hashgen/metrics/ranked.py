@@ -3,10 +3,23 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from hashgen.metrics.written import Floats, Hashtags
 
 KS = (1, 5, 10)
+# How many hashtags of a post are suggested, as many as Instagram allows.
+SUREST = 5
+
+
+def worth(targets: Sequence[Hashtags]) -> npt.NDArray[np.float32]:
+    """What one right hashtag adds to F1@5 of each post (posts,), divided by the mean over the posts.
+
+    F1@5 of a post of n hashtags is 2 hits / (5 + n): a hit counts for less where there are many to hit.
+    """
+    each = 1 / (SUREST + np.array([len(target) for target in targets], np.float64))
+    found: npt.NDArray[np.float32] = (each / each.mean()).astype(np.float32)
+    return found
 
 
 def ranked_figures(rankings: Sequence[Hashtags], targets: Sequence[Hashtags]) -> dict[str, Floats]:

@@ -1,4 +1,4 @@
-"""Scores of predicted hashtags against true ones, with bootstrap intervals over posts.
+"""Scores of predicted hashtags against true ones, with bootstrap intervals.
 
 Unless a docstring says otherwise a figure is the mean over posts of each post's own value, in 0..1. Other averages
 (micro, macro over hashtags) give other numbers on the same predictions. Corpus BLEU is the exception: one figure
@@ -6,12 +6,13 @@ for all posts together.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from hashgen.metrics.ranked import ranked_figures
+from hashgen.metrics.resampling import resampled_sums
 from hashgen.metrics.written import (
     ORDERS,
     Floats,
@@ -31,6 +32,7 @@ def scores(
     targets: Sequence[Hashtags],
     *,
     rankings: Sequence[Hashtags] | None = None,
+    groups: Sequence[Hashable] | None = None,
     bootstrap: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -46,8 +48,9 @@ def scores(
       matches.
 
     rankings: what the figures at k are taken from instead of `predictions`, for a method that can rank more than it
-    writes. bootstrap: resamples of the posts for `NAME_ci95` beside the main figures, the 2.5 and 97.5 percentiles;
-    0 for none. One seed draws the same posts for every method, so their intervals are paired.
+    writes. bootstrap: resamples for `NAME_ci95` beside the main figures, the 2.5 and 97.5 percentiles; 0 for none.
+    groups: what each post belongs to, drawn together (see `resampled_sums`); None where each is drawn alone. One seed
+    draws the same ones for every method, so their intervals are paired.
 
     Raises ValueError without posts, when lengths differ, when a post has no target, and for a hashtag that is
     repeated in a post, empty, or holds white space.
@@ -59,7 +62,7 @@ def scores(
     result |= {name: float(values.mean()) for name, values in figures.items()}
     if not bootstrap:
         return result
-    intervals = _intervals(figures, bleu_counts(predictions, targets), bootstrap, seed)
+    intervals = _intervals(figures, bleu_counts(predictions, targets), groups, bootstrap, seed)
     beside: dict[str, Any] = {}
     for name, value in result.items():
         beside[name] = value
@@ -91,14 +94,13 @@ def corpus_bleus(counts: Floats, order: int) -> Floats:
     return result
 
 
-def _intervals(figures: Mapping[str, Floats], counts: Ints, resamples: int, seed: int) -> dict[str, list[float]]:
+def _intervals(
+    figures: Mapping[str, Floats], counts: Ints, groups: Sequence[Hashable] | None, resamples: int, seed: int
+) -> dict[str, list[float]]:
     names = [name for name in _WITH_INTERVAL if name in figures]
-    values = np.column_stack([*(figures[name] for name in names), counts])  # (posts, names + 10)
-    posts, rng = len(values), np.random.default_rng(seed)
-    sums = np.empty((resamples, values.shape[1]))
-    for row in range(resamples):
-        drawn = np.bincount(rng.integers(posts, size=posts), minlength=posts)
-        sums[row] = drawn @ values
-    samples = {name: sums[:, column] / posts for column, name in enumerate(names)}
-    samples |= {f"bleu{order}": corpus_bleus(sums[:, len(names) :], order) for order in ORDERS}
+    posts = len(counts)
+    values = np.column_stack([*(figures[name] for name in names), counts, np.ones(posts)])  # (posts, names + 10 + 1)
+    sums = resampled_sums(values, range(posts) if groups is None else groups, resamples, seed)
+    samples = {name: sums[:, column] / sums[:, -1] for column, name in enumerate(names)}
+    samples |= {f"bleu{order}": corpus_bleus(sums[:, len(names) : -1], order) for order in ORDERS}
     return {name: np.percentile(samples[name], [2.5, 97.5]).tolist() for name in _WITH_INTERVAL}

@@ -2,6 +2,9 @@
 
 Each training post is scored as if it were unknown: neighbours and ridge leave out its own group, the classifier is one
 that never saw it. From these scores the trees learn which to believe.
+
+Ridges and classifier say how likely a hashtag is. Neighbours and trees aim at F1@5: they count a hashtag of a post by
+what it is worth there (see `hashgen.metrics.ranked.worth`).
 """
 
 import dataclasses
@@ -18,6 +21,7 @@ from safetensors.numpy import load_file, save_file
 from hashgen.base.files import read_json, require, write_json
 from hashgen.features.posts import Blind, Labelled, Posts
 from hashgen.metrics.calibration import Calibration, best_length
+from hashgen.metrics.ranked import worth
 from hashgen.models import Data, Model, Place, Ranking
 from hashgen.models.habits import Habits
 from hashgen.params.train import Ranker as Settings
@@ -103,6 +107,7 @@ class RankerModel(Model):
         settings: Settings,
         views: Views,
         known: "csr_array",
+        worths: Floats,
         habits: Habits,
         support: npt.NDArray[np.int64],
         words: HashtagWords,
@@ -112,6 +117,8 @@ class RankerModel(Model):
         self.habits = habits
         self.hashtags = habits.repeated()
         self._known = known  # (train, hashtags)
+        self._worths = worths  # (train,)
+        self._valued = known.multiply(worths[:, None]).tocsr()
         self._support = support
         # What the ridges compare with; the views themselves where that is all posts.
         self._supporting = None if len(support) == known.shape[0] else views.part(support)
@@ -141,6 +148,7 @@ class RankerModel(Model):
             settings,
             Views.fit(train.posts, section.inputs),
             known,
+            worth(train.hashtags),
             habits,
             choose_support(len(train), section.seed),
             HashtagWords.of(hashtags),
@@ -148,13 +156,13 @@ class RankerModel(Model):
         left_out = model._fit_ridges(train)
         unseen = model._cross_fit(train, section, place.device)
         pairs = [
-            model._pairs(scores, unseen[part], train.posts, rows)
+            (rows, *model._pairs(scores, unseen[part], train.posts, rows))
             for part, rows, scores in model._left_out(train, left_out)
         ]
-        answers = [known[rows].toarray()[mask] > 0 for (mask, _), rows in zip(pairs, model._parts(), strict=True)]
         model.trees = Trees.fit(
-            np.concatenate([features for _, features in pairs]),
-            np.concatenate(answers),
+            np.concatenate([features for _, _, features in pairs]),
+            np.concatenate([known[rows].toarray()[mask] > 0 for rows, mask, _ in pairs]),
+            np.concatenate([model._worths[rows[np.nonzero(mask)[0]]] for rows, mask, _ in pairs]),
             trees=settings.trees,
             leaves=settings.leaves,
             least=settings.least,
@@ -202,10 +210,6 @@ class RankerModel(Model):
         names = train.groups if train.groups is not None else [str(post) for post in range(len(train))]
         return np.unique(names, return_inverse=True)[1]
 
-    def _parts(self) -> Iterator[npt.NDArray[np.int64]]:
-        for block in blocks(len(self._support), _BLOCK):
-            yield self._support[block]
-
     def _left_out(
         self, train: Labelled, left_out: dict[str, Floats]
     ) -> Iterator[tuple[slice, npt.NDArray[np.int64], dict[str, Floats]]]:
@@ -226,7 +230,7 @@ class RankerModel(Model):
         }
 
     def _votes(self, near: dict[str, Near]) -> dict[str, Floats]:
-        return {f"votes {name}": votes(one, self.settings.power, self._known) for name, one in near.items()}
+        return {f"votes {name}": votes(one, self.settings.power, self._valued) for name, one in near.items()}
 
     def _cross_fit(self, train: Labelled, section: "Train", device: torch.device) -> Floats:
         """Train the classifier on all posts; returns log-odds (support, hashtags) of others that never saw the post.
@@ -354,7 +358,8 @@ class RankerModel(Model):
         arrays: Arrays = {f"views.{name}": array for name, array in self.views.arrays().items()}
         arrays |= {f"ridge.{name}": ridge.weights for name, ridge in self.ridges.items()}
         arrays |= {f"trees.{name}": array for name, array in self.trees.arrays().items()}
-        arrays |= {"support": self._support} | arrays_of(self._known)
+        arrays |= arrays_of(self._known)
+        arrays |= {"support": self._support, "worths": self._worths}
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / "ranker.safetensors")
         words = None if self.views.words is None else self.views.words.words
         known = {"words": words, "hashtag_words": self._words.words, "habits": self.habits.to_json()}
@@ -383,7 +388,10 @@ class RankerModel(Model):
         support = arrays["support"].astype(np.int64)
         if not ((support >= 0) & (support < hashtags.shape[0])).all():
             raise ValueError("a support of posts that are not there")
-        model = cls(settings, views, hashtags, habits, support, HashtagWords(known["hashtag_words"]))
+        worths = arrays["worths"].astype(np.float32)
+        if worths.shape != (hashtags.shape[0],) or not (worths > 0).all():
+            raise ValueError("hashtags of no worth, or of other posts")
+        model = cls(settings, views, hashtags, worths, habits, support, HashtagWords(known["hashtag_words"]))
         names = views.kernels
         for name in names:
             model.ridges[name] = Ridge(arrays[f"ridge.{name}"].astype(np.float32))

@@ -8,8 +8,8 @@ from pathlib import Path
 from safetensors import safe_open
 
 from hashgen.features.posts import Posts
+from hashgen.metrics.ranked import SUREST
 from hashgen.models import Model
-from hashgen.scoring.evaluation import SUREST
 
 # What a vocabulary gives a network to start from: not learnt, and in the network too.
 _STARTING = "vectors.safetensors"

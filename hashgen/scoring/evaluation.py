@@ -13,15 +13,13 @@ from hashgen.features.store import FeatureStore, label
 from hashgen.metrics.calibration import reliability
 from hashgen.metrics.facets import diversity, facets
 from hashgen.metrics.paired import paired
-from hashgen.metrics.ranked import ranked_figures
+from hashgen.metrics.ranked import SUREST, ranked_figures
 from hashgen.metrics.scores import scores
 from hashgen.models import Decoding, Model
 from hashgen.models.habits import Habits
 
 # Hashtags of a ranking that are kept; the deepest figure at k looks at as many.
 RANKED = 10
-# How many hashtags of a post are suggested, as many as Instagram allows: their probabilities must hold.
-SUREST = 5
 SEARCHES: tuple[Literal["greedy", "beam"], ...] = ("greedy", "beam")
 # Posts of a split that are scored. With so many, a mean F1@5 is known to about 0.01 (95 %); all of very many would take
 # hours and say no more.
@@ -41,7 +39,7 @@ def scored_posts(manifest: pd.DataFrame) -> pd.DataFrame:
 
 @dataclasses.dataclass(frozen=True)
 class Bootstrap:
-    """Resamples of the posts for the 95 % intervals (0: no intervals), and the seed that draws them."""
+    """Resamples of groups of posts for the 95 % intervals (0: no intervals), and the seed that draws them."""
 
     resamples: int
     seed: int
@@ -120,7 +118,10 @@ def score(
     baselines and the oracle cannot differ in a definition.
     """
     targets, captions, counts = scored.labelled.hashtags, scored.labelled.posts.captions, scored.habits.counts
-    result = scores(written, targets, rankings=ranked, bootstrap=bootstrap.resamples, seed=bootstrap.seed)
+    groups = scored.labelled.groups
+    result = scores(
+        written, targets, rankings=ranked, groups=groups, bootstrap=bootstrap.resamples, seed=bootstrap.seed
+    )
     result["facets"] = facets(written, targets, scored.seeds, captions, counts, rankings=ranked)
     result["diversity"] = diversity(written, counts)
     return result

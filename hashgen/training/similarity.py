@@ -466,7 +466,8 @@ def _at_least(similarities: Floats, least: np.float32, count: int) -> Rows:
 def votes(near: Near, power: float, hashtags: "csr_array") -> Floats:
     """Shares of the votes (n, hashtags) of the nearest posts, weighted by similarity to a power.
 
-    hashtags: (train, hashtags), 1 where a post has one. A post without similarity (<= 0) does not vote.
+    hashtags: (train, hashtags), what the vote of a post for each counts, 0 for those that it does not have. A post
+    without similarity (<= 0) does not vote.
     """
     from scipy.sparse import csr_array
 

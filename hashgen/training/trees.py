@@ -35,6 +35,7 @@ class Trees:
         cls,
         rows: npt.NDArray[np.float32],
         answers: npt.NDArray[np.bool_],
+        weights: npt.NDArray[np.float32],
         *,
         trees: int,
         leaves: int,
@@ -44,6 +45,7 @@ class Trees:
     ) -> Self:
         """Fit trees to rows (n, features) by histogram gradient boosting (`HistGradientBoostingClassifier`).
 
+        answers: (n,), what is to be told from a row. weights: (n,), how much each row counts, above 0.
         trees, leaves (of a tree), least (rows in a leaf), rate (of learning), penalty (L2 on leaf values).
         """
         from sklearn.ensemble import HistGradientBoostingClassifier
@@ -58,7 +60,7 @@ class Trees:
             l2_regularization=penalty,
             early_stopping=False,
             random_state=0,
-        ).fit(rows, answers)
+        ).fit(rows, answers, sample_weight=weights)
         return cls._of(fitted)
 
     @classmethod

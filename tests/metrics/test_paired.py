@@ -49,9 +49,8 @@ def naive(a: Any, b: Any, groups: Any, resamples: int, seed: int) -> list[tuple[
     """Differences and ratios of resamples, one post after the other."""
     names, rng, found = list(dict.fromkeys(groups)), np.random.default_rng(seed), []
     for _ in range(resamples):
-        drawn = rng.multinomial(len(names), [1 / len(names)] * len(names))
-        rows = [row for name, times in zip(names, drawn, strict=True) for _ in range(times) for row in
-                range(len(a)) if groups[row] == name]  # fmt: skip
+        drawn = [names[number] for number in rng.integers(len(names), size=len(names))]
+        rows = [row for name in drawn for row in range(len(a)) if groups[row] == name]
         one, other = np.mean([a[row] for row in rows]), np.mean([b[row] for row in rows])
         found.append((one - other, one / other if other else float("nan")))
     return found

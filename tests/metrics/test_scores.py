@@ -11,6 +11,7 @@ from sacrebleu.metrics.bleu import BLEU
 
 from hashgen.metrics.facets import diversity, facets
 from hashgen.metrics.paper import paper_bleu
+from hashgen.metrics.ranked import ranked_figures, worth
 from hashgen.metrics.scores import scores
 from hashgen.metrics.written import bleu_signature
 from tests.properties import examples
@@ -47,6 +48,19 @@ def test_figures_by_hand() -> None:
     }
     assert {name: got[name] for name in expected} == pytest.approx(expected)
     assert got.keys() - expected.keys() == {"bleu1", "bleu2", "bleu3", "bleu4"}
+
+
+@examples(50)
+@given(st.lists(st.tuples(TARGETS, st.integers(0, 5)), min_size=2, max_size=12))
+def test_f1_at_5_is_the_number_of_hits_times_what_each_is_worth(posts: list[tuple[list[str], int]]) -> None:
+    targets = [target for target, _ in posts]
+    rankings = [[*target[:hits], "x", "y", "z", "v", "w"][:5] for target, hits in posts]
+    hits = [min(hits, len(target)) for target, hits in posts]
+    found = ranked_figures(rankings, targets)["f1_at_5"]
+    worths = worth(targets)
+    assert worths.mean() == pytest.approx(1, abs=1e-5)
+    scale = np.mean([2 / (5 + len(target)) for target in targets])
+    assert found == pytest.approx(np.array(hits) * worths * scale, abs=1e-6)
 
 
 def test_average_precision_counts_ten_places_of_many_targets() -> None:
@@ -185,6 +199,21 @@ def test_intervals_equal_scores_of_resampled_posts() -> None:
         assert got[f"{name}_ci95"] == pytest.approx(expected.tolist(), abs=1e-12), name
         assert got[f"{name}_ci95"][0] <= got[name] <= got[f"{name}_ci95"][1]
     assert {name for name in got if name.endswith("_ci95")} == {f"{name}_ci95" for name in INTERVALS}
+
+
+def test_posts_of_a_group_are_drawn_together() -> None:
+    """Nine posts in three groups of different sizes, against scoring each resample as a corpus of its own."""
+    predictions, targets = varied(9)
+    groups = ["x", "y", "x", "z", "x", "y", "x", "x", "x"]
+    got = scores(predictions, targets, groups=groups, bootstrap=40, seed=5)
+    rng, resampled = np.random.default_rng(5), []
+    for _ in range(40):
+        drawn = ["xyz"[number] for number in rng.integers(3, size=3)]
+        rows = [row for name in drawn for row in range(9) if groups[row] == name]
+        resampled.append(scores([predictions[row] for row in rows], [targets[row] for row in rows]))
+    for name in INTERVALS:
+        expected = np.percentile([one[name] for one in resampled], [2.5, 97.5])
+        assert got[f"{name}_ci95"] == pytest.approx(expected.tolist(), abs=1e-12), name
 
 
 def test_intervals_depend_on_the_seed_alone_and_stand_beside() -> None:

@@ -12,21 +12,23 @@ from tests.properties import examples
 SETTINGS = {"trees": 12, "leaves": 5, "least": 4, "rate": 0.2, "penalty": 1.0}
 
 
-def questions(seed: int, rows: int = 200, features: int = 4) -> tuple[np.ndarray, np.ndarray]:
+def questions(seed: int, rows: int = 200, features: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, answers and weights."""
     rng = np.random.default_rng(seed)
     values = np.round(rng.normal(size=(rows, features)), 1).astype(np.float32)  # with ties
-    return values, values[:, 0] * values[:, 1] + rng.normal(0, 0.3, rows) > 0
+    answers = values[:, 0] * values[:, 1] + rng.normal(0, 0.3, rows) > 0
+    return values, answers, rng.uniform(0.5, 2, rows).astype(np.float32)
 
 
 @examples(15)
 @given(seed=st.integers(0, 10**6))
 def test_they_equal_scikit_learns_own(seed: int) -> None:
-    rows, answers = questions(seed)
+    rows, answers, weights = questions(seed)
     own = HistGradientBoostingClassifier(
         max_iter=12, max_leaf_nodes=5, min_samples_leaf=4, learning_rate=0.2, l2_regularization=1.0,
         early_stopping=False, random_state=0,
-    ).fit(rows, answers)  # fmt: skip
-    trees = Trees.fit(rows, answers, **SETTINGS)  # type: ignore[arg-type]
+    ).fit(rows, answers, sample_weight=weights)  # fmt: skip
+    trees = Trees.fit(rows, answers, weights, **SETTINGS)  # type: ignore[arg-type]
     asked = np.concatenate([rows, questions(seed + 1)[0]])
     assert trees.log_odds(asked) == pytest.approx(own.decision_function(asked), abs=1e-9)
     kept = Trees.from_arrays(trees.arrays(), 4)
@@ -35,8 +37,8 @@ def test_they_equal_scikit_learns_own(seed: int) -> None:
 
 @pytest.mark.parametrize("answer", [True, False])
 def test_one_answer_for_all_is_a_constant(answer: bool) -> None:
-    rows, _ = questions(1)
-    trees = Trees.fit(rows, np.full(len(rows), answer), **SETTINGS)  # type: ignore[arg-type]
+    rows, _, weights = questions(1)
+    trees = Trees.fit(rows, np.full(len(rows), answer), weights, **SETTINGS)  # type: ignore[arg-type]
     assert len(set(trees.log_odds(rows).tolist())) == 1 and (trees.log_odds(rows)[0] > 0) == answer
 
 
