@@ -111,8 +111,8 @@ class NeighboursModel(Model):
         save_file(
             {name: np.ascontiguousarray(part) for name, part in arrays.items()}, folder / "neighbours.safetensors"
         )
-        words = None if self.views.words is None else self.views.words.words
-        known = {"words": words, "hashtag_words": self.words.words, "habits": self.habits.to_json()}
+        pieces = None if self.views.words is None else self.views.words.pieces
+        known = {"pieces": pieces, "hashtag_words": self.words.words, "habits": self.habits.to_json()}
         write_json(folder / "neighbours.json", known, exact=True)
 
     @classmethod
@@ -123,7 +123,7 @@ class NeighboursModel(Model):
         known = read_json(folder / "neighbours.json", "train")
         arrays = dict(load_file(require(folder / "neighbours.safetensors", "train")))
         habits = Habits.from_json(known["habits"])
-        views = Views.from_arrays(known["words"], part_of(arrays, "views."), about.recipe.dim)
+        views = Views.from_arrays(known["pieces"], part_of(arrays, "views."), about.recipe.dim)
         hashtags = flags_of(arrays, len(habits.popular))
         return cls(settings, Search(views), hashtags, habits, HashtagWords(known["hashtag_words"]))
 

@@ -361,8 +361,8 @@ class RankerModel(Model):
         arrays |= arrays_of(self._known)
         arrays |= {"support": self._support, "worths": self._worths}
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / "ranker.safetensors")
-        words = None if self.views.words is None else self.views.words.words
-        known = {"words": words, "hashtag_words": self._words.words, "habits": self.habits.to_json()}
+        pieces = None if self.views.words is None else self.views.words.pieces
+        known = {"pieces": pieces, "hashtag_words": self._words.words, "habits": self.habits.to_json()}
         known["calibration"] = None if self.calibration is None else self.calibration.to_json()
         write_json(folder / "ranker.json", known, exact=True)
         self.classifier.save(folder)
@@ -381,7 +381,7 @@ class RankerModel(Model):
     @classmethod
     def _of(cls, settings: Settings, known: dict[str, Any], arrays: Arrays, dim: int) -> Self:
         habits = Habits.from_json(known["habits"])
-        views = Views.from_arrays(known["words"], part_of(arrays, "views."), dim)
+        views = Views.from_arrays(known["pieces"], part_of(arrays, "views."), dim)
         hashtags = flags_of(arrays, len(habits.repeated()))
         if len(known["hashtag_words"]) != hashtags.shape[1]:
             raise ValueError("hashtags and their words differ in number")

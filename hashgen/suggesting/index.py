@@ -208,7 +208,7 @@ class Index:
             "ids": self.ids,
             "habits": self.habits.to_json(),
             "hashtag_words": self.words.words,
-            "caption_words": None if own or self.views.words is None else self.views.words.words,
+            "caption_pieces": None if own or self.views.words is None else self.views.words.pieces,
             "calibrations": {name: self.calibrations[blind].to_json() for name, blind in _BLIND.items()},
             "given": {name: [one.to_json() for one in self.given[blind]] for name, blind in _BLIND.items()},
         }
@@ -227,7 +227,7 @@ class Index:
             arrays: Arrays = dict(load_file(require(folder / f"{_NAME}.safetensors", "evaluate")))
             habits = Habits.from_json(document["habits"])
             known = flags_of(part_of(arrays, ""), len(habits.popular))
-            views = model.views or Views.from_arrays(document["caption_words"], part_of(arrays, "views."), dim)
+            views = model.views or Views.from_arrays(document["caption_pieces"], part_of(arrays, "views."), dim)
             words = HashtagWords(document["hashtag_words"])
             calibrations = {
                 blind: Calibration.from_json(document["calibrations"][name]) for name, blind in _BLIND.items()

@@ -1,4 +1,4 @@
-"""How alike posts are: cosines of centred vectors of their pictures, caption words and caption sentences."""
+"""How alike posts are: cosines of centred vectors of their pictures, the words and the sentences of their captions."""
 
 import dataclasses
 import functools
@@ -28,6 +28,10 @@ SUM = "sum"
 _BLOCK = 8192
 _CELLS = 2**25
 _LOOKED_UP = 64
+# Words are compared by pieces of so many characters, so that "tomato" and "tomatoes" are alike.
+_PIECE = 4
+# The least squared length of a centred row of words: rounding errors would be all that a shorter one says.
+_LEAST_SQUARE = 1e-4
 # Of very many posts, those that each view proposes as the nearest, for each that is asked for.
 _PROPOSED = 25
 
@@ -130,16 +134,18 @@ class DenseView:
 
 
 class WordView:
-    """TF-IDF of captions' words, centred as `DenseView` does it, though the rows stay sparse.
+    """TF-IDF of pieces of captions' words, centred as `DenseView` does it, though the rows stay sparse.
 
-    The inverse document frequency is log((1 + posts) / (1 + posts with the word)) + 1, as scikit-learn has it.
+    A piece is 4 characters of a word, a space before and after it included; a shorter word is one piece. Of a caption,
+    a piece counts 1 + log(times); its inverse document frequency is log((1 + posts) / (1 + posts with it)) + 1, as
+    scikit-learn has both (`char_wb`, `sublinear_tf`).
     """
 
-    def __init__(self, words: Sequence[str], weights: Floats, known: "csr_array", mean: Floats | None = None) -> None:
-        self.words = list(words)
-        self.weights = weights  # (words,)
-        self._ids = {word: number for number, word in enumerate(self.words)}
-        self._known = known  # (train, words), rows of length 1 or 0
+    def __init__(self, pieces: Sequence[str], weights: Floats, known: "csr_array", mean: Floats | None = None) -> None:
+        self.pieces = list(pieces)
+        self.weights = weights  # (pieces,)
+        self._ids = {piece: number for number, piece in enumerate(self.pieces)}
+        self._known = known  # (train, pieces), rows of length 1 or 0
         self._mean: Floats = np.asarray(known.mean(axis=0), np.float32).ravel() if mean is None else mean
         self._square = float(self._mean @ self._mean)
         self._shift, self._length = self._against_mean(known)
@@ -149,28 +155,27 @@ class WordView:
 
     @classmethod
     def fit(cls, captions: Sequence[str]) -> Self:
-        """Learn words and weights from captions, and keep their rows."""
-        tokens = [tokenise(caption) for caption in captions]
-        counts = Counter(word for one in tokens for word in set(one))
-        words = sorted(counts)
-        met = np.array([counts[word] for word in words], np.float64)
+        """Learn pieces and weights from captions, and keep their rows."""
+        counts = Counter(piece for caption in captions for piece in set(_pieces(caption)))
+        pieces = sorted(counts)
+        met = np.array([counts[piece] for piece in pieces], np.float64)
         weights = (np.log((1 + len(captions)) / (1 + met)) + 1).astype(np.float32)
-        return cls(words, weights, _rows(tokens, {word: number for number, word in enumerate(words)}, weights))
+        return cls(pieces, weights, _rows(captions, {piece: number for number, piece in enumerate(pieces)}, weights))
 
     def over(self, captions: Sequence[str]) -> Self:
-        """A view of other known captions, by the same words and weights and about the same mean."""
-        return type(self)(self.words, self.weights, self.rows(captions), self._mean)
+        """A view of other known captions, by the same pieces and weights and about the same mean."""
+        return type(self)(self.pieces, self.weights, self.rows(captions), self._mean)
 
     def part(self, rows: Rows) -> Self:
         """A view of some of the known posts."""
-        return type(self)(self.words, self.weights, self._known[rows], self._mean)
+        return type(self)(self.pieces, self.weights, self._known[rows], self._mean)
 
     def rows(self, captions: Sequence[str]) -> "csr_array":
-        """TF-IDF (n, words), each row of length 1, or 0 where no word is known."""
-        return _rows([tokenise(caption) for caption in captions], self._ids, self.weights)
+        """TF-IDF (n, pieces), each row of length 1, or 0 where no piece is known."""
+        return _rows(captions, self._ids, self.weights)
 
     def similarities(self, captions: Sequence[str]) -> Floats:
-        """Cosines (n, train) of centred rows; 0 for a caption without a known word."""
+        """Cosines (n, train) of centred rows; 0 for a caption without a known piece."""
         asked = self.rows(captions)
         shift, length = self._against_mean(asked)
         found: Floats = (asked @ self._known.T).toarray()  # (n, train)
@@ -204,10 +209,10 @@ class WordView:
         """Products of rows with the mean row, and the lengths of the rows without it."""
         shift: Floats = np.asarray(rows @ self._mean, np.float32)
         squares = np.asarray(rows.multiply(rows).sum(axis=1), np.float32).ravel()
-        return shift, np.sqrt(np.maximum(squares - 2 * shift + self._square, np.float32(1e-6)))
+        return shift, np.sqrt(np.maximum(squares - 2 * shift + self._square, np.float32(_LEAST_SQUARE)))
 
     def arrays(self) -> Arrays:
-        """What `from_arrays` needs besides the words."""
+        """What `from_arrays` needs besides the pieces."""
         known = self._known
         return {
             "weights": self.weights,
@@ -217,34 +222,42 @@ class WordView:
         }
 
     @classmethod
-    def from_arrays(cls, words: Sequence[str], arrays: Arrays) -> Self:
+    def from_arrays(cls, pieces: Sequence[str], arrays: Arrays) -> Self:
         """A view with the same similarities."""
         from scipy.sparse import csr_array
 
-        shape = (len(arrays["indptr"]) - 1, len(words))
+        shape = (len(arrays["indptr"]) - 1, len(pieces))
         known = csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
         known.check_format(full_check=True)
-        if len(arrays["weights"]) != len(words):
-            raise ValueError("words and their weights differ in number")
-        return cls(words, arrays["weights"].astype(np.float32), known)
+        if len(arrays["weights"]) != len(pieces):
+            raise ValueError("pieces of words and their weights differ in number")
+        return cls(pieces, arrays["weights"].astype(np.float32), known)
 
 
-def _rows(tokens: Sequence[Sequence[str]], ids: Mapping[str, int], weights: Floats) -> "csr_array":
+def _pieces(text: str) -> list[str]:
+    return [piece for word in tokenise(text) for piece in _pieces_of(word)]
+
+
+@functools.lru_cache(2**16)
+def _pieces_of(word: str) -> tuple[str, ...]:
+    padded = f" {word} "
+    return tuple(padded[start : start + _PIECE] for start in range(max(1, len(padded) - _PIECE + 1)))
+
+
+def _rows(captions: Sequence[str], ids: Mapping[str, int], weights: Floats) -> "csr_array":
     from scipy.sparse import csr_array
 
-    data: list[float] = []
-    indices: list[int] = []
-    ends = [0]
-    for one in tokens:
-        counts = Counter(ids[word] for word in one if word in ids)
-        numbers = sorted(counts)
-        row = np.array([counts[number] for number in numbers], np.float32) * weights[numbers]
-        data += (row / (np.linalg.norm(row) or 1)).tolist()
-        indices += numbers
-        ends.append(len(indices))
-    shape = (len(tokens), len(ids))
-    values = (np.array(data, np.float32), np.array(indices, np.int32), np.array(ends, np.int64))
-    return csr_array(values, shape=shape)
+    data: list[Floats] = []
+    indices: list[npt.NDArray[np.int32]] = []
+    for caption in captions:
+        counts = Counter(ids[piece] for piece in _pieces(caption) if piece in ids)
+        numbers = np.array(sorted(counts), np.int32)
+        row = (1 + np.log(np.array([counts[number] for number in numbers.tolist()], np.float32))) * weights[numbers]
+        data.append(row / (np.linalg.norm(row) or 1))
+        indices.append(numbers)
+    ends = np.cumsum([0, *map(len, indices)])
+    values = np.concatenate([*data, np.empty(0, np.float32)]), np.concatenate([*indices, np.empty(0, np.int32)])
+    return csr_array((*values, ends), shape=(len(captions), len(ids)))
 
 
 class Views:
@@ -384,15 +397,15 @@ class Views:
         return next(len(view) for view in (self.picture, self.words, self.sentences) if view is not None)
 
     def arrays(self) -> Arrays:
-        """What `from_arrays` needs besides the words."""
+        """What `from_arrays` needs besides the pieces of words."""
         parts = {"picture": self.picture, "words": self.words, "sentences": self.sentences}
         return {f"{name}.{key}": array for name, part in parts.items() if part for key, array in part.arrays().items()}
 
     @classmethod
-    def from_arrays(cls, words: Sequence[str] | None, arrays: Arrays, dim: int) -> Self:
+    def from_arrays(cls, pieces: Sequence[str] | None, arrays: Arrays, dim: int) -> Self:
         """Views with the same similarities. Raises KeyError or ValueError for arrays that are not such.
 
-        dim: of a picture's features.
+        pieces: of words; None where captions are not read. dim: of a picture's features.
         """
         if "picture.known" in arrays and arrays["picture.known"].shape[1:] != (dim,):
             raise ValueError(f"vectors of pictures that are not {dim} long")
@@ -402,7 +415,7 @@ class Views:
 
         return cls(
             DenseView.from_arrays(part("picture")) if part("picture") else None,
-            None if words is None else WordView.from_arrays(words, part("words")),
+            None if pieces is None else WordView.from_arrays(pieces, part("words")),
             DenseView.from_arrays(part("sentences")) if part("sentences") else None,
         )
 

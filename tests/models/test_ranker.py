@@ -1,6 +1,7 @@
 """The ranker: no training post helps itself, no label leaks, and many posts are learnt from a part of them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hashgen.metrics.calibration import Calibration
 from hashgen.models import Data, Place
 from hashgen.models import ranker as ranking
 from hashgen.models.ranker import RankerModel, Ridge, choose_support
+from hashgen.training.similarity import Near
 from tests.doubles.settings import train_section
 from tests.doubles.small_world import small_data
 from tests.properties import examples
@@ -175,16 +177,32 @@ def test_hashtags_of_a_single_post_are_no_candidates_but_follow(tmp_path: Path) 
     assert top[0] == "run" and top[1] > 0.9 and {score for _, score in rest} == {0.0} and len(rest) == 20
 
 
-def test_a_hit_that_adds_more_to_f1_at_5_goes_before_one_that_is_likelier(tmp_path: Path) -> None:
-    """22 of 40 posts have ten hashtags, 18 have one: that one is right less often, but then all that there is."""
-    rng = np.random.default_rng(1)
-    plain = rng.normal(size=(40, 2)).astype(np.float16)
-    posts = Posts(Features(plain, np.empty((40, 0, 2), np.float16)), np.arange(40), ["slow run"] * 40)
-    hashtags = [["alone"] if post % 20 < 9 else [f"of{number}" for number in range(10)] for post in range(40)]
-    labelled = Labelled(posts, hashtags)
-    model = learn(Data(labelled, labelled, small_data(tmp_path).vocabularies), tmp_path)
-    assert model.habits.counts["alone"] == 18 < model.habits.counts["of0"] == 22
-    assert sum(ranking_[0][0] == "alone" for ranking_ in model.rank(posts, 5)) >= 36
+def test_neighbours_and_trees_count_a_hashtag_by_what_it_adds_to_f1_at_5(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every third post has six more hashtags, so what it has counts (5 + 4) / (5 + 10) of what others have."""
+    data = small_data(tmp_path, train=40, val=8)
+    hashtags = [
+        [*tags, *(f"more{number}" for number in range(6))] if post % 3 == 0 else tags
+        for post, tags in enumerate(data.train.hashtags)
+    ]
+    counted: list[float] = []
+    fit = ranking.Trees.fit
+
+    def spy(rows: Any, answers: Any, weights: Any, **settings: Any) -> Any:
+        counted.extend(weights.tolist())
+        return fit(rows, answers, weights, **settings)
+
+    monkeypatch.setattr(ranking.Trees, "fit", spy)
+    model = learn(Data(Labelled(data.train.posts, hashtags, NUMBERED), data.val, data.vocabularies), tmp_path)
+    low, high = sorted(set(counted))
+    assert low / high == pytest.approx(9 / 15)
+    near = Near(np.array([[0, 1]]), np.array([[0.5, 0.5]], np.float32))
+    found = model._votes({"words": near})["votes words"][0]
+    votes = {hashtag: float(vote) for hashtag, vote in zip(model.hashtags, found, strict=True) if vote}
+    only = set(hashtags[1]) - set(hashtags[0])
+    assert only and [votes[hashtag] for hashtag in only] == pytest.approx([high / 2] * len(only))
+    assert votes["more0"] == pytest.approx(low / 2)
 
 
 def test_what_stands_in_the_caption_is_a_candidate_whatever_the_scores_say(tmp_path: Path) -> None:

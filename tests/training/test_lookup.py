@@ -153,7 +153,7 @@ def test_lists_are_the_same_each_time_and_after_reading() -> None:
     arrays = views.arrays()
     for name, array in again.arrays().items():
         assert (array == arrays[name]).all(), name
-    read = Views.from_arrays(views.words.words, arrays, 8)
+    read = Views.from_arrays(views.words.pieces, arrays, 8)
     one, other = views.nearest(asked, {"sum": 5})["sum"], read.nearest(asked, {"sum": 5})["sum"]
     assert (one.rows == other.rows).all() and (one.similarities == other.similarities).all()
 

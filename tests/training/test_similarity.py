@@ -16,7 +16,7 @@ from hashgen.training.hashtag_words import HashtagWords
 from hashgen.training.similarity import DenseView, Views, WordView, flags, nearest, votes
 from tests.properties import examples
 
-WORDS = ("sea", "run", "slow", "pizza", "night")
+WORDS = ("sea", "a", "run", "runs", "slow", "pizza", "night")
 
 
 def random_posts(seed: int, count: int = 12, sentences: bool = False) -> Posts:
@@ -53,11 +53,13 @@ def test_vectors_are_compared_without_what_all_share(seed: int) -> None:
 
 @examples(20)
 @given(seed=st.integers(0, 10**6))
-def test_words_are_weighed_and_centred(seed: int) -> None:
+def test_pieces_of_words_are_weighed_and_centred(seed: int) -> None:
     known, asked = random_posts(seed).captions, random_posts(seed + 1).captions
     if not any(known):
         return
-    tfidf = TfidfVectorizer(analyzer=tokenise, norm="l2").fit(known)
+    tfidf = TfidfVectorizer(
+        analyzer="char_wb", ngram_range=(4, 4), sublinear_tf=True, preprocessor=lambda text: " ".join(tokenise(text))
+    ).fit(known)
     rows = [tfidf.transform(part).toarray() for part in (asked, known)]
     mean = rows[1].mean(axis=0)
     centred = [np.array([length_one(row - mean) for row in part]) for part in rows]
@@ -67,8 +69,14 @@ def test_words_are_weighed_and_centred(seed: int) -> None:
     # A row that is nearly the mean has hardly a direction: its length is bounded below.
     clear = np.outer(*[np.linalg.norm(part - mean, axis=1) > 1e-2 for part in rows])
     assert view.similarities(asked)[clear] == pytest.approx(expected[clear], abs=1e-3)
-    kept = WordView.from_arrays(view.words, view.arrays())
+    kept = WordView.from_arrays(view.pieces, view.arrays())
     assert (kept.similarities(asked) == view.similarities(asked)).all()
+
+
+def test_forms_of_a_word_are_alike_and_other_words_are_not() -> None:
+    view = WordView.fit(["ripe tomato", "long night", "old bridge"])
+    ripe, long, old = view.similarities(["Tomatoes!"])[0].tolist()
+    assert ripe > 0.5 > 0 > max(long, old)
 
 
 def test_what_a_model_is_blind_to_is_like_nothing() -> None:
