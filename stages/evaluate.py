@@ -293,8 +293,9 @@ def _rows(part: _Part, trained: "Trained", predictions: "dict[str, Predictions]"
 
 def _summary(chosen: _Found, rest: list[_Found]) -> str:
     both = chosen.metrics["test"]["both"]
-    low, high = both["f1_at_5_ci95"]
-    text = f"{chosen.name} makes the suggestions: test F1@5 {both['f1_at_5']:.3f} [{low:.3f}, {high:.3f}]"
+    text = f"{chosen.name} makes the suggestions: test F1@5 {both['f1_at_5']:.3f}"
+    if both["f1_at_5_ci95"]:
+        text += " [{:.3f}, {:.3f}]".format(*both["f1_at_5_ci95"])
     if chosen.metrics["test"]["ceiling"]:
         text += f" (ceiling {chosen.metrics['test']['ceiling']['both']['f1_at_5']:.3f})"
     text += f", P@1 {both['p_at_1']:.3f}, P@5 {both['p_at_5']:.3f}"

@@ -16,10 +16,12 @@ def resampled_sums(columns: Floats, groups: Sequence[Hashable], resamples: int, 
     groups: what each post belongs to (posts,). Posts of a group are no independent evidence, so a resample draws
     groups, with replacement and as many as there are, each with all of its posts (the pairs cluster bootstrap: Cameron,
     Gelbach & Miller 2008, after Efron & Tibshirani 1993); the number of posts differs between resamples. One seed
-    draws the same groups, however many columns. Raises ValueError for fewer than one resample.
+    draws the same groups, however many columns. Raises ValueError for fewer than one resample, and when lengths differ.
     """
     if resamples < 1:
         raise ValueError(f"at least one resample is needed, found {resamples}")
+    if len(groups) != len(columns):
+        raise ValueError(f"one group a post is needed, found {len(groups)} for {len(columns)} posts")
     numbers: dict[Hashable, int] = {}
     places = [numbers.setdefault(group, len(numbers)) for group in groups]
     count = len(numbers)

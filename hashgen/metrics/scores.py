@@ -50,7 +50,8 @@ def scores(
     rankings: what the figures at k are taken from instead of `predictions`, for a method that can rank more than it
     writes. bootstrap: resamples for `NAME_ci95` beside the main figures, the 2.5 and 97.5 percentiles; 0 for none.
     groups: what each post belongs to, drawn together (see `resampled_sums`); None where each is drawn alone. One seed
-    draws the same ones for every method, so their intervals are paired.
+    draws the same ones for every method, so their intervals are paired. Fewer than two groups tell nothing of others:
+    then the intervals are None.
 
     Raises ValueError without posts, when lengths differ, when a post has no target, and for a hashtag that is
     repeated in a post, empty, or holds white space.
@@ -96,11 +97,14 @@ def corpus_bleus(counts: Floats, order: int) -> Floats:
 
 def _intervals(
     figures: Mapping[str, Floats], counts: Ints, groups: Sequence[Hashable] | None, resamples: int, seed: int
-) -> dict[str, list[float]]:
+) -> dict[str, list[float] | None]:
     names = [name for name in _WITH_INTERVAL if name in figures]
     posts = len(counts)
+    groups = range(posts) if groups is None else groups
+    if len(set(groups)) < 2:
+        return dict.fromkeys(_WITH_INTERVAL)
     values = np.column_stack([*(figures[name] for name in names), counts, np.ones(posts)])  # (posts, names + 10 + 1)
-    sums = resampled_sums(values, range(posts) if groups is None else groups, resamples, seed)
+    sums = resampled_sums(values, groups, resamples, seed)
     samples = {name: sums[:, column] / sums[:, -1] for column, name in enumerate(names)}
     samples |= {f"bleu{order}": corpus_bleus(sums[:, len(names) : -1], order) for order in ORDERS}
     return {name: np.percentile(samples[name], [2.5, 97.5]).tolist() for name in _WITH_INTERVAL}

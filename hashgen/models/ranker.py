@@ -5,6 +5,8 @@ that never saw it. From these scores the trees learn which to believe.
 
 Ridges and classifier say how likely a hashtag is. Neighbours and trees aim at F1@5: they count a hashtag of a post by
 what it is worth there (see `hashgen.metrics.ranked.worth`).
+
+A post without a caption, or without a picture, is judged by trees of its own, which learnt from the rest alone.
 """
 
 import dataclasses
@@ -28,6 +30,7 @@ from hashgen.params.train import Ranker as Settings
 from hashgen.training.hashtag_words import HashtagWords
 from hashgen.training.perceptron import Classifier
 from hashgen.training.similarity import (
+    SUM,
     Arrays,
     Floats,
     Near,
@@ -61,7 +64,11 @@ _LEAST_SCORE = 1e-5
 _CALIBRATED = 10
 MOST_CALIBRATED = 5_000
 _LEAST_LOG_ODDS = -12.0
+# The classifier's log-odds among the scores; others are named by their kind and kernel.
+_CLASSIFIER = "classifier"
 
+# Of some posts: their rows, which hashtags are candidates (n, hashtags), and the features of each (pairs, features).
+Pairs = tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], Floats]
 # Of a post: numbers of hashtags, surest first, their log-odds, and the expected number of its hashtags.
 Candidates = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], float]
 
@@ -130,8 +137,9 @@ class RankerModel(Model):
         self.ridges: dict[str, Ridge] = {}
         self.mean_length = float(sum(habits.counts.values()) / known.shape[0])
         self.classifier: Classifier | None = None
-        self.trees: Trees | None = None
-        self.calibration: Calibration | None = None
+        # By what they are blind to; of a model that reads one input, None alone.
+        self.trees: dict[Blind | None, Trees] = {}
+        self.calibrations: dict[Blind | None, Calibration | None] = {}
         self._last: tuple[Posts, Blind | None, list[Candidates]] | None = None
 
     @classmethod
@@ -155,27 +163,43 @@ class RankerModel(Model):
         )
         left_out = model._fit_ridges(train)
         unseen = model._cross_fit(train, section, place.device)
-        pairs = [
-            (rows, *model._pairs(scores, unseen[part], train.posts, rows))
-            for part, rows, scores in model._left_out(train, left_out)
-        ]
-        model.trees = Trees.fit(
+        pairs: dict[Blind | None, list[Pairs]] = {blind: [] for blind in model._blinds}
+        for part, rows, scores in model._left_out(train, left_out):
+            for blind, some in pairs.items():
+                some.append((rows, *model._pairs(scores | {_CLASSIFIER: unseen[part]}, train.posts, rows, blind)))
+        for blind, some in pairs.items():
+            model.trees[blind] = model._fit_trees(some)
+            model.calibrations[blind] = model._calibrate(data.val, blind)
+        return model
+
+    @property
+    def _blinds(self) -> list[Blind | None]:
+        """What there are trees for."""
+        return [None, "image", "caption"] if self.views.picture is not None and self.views.words is not None else [None]
+
+    def _seen(self, blind: Blind | None) -> list[str]:
+        """What trees look at: kernels and, if they are blind to nothing, the classifier."""
+        if blind not in self._blinds[1:]:
+            return [*self.views.kernels, _CLASSIFIER]
+        return [name for name in self.views.names if (name == "picture") == (blind == "caption")]
+
+    def _fit_trees(self, pairs: list[Pairs]) -> Trees:
+        settings = self.settings
+        return Trees.fit(
             np.concatenate([features for _, _, features in pairs]),
-            np.concatenate([known[rows].toarray()[mask] > 0 for rows, mask, _ in pairs]),
-            np.concatenate([model._worths[rows[np.nonzero(mask)[0]]] for rows, mask, _ in pairs]),
+            np.concatenate([self._known[rows].toarray()[mask] > 0 for rows, mask, _ in pairs]),
+            np.concatenate([self._worths[rows[np.nonzero(mask)[0]]] for rows, mask, _ in pairs]),
             trees=settings.trees,
             leaves=settings.leaves,
             least=settings.least,
             rate=settings.learning_rate,
             penalty=settings.l2,
         )
-        model.calibration = model._calibrate(data.val)
-        return model
 
-    def _calibrate(self, val: Labelled) -> Calibration | None:
+    def _calibrate(self, val: Labelled, blind: Blind | None) -> Calibration | None:
         """Make the probabilities of the surest hashtags hold on the validation posts; their order stays."""
         places = np.unique(np.linspace(0, len(val) - 1, min(len(val), MOST_CALIBRATED)).astype(np.int64))
-        rankings = self.rank(take(val.posts, places), _CALIBRATED)
+        rankings = self.rank(take(val.posts, places), _CALIBRATED, blind)
         pairs = [
             (score, hashtag in true)
             for ranking, true in zip(rankings, (set(val.hashtags[place]) for place in places), strict=True)
@@ -267,53 +291,65 @@ class RankerModel(Model):
         return found
 
     def _pairs(
-        self,
-        scores: dict[str, Floats],
-        log_odds: Floats,
-        posts: Posts,
-        rows: npt.NDArray[np.int64],
-        blind: Blind | None = None,
+        self, scores: dict[str, Floats], posts: Posts, rows: npt.NDArray[np.int64], blind: Blind | None
     ) -> tuple[npt.NDArray[np.bool_], Floats]:
-        """Which hashtags are candidates (n, hashtags), and the features (pairs, features) of each, row by row."""
+        """Which hashtags are candidates (n, hashtags), and the features (pairs, features) of each, row by row.
+
+        scores: by name, each (n, hashtags); those that trees blind to an input do not look at are left out.
+        """
         captions = [posts.captions[row] for row in rows]
         reads = self.views.words is not None and blind != "caption"
-        shares = self._words.shares(captions) if reads else np.zeros_like(log_odds)
+        none = np.zeros((len(rows), len(self.hashtags)), np.float32)
+        shares = self._words.shares(captions) if reads else none
+        scores = {name: found for name, found in scores.items() if name.split()[-1] in self._seen(blind)}
         mask = shares == 1
-        for found in (*scores.values(), log_odds):
+        for found in scores.values():
             count = min(self.settings.candidates, found.shape[1])
             np.put_along_axis(mask, np.argpartition(-found, count - 1, axis=1)[:, :count], True, axis=1)
         _, columns = np.nonzero(mask)
         features = []
-        for found in scores.values():
+        for name, found in scores.items():
             picked = found[mask]
-            features += [picked, np.log(np.maximum(picked, np.float32(_LEAST_SCORE)))]
-        features += [log_odds[mask], self._counts[columns], shares[mask]]
+            features.append(picked)
+            if name != _CLASSIFIER:
+                features.append(np.log(np.maximum(picked, np.float32(_LEAST_SCORE))))
+        features += [self._counts[columns], shares[mask]]
         if self._meanings is not None and self.views.words is not None:
-            near = (self.views.words.rows(captions) @ self._meanings.T).toarray() if reads else np.zeros_like(log_odds)
+            near = (self.views.words.rows(captions) @ self._meanings.T).toarray() if reads else none
             features.append(near[mask])
         return mask, np.stack(features, axis=1).astype(np.float32)
+
+    def _columns(self, blind: Blind | None) -> int:
+        """The number of features of `_pairs`."""
+        seen = self._seen(blind)
+        return 4 * len(seen) - 3 * (_CLASSIFIER in seen) + 2 + (self._meanings is not None)
 
     def judge(self, posts: Posts, blind: Blind | None = None) -> Iterator[tuple[npt.NDArray[np.float64], float]]:
         """Of each post, log-odds by the trees (hashtags,), -inf for no candidate; and its expected number of hashtags.
 
         One post after the other: the log-odds of all at once could fill the memory.
         """
-        assert self.classifier is not None and self.trees is not None
+        assert self.classifier is not None
+        seen = self._seen(blind)
+        voting = {name: count for name, count in self._voting.items() if name in seen}
+        trees = self.trees[blind if blind in self.trees else None]
         for block in blocks(len(posts), _BLOCK):
             part = take(posts, np.arange(block.start, block.stop))
-            kernels = with_sum((self._supporting or self.views).similarities(part, blind))
+            kernels = (self._supporting or self.views).similarities(part, blind)
+            kernels = with_sum(kernels) if SUM in voting else {name: kernels[name] for name in voting}
             if self._supporting is None:
-                near = {name: nearest(kernel, self._voting[name]) for name, kernel in kernels.items()}
+                near = {name: nearest(kernel, voting[name]) for name, kernel in kernels.items()}
             else:
-                near = self.views.nearest(part, self._voting, blind)
+                near = self.views.nearest(part, voting, blind)
             scores = self._votes(near)
             ridges = {name: kernel @ self.ridges[name].weights for name, kernel in kernels.items()}
             scores |= {f"ridge {name}": found[:, :-1] + self._means for name, found in ridges.items()}
             lengths = self.mean_length + list(ridges.values())[-1][:, -1]
-            log_odds = self._in_order(self.classifier, self.classifier.log_odds(part, blind))
-            mask, features = self._pairs(scores, log_odds, part, np.arange(len(part)), blind)
+            if _CLASSIFIER in seen:
+                scores[_CLASSIFIER] = self._in_order(self.classifier, self.classifier.log_odds(part, blind))
+            mask, features = self._pairs(scores, part, np.arange(len(part)), blind)
             judged = np.full(mask.shape, -np.inf)
-            judged[mask] = self.trees.log_odds(features)
+            judged[mask] = trees.log_odds(features)
             yield from zip(judged, np.maximum(lengths, 1).tolist(), strict=True)
 
     def _candidates(self, posts: Posts, blind: Blind | None) -> list[Candidates]:
@@ -330,16 +366,17 @@ class RankerModel(Model):
             last = self._last = posts, blind, found
         return last[2]
 
-    def _chances(self, log_odds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _chances(self, log_odds: npt.NDArray[np.float64], blind: Blind | None) -> npt.NDArray[np.float64]:
+        calibration = self.calibrations.get(blind if blind in self.trees else None)
         chances: npt.NDArray[np.float64] = 1 / (1 + np.exp(-log_odds))
-        return chances if self.calibration is None else self.calibration.apply(chances)
+        return chances if calibration is None else calibration.apply(chances)
 
     def rank(self, posts: Posts, depth: int, blind: Blind | None = None) -> list[Ranking]:
         """Candidates by their probability; all others follow by frequency, with 0."""
         rankings = []
         for order, log_odds, _ in self._candidates(posts, blind):
             hashtags = [self.hashtags[place] for place in order[:depth]]
-            head = dict(zip(hashtags, self._chances(log_odds[:depth]).tolist(), strict=True))
+            head = dict(zip(hashtags, self._chances(log_odds[:depth], blind).tolist(), strict=True))
             rankings.append([(hashtag, head.get(hashtag, 0.0)) for hashtag in self.habits.fill(hashtags, depth)])
         return rankings
 
@@ -347,23 +384,26 @@ class RankerModel(Model):
         """As many of the surest as promise the best F1 (see `best_length`), in the order of training posts."""
         written = []
         for order, log_odds, length in self._candidates(posts, blind):
-            number = best_length(self._chances(log_odds), length, len(self.hashtags))
+            number = best_length(self._chances(log_odds, blind), length, len(self.hashtags))
             hashtags = [self.hashtags[place] for place in order]
             written.append(sorted(self.habits.fill(hashtags, number), key=lambda tag: self.habits.places[tag]))
         return written
 
     def save(self, folder: Path) -> None:
         """Write `ranker.safetensors`, `ranker.json` and the classifier's files."""
-        assert self.classifier is not None and self.trees is not None
+        assert self.classifier is not None
         arrays: Arrays = {f"views.{name}": array for name, array in self.views.arrays().items()}
         arrays |= {f"ridge.{name}": ridge.weights for name, ridge in self.ridges.items()}
-        arrays |= {f"trees.{name}": array for name, array in self.trees.arrays().items()}
+        for blind, trees in self.trees.items():
+            arrays |= {f"trees.{_name(blind)}.{name}": array for name, array in trees.arrays().items()}
         arrays |= arrays_of(self._known)
         arrays |= {"support": self._support, "worths": self._worths}
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / "ranker.safetensors")
         pieces = None if self.views.words is None else self.views.words.pieces
         known = {"pieces": pieces, "hashtag_words": self._words.words, "habits": self.habits.to_json()}
-        known["calibration"] = None if self.calibration is None else self.calibration.to_json()
+        known["calibrations"] = {
+            _name(blind): None if one is None else one.to_json() for blind, one in self.calibrations.items()
+        }
         write_json(folder / "ranker.json", known, exact=True)
         self.classifier.save(folder)
 
@@ -397,14 +437,18 @@ class RankerModel(Model):
             model.ridges[name] = Ridge(arrays[f"ridge.{name}"].astype(np.float32))
             if model.ridges[name].weights.shape != (len(support), hashtags.shape[1] + 1):
                 raise ValueError("weights do not fit the posts and hashtags")
-        columns = 4 * len(names) + 3 + (views.words is not None)
-        calibration = known["calibration"]
-        model.calibration = None if calibration is None else Calibration.from_json(calibration)
-        model.trees = Trees.from_arrays(part_of(arrays, "trees."), columns)
+        for blind in model._blinds:
+            calibration = known["calibrations"][_name(blind)]
+            model.calibrations[blind] = None if calibration is None else Calibration.from_json(calibration)
+            model.trees[blind] = Trees.from_arrays(part_of(arrays, f"trees.{_name(blind)}."), model._columns(blind))
         return model
 
 
 MODEL = RankerModel
+
+
+def _name(blind: Blind | None) -> str:
+    return blind or "nothing"
 
 
 def choose_support(posts: int, seed: int) -> npt.NDArray[np.int64]:

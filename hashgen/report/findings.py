@@ -16,7 +16,8 @@ from hashgen.corpus.tables import GRID_SCHEMA, PREDICTIONS_SCHEMA, REJECTS_SCHEM
 from hashgen.params.report import Report
 from hashgen.training.about import About
 
-# Models whose folder holds what their training posts were: vectors of pictures, words of captions, hashtags.
+# Models whose folder holds what their training posts were: vectors of pictures, words of captions or pieces of them,
+# hashtags.
 KEEPERS = ("neighbours", "ranker")
 # The pages that compare experiments: what makes each, and what it shows.
 EXPERIMENTS = {

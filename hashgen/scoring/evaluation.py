@@ -172,7 +172,7 @@ def shorten(result: Mapping[str, Any]) -> dict[str, Any]:
     validation posts, of the model blind to picture or caption, of the ceiling where it is known, and of other models.
     """
     test = result["test"]
-    low, high = test["both"]["f1_at_5_ci95"]
+    low, high = test["both"]["f1_at_5_ci95"] or (None, None)
     blocks = {"val": result["val"]["both"]} | {name: test[name] for name in ("no_image", "no_caption")}
     if test["ceiling"]:
         blocks["ceiling"] = test["ceiling"]["both"]

@@ -22,7 +22,7 @@ _LISTS = 4
 _READ = 1 / 12
 # Vectors that teach each list its centre.
 _LEARNT_FROM = 40
-# Words in more than this share of the posts are looked up only for captions without rarer ones.
+# Pieces of words in more than this share of the posts are looked up only for captions without rarer ones.
 _FREQUENT = 0.01
 _BLOCK = 8192
 
@@ -80,16 +80,16 @@ def _faiss() -> Any:
 
 
 class Postings:
-    """For each word the known captions that have it."""
+    """For each piece of a word the known captions that have it."""
 
     def __init__(self, known: "csr_array") -> None:
-        """known: (posts, words), weights of their words."""
-        frequent = np.bincount(known.indices, minlength=known.shape[1]) > _FREQUENT * known.shape[0]
+        """known: (pieces, posts), the weight of each piece in each post."""
+        frequent = np.diff(known.indptr) > _FREQUENT * known.shape[1]
         self._rare = (~frequent).astype(np.float32)
-        self._posts = known.T.tocsr()  # (words, posts)
+        self._posts = known
 
     def candidates(self, asked: "csr_array", count: int) -> Rows:
-        """Rows (n, count) of known captions that share words with those asked for (n, words); `NONE` where fewer do."""
+        """Rows (n, count) of known captions that share pieces with those asked for (n, pieces); `NONE` for no more."""
         found = np.full((asked.shape[0], count), NONE, np.int64)
         rare = asked.multiply(self._rare[None, :]).tocsr()
         rare.eliminate_zeros()

@@ -216,6 +216,18 @@ def test_posts_of_a_group_are_drawn_together() -> None:
         assert got[f"{name}_ci95"] == pytest.approx(expected.tolist(), abs=1e-12), name
 
 
+@pytest.mark.parametrize("groups", [None, ["x"]])
+def test_one_group_tells_nothing_of_others(groups: list[str] | None) -> None:
+    count = 1 if groups is None else 3
+    got = scores([["a"]] * count, [["a", "b"]] * count, groups=groups and groups * 3, bootstrap=20)
+    assert {got[name] for name in got if name.endswith("_ci95")} == {None} and got["p_at_1"] == 1
+
+
+def test_each_post_has_a_group() -> None:
+    with pytest.raises(ValueError, match="one group a post is needed, found 2 for 3 posts"):
+        scores([["a"]] * 3, [["a"]] * 3, groups=["x", "y"], bootstrap=20)
+
+
 def test_intervals_depend_on_the_seed_alone_and_stand_beside() -> None:
     predictions, targets = varied(30)
     one, same = (scores(predictions, targets, bootstrap=50, seed=3) for _ in range(2))

@@ -9,13 +9,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashgen.features.posts import Features, Labelled, Posts
+from hashgen.features.posts import Blind, Features, Inputs, Labelled, Posts
 from hashgen.metrics.calibration import Calibration
 from hashgen.models import Data, Place
 from hashgen.models import ranker as ranking
 from hashgen.models.ranker import RankerModel, Ridge, choose_support
+from hashgen.training.about import About
 from hashgen.training.similarity import Near
-from tests.doubles.settings import train_section
+from hashgen.training.trees import Trees
+from tests.doubles.settings import small_recipe, train_section
 from tests.doubles.small_world import small_data
 from tests.properties import examples
 
@@ -149,9 +151,9 @@ def test_hashtags_of_the_same_probability_stay_in_the_order_of_the_trees(
 ) -> None:
     data = small_data(tmp_path, train=40, val=8)
     model = learn(data, tmp_path)
-    model.calibration = None
+    model.calibrations = {}
     rankings = model.rank(data.val.posts, 5)
-    model.calibration = calibration
+    model.calibrations = {None: calibration}
     tied = model.rank(data.val.posts, 5)
     assert any(len({chance for _, chance in one if chance}) == 1 for one in tied)
     assert [[tag for tag, _ in one] for one in tied] == [[tag for tag, _ in one] for one in rankings]
@@ -187,13 +189,13 @@ def test_neighbours_and_trees_count_a_hashtag_by_what_it_adds_to_f1_at_5(
         for post, tags in enumerate(data.train.hashtags)
     ]
     counted: list[float] = []
-    fit = ranking.Trees.fit
+    fit = Trees.fit
 
     def spy(rows: Any, answers: Any, weights: Any, **settings: Any) -> Any:
         counted.extend(weights.tolist())
         return fit(rows, answers, weights, **settings)
 
-    monkeypatch.setattr(ranking.Trees, "fit", spy)
+    monkeypatch.setattr(Trees, "fit", spy)
     model = learn(Data(Labelled(data.train.posts, hashtags, NUMBERED), data.val, data.vocabularies), tmp_path)
     low, high = sorted(set(counted))
     assert low / high == pytest.approx(9 / 15)
@@ -203,6 +205,28 @@ def test_neighbours_and_trees_count_a_hashtag_by_what_it_adds_to_f1_at_5(
     only = set(hashtags[1]) - set(hashtags[0])
     assert only and [votes[hashtag] for hashtag in only] == pytest.approx([high / 2] * len(only))
     assert votes["more0"] == pytest.approx(low / 2)
+
+
+@pytest.mark.parametrize(("blind", "first"), [("caption", {"sea", "wood"}), ("image", {"run", "rest"})])
+def test_trees_of_their_own_judge_a_post_without_an_input(tmp_path: Path, blind: Blind, first: set[str]) -> None:
+    """What everybody writes, and what the other input shows; not what only both together tell."""
+    data = small_data(tmp_path, train=40, val=12)
+    model = learn(data, tmp_path)
+    model.save(tmp_path)
+    kept = RankerModel.load(tmp_path, About(SECTION, small_recipe()), CPU)
+    for one in (model, kept):
+        for ranking_, hashtags in zip(one.rank(data.val.posts, 9, blind), data.val.hashtags, strict=True):
+            (right,) = first & set(hashtags)
+            assert {hashtag for hashtag, _ in ranking_[:2]} == {"love", right}
+
+
+@pytest.mark.parametrize(("inputs", "blind"), [("image", "caption"), ("caption", "image")])
+def test_a_model_that_never_saw_an_input_does_not_miss_it(tmp_path: Path, inputs: Inputs, blind: Blind) -> None:
+    data = small_data(tmp_path, train=40, val=12)
+    section = train_section(model="ranker", inputs=inputs)
+    model = RankerModel.fit(data, section, Place(CPU, tmp_path / "none"))
+    assert list(model.trees) == [None]
+    assert model.rank(data.val.posts, 9, blind) == model.rank(data.val.posts, 9)
 
 
 def test_what_stands_in_the_caption_is_a_candidate_whatever_the_scores_say(tmp_path: Path) -> None:

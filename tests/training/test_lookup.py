@@ -56,7 +56,7 @@ def exact(views: Views, posts: Posts, count: int, monkeypatch: pytest.MonkeyPatc
 )
 def test_captions_that_share_a_word_are_candidates(known: list[set[int]], asked: list[set[int]]) -> None:
     matrix = flags([sorted(one) for one in known], 8)
-    found = Postings(matrix).candidates(flags([sorted(one) for one in asked], 8), len(known))
+    found = Postings(matrix.T.tocsr()).candidates(flags([sorted(one) for one in asked], 8), len(known))
     counts = [sum(word in one for one in known) for word in range(8)]
     rare = {word for word in range(8) if counts[word] <= 0.01 * len(known)}
     for row, words in zip(found.tolist(), asked, strict=True):
@@ -75,7 +75,7 @@ def test_frequent_words_are_looked_up_only_where_there_is_no_other(monkeypatch: 
 
 def test_the_candidates_are_those_that_share_most() -> None:
     known = flags([[0, 1, 2], [0], [1, 2], [3]], 4)
-    found = Postings(known).candidates(flags([[0, 1, 2]], 4), 2)
+    found = Postings(known.T.tocsr()).candidates(flags([[0, 1, 2]], 4), 2)
     assert sorted(found[0].tolist()) == [0, 2]
 
 
