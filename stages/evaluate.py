@@ -293,16 +293,21 @@ def _rows(part: _Part, trained: "Trained", predictions: "dict[str, Predictions]"
 
 def _summary(chosen: _Found, rest: list[_Found]) -> str:
     both = chosen.metrics["test"]["both"]
-    text = f"{chosen.name} makes the suggestions: test F1@5 {both['f1_at_5']:.3f}"
+    text = f"{chosen.name} makes the suggestions: test F1@5 {_rounded(both['f1_at_5'])}"
     if both["f1_at_5_ci95"]:
         text += " [{:.3f}, {:.3f}]".format(*both["f1_at_5_ci95"])
     if chosen.metrics["test"]["ceiling"]:
         text += f" (ceiling {chosen.metrics['test']['ceiling']['both']['f1_at_5']:.3f})"
-    text += f", P@1 {both['p_at_1']:.3f}, P@5 {both['p_at_5']:.3f}"
+    text += f", P@1 {_rounded(both['p_at_1'])}, P@5 {_rounded(both['p_at_5'])}"
     for one in rest:
         other = one.metrics["test"]["both"]
-        text += f"; {one.name}: F1@5 {other['f1_at_5']:.3f}, BLEU-4 {other['bleu4']:.3f}"
+        text += f"; {one.name}: F1@5 {_rounded(other['f1_at_5'])}, BLEU-4 {_rounded(other['bleu4'])}"
     return text
+
+
+def _rounded(value: float) -> str:
+    """As the report shows it, which reads four digits of it from the metrics."""
+    return f"{round(value, 4):.3f}"
 
 
 if __name__ == "__main__":

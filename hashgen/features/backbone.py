@@ -419,8 +419,8 @@ def _download(name: str, weights: str | Path) -> object:
             raise system_fault(error, Path(torch.hub.get_dir())) or error from error
         raise HashgenError(
             f"featurize.weights: cannot download {weights} of {name} from {entry.url} ({_short(error)}); connect to "
-            f"the internet once (the file is cached in {torch.hub.get_dir()}), or download it elsewhere and set "
-            "featurize.weights to the file"
+            f"the internet once (the file is cached in {torch.hub.get_dir()}/checkpoints), or download it elsewhere "
+            "and set featurize.weights to the file"
         ) from error
     return entry
 

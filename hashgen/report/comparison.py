@@ -249,9 +249,23 @@ def comparison_lines(found: Comparison) -> list[str]:
             if scores := _scores(setting, model):
                 against = {split: found.beside[split].get((setting.name, model)) for split in SPLITS}
                 lines.append(line(setting, scores, against))
-    if lost := _unpaired(found):
+    lost = _unpaired(found)
+    if apart := _apart(found, lost):
+        lines.append(f"no differences, as no post is scored by both: {', '.join(apart)}")
+    if lost:
         lines.append(f"not all differences are known, as what was written is not in DVC's cache: {', '.join(lost)}")
     return lines
+
+
+def _apart(found: Comparison, lost: Sequence[str]) -> list[str]:
+    """Settings that share no post with the first."""
+    return [
+        setting.name
+        for number, setting in enumerate(found.settings)
+        if number
+        and not {run.name for run in (*setting.runs, *found.settings[0].runs)} & {*lost}
+        and all(found.contrasts[split][number] is None for split in SPLITS)
+    ]
 
 
 def _unpaired(found: Comparison) -> list[str]:

@@ -24,7 +24,7 @@ NAMES = {
     "knn_caption": "nearest captions",
     "knn_both": "nearest posts (picture and caption)",
     "knn_tuned": "nearest posts, tuned",
-    "knn_copy": "nearest posts, tuned, and hashtags copied from the caption",
+    "knn_copy": "nearest posts, tuned, with copying",
     "vlm": "vision-language model, asked and not trained",
     "seeds": "hashtags the post was found under (oracle)",
 }
@@ -103,11 +103,13 @@ def score_rows(evaluate: Mapping[str, Any], baselines: Mapping[str, Any], split:
 
 def best_baseline(baselines: Mapping[str, Any], key: str) -> Score | None:
     """The row of the baseline with the highest score `key`, the oracle apart; None without baselines."""
+    name = _best(baselines, key)
+    return None if name is None else _row(name, "baseline", baselines[name])
+
+
+def _best(baselines: Mapping[str, Any], key: str) -> str | None:
     known = {name: block for name, block in baselines.items() if name != _ORACLE and block.get(key) is not None}
-    if not known:
-        return None
-    name = max(known, key=lambda name: known[name][key])
-    return _row(name, "baseline", known[name])
+    return max(known, key=lambda name: known[name][key], default=None)
 
 
 def _row(name: str, kind: Kind, block: Mapping[str, Any]) -> Score:
@@ -118,7 +120,8 @@ def _row(name: str, kind: Kind, block: Mapping[str, Any]) -> Score:
 class Headline:
     """One score in short: the model's, that of the best baseline (its name beside), the ceiling where known.
 
-    standing: whether the model's interval lies above or below the baseline's, or they overlap; None without intervals.
+    standing: whether the model is clearly above or below the baseline, by the interval of the difference on the same
+    posts where there is one, else by whether their intervals overlap; None without intervals.
     """
 
     key: str
@@ -140,10 +143,13 @@ def _headline(key: str, meaning: str, scores: Mapping[str, Any], baselines: Mapp
     model = read_figure(scores["both"], key)
     if model is None:
         raise KeyError(f"test.both.{key}")
-    name = max((name for name in baselines if name != _ORACLE), key=lambda name: baselines[name][key], default=None)
+    name = _best(baselines, key)
     best = None if name is None else read_figure(baselines[name], key)
     standing: Standing | None = None
-    if best is not None and best.interval is not None and model.interval is not None:
+    paired = scores.get("against", {}).get(name, {}).get(key, {}).get("difference_ci95")
+    if paired is not None:
+        standing = "above" if paired[0] > 0 else "below" if paired[1] < 0 else "even"
+    elif best is not None and best.interval is not None and model.interval is not None:
         above, below = model.interval[0] > best.interval[1], model.interval[1] < best.interval[0]
         standing = "above" if above else "below" if below else "even"
     ceiling = (scores.get("ceiling") or {}).get("both", {}).get(key)
@@ -171,13 +177,15 @@ def facet_rows(evaluate: Mapping[str, Any], baselines: Mapping[str, Any]) -> lis
     A facet without any hashtag is left out, and one that takes none away.
 
     Keys: `name`, `share` (of all true hashtags), `posts`, and `model` and `baseline`: each a dict with `f1` and
-    `p_at_1` of the model and of the nearest posts.
+    `p_at_1` of the model and of the baseline that is best by F1@5, whose name is `against`.
     """
     rows = []
-    nearest = baselines["test"].get("knn_both", {}).get("facets", {})
+    best = _best(baselines["test"], "f1_at_5") or ""
+    nearest = baselines["test"].get(best, {}).get("facets", {})
     for key, facet in evaluate["test"]["both"].get("facets", {}).items():
         if facet["posts"] and facet["share"] < 1:
             row = {"name": FACETS.get(key, key), "share": facet["share"], "posts": facet["posts"]}
+            row["against"] = NAMES.get(best, best)
             rows.append(row | {"model": facet, "baseline": nearest.get(key, {})})
     return rows
 
@@ -244,10 +252,15 @@ class Against:
 
 
 def paper_scores(evaluate: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The test scores by the paper's own protocol: of the model that can be fed true hashtags, if there is one."""
+    """The test scores by the paper's own protocol: of the model that can be fed true hashtags, if there is one.
+
+    Those of the `GUESSES` are of all true hashtags, as in the table of the bridge.
+    """
     found = [evaluate["test"]["paper_protocol"]]
     found += [other["test"]["paper_protocol"] for other in evaluate.get("others", {}).values()]
-    return next((one for one in found if "model" in one), found[0])
+    bridge = evaluate["test"].get("bridge", {})
+    guesses = {name: bridge[name]["paper"] for name in GUESSES if name in bridge}
+    return {**next((one for one in found if "model" in one), found[0]), **guesses}
 
 
 def learnt_by_epochs(evaluate: Mapping[str, Any]) -> tuple[str, int] | None:

@@ -61,7 +61,7 @@ def summarise(evaluate: Mapping[str, Any], baselines: Mapping[str, Any], report:
         "",
         f"{'':20}" + "".join(f"{label:{_WIDTHS[key]}}" for key, label in _COLUMNS.items()),
         *(_line(name, score) for name, score in table.items()),
-        *([f"best baseline: {main.baseline_name}"] if main.baseline_name else []),
+        *([f"best baseline by {main.label}: {main.baseline_name}"] if main.baseline_name else []),
         *_WORSE.get(main.standing or "", []),
         "",
         f"report: {report}",

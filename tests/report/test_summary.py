@@ -53,7 +53,7 @@ def test_on_real_posts_the_best_baseline_stands_for_the_ceiling_and_no_oracle() 
     lines = summarise(*metrics(ceiling=False), Path("reports/report.html"))
     assert not any(line.startswith("ceiling") for line in lines)
     assert "0.450 [0.440, 0.460]" in row(lines, "best baseline")
-    assert row(lines, "best baseline:") == "best baseline: nearest posts (picture and caption)"
+    assert row(lines, "best baseline by") == "best baseline by F1@5: nearest posts (picture and caption)"
     assert max(map(len, lines)) <= WIDTH - 4
 
 
