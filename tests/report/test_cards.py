@@ -286,4 +286,4 @@ def test_the_card_of_an_ensemble_names_its_members_and_what_they_keep() -> None:
     about = dataclasses.replace(known.about, section=section, epoch=None)
     text = render_model_card(dataclasses.replace(known, about=about, keeps_posts=True))
     assert "the mean of what several models say (ranker, lstm)." in text
-    assert "This folder contains the ids, the hashtags and the words, or pieces of words, of the captions of its training posts" in text
+    assert "the hashtags and the words, or pieces of words, of the captions of its training posts" in text

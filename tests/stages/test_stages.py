@@ -185,7 +185,7 @@ def test_the_suggester_suggests_unless_the_other_is_clearly_better_on_validation
             assert scores["val"]["both"]["f1_at_5"] > other["val"]["both"]["f1_at_5"]
     scores = project.read("evaluate")
     card = (project.root / "MODEL_CARD.md").read_text()
-    assert "This folder contains the ids, the hashtags and the words, or pieces of words, of the captions of its training posts" in card
+    assert "the hashtags and the words, or pieces of words, of the captions of its training posts" in card
     chosen = {"lstm": "trained", "ranker": "suggester"}[scores["model"]]
     for file in (project.root / chosen).glob("*"):
         if file.name == "sha256.json":
