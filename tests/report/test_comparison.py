@@ -350,6 +350,17 @@ def test_paired_differences_hashtags_and_costs_stand_in_the_page() -> None:
     assert two.startswith("second  0.500  +0.429 [+0.286, +0.571] ") and two.endswith("0.500  +0.000 [+0.000, +0.000]")
 
 
+def test_runs_without_a_post_in_common_are_named() -> None:
+    one = predicted("one", 0.4, {"val": ["ax"], "test": ["ax"]}, size=1)
+    other = predicted("other", 0.5, {"val": ["ax"], "test": ["ax"]}, size=2)
+    assert other.predictions is not None
+    other = dataclasses.replace(other, predictions=other.predictions.assign(id=["y0", "y1"]), posts="y")
+    found = compare([one, other])
+    assert comparison_lines(found)[-1] == "no differences, as no post is scored by both: other"
+    assert "No post is scored by both, so there are no paired differences." in text_of(render_comparison(found))
+    assert "scored by both" not in " ".join(comparison_lines(compare([one, dataclasses.replace(one, name="same")])))
+
+
 def test_runs_without_predictions_are_named() -> None:
     first = predicted("first", 0.4, {"val": ["ax"], "test": ["ax"]}, size=1)
     text = text_of(page_of([first, a_run("old", scored(0.4), {"size": 2})]))

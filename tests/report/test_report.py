@@ -14,7 +14,7 @@ from hashgen.report.examples import thumbnail
 from hashgen.report.findings import read_history
 from hashgen.report.model_card import render_model_card
 from hashgen.report.page import render_page, versions
-from hashgen.report.score_tables import restarts
+from hashgen.report.score_tables import paper_scores, restarts
 from tests.doubles.findings import findings, metrics, posts, real_findings
 from tests.doubles.settings import train_section
 
@@ -213,6 +213,14 @@ def test_of_very_many_seeds_those_with_most_posts_stand() -> None:
     page = text_of(render_page(findings(metrics=known)))
     assert "By seed hashtag (the 200 with the most posts, of 1,234)" in page and "s777 2 1 50 %" in page
     assert len(page) < 50_000
+
+
+def test_what_knows_nothing_has_one_score_by_the_papers_protocol() -> None:
+    """A model that is fed true hashtags is scored on those that it knows, a guess on all: as in the table below."""
+    evaluate: dict[str, Any] = {"test": {"paper_protocol": {"model": 0.7, "constant": 0.11, "nothing": 0.6}}}
+    assert paper_scores(evaluate) == evaluate["test"]["paper_protocol"]
+    evaluate["test"]["bridge"] = {"nothing": {"paper": 0.5}, "constant": {"paper": 0.05}, "lstm": {"paper": 0.7}}
+    assert paper_scores(evaluate) == {"model": 0.7, "constant": 0.05, "nothing": 0.5}
 
 
 @pytest.mark.parametrize("path", [("evaluate", "test", "paper_protocol"), ("split", "leaks"), ("filter", "dropped")])

@@ -67,6 +67,23 @@ def test_a_model_that_a_baseline_equals_is_not_recommended_without_a_word(own: f
     assert any(line.startswith(told) for line in summarise(evaluate, baselines, Path("report.html")))
 
 
+@pytest.mark.parametrize(
+    ("interval", "told"),
+    [
+        ([0.001, 0.02], None),
+        ([-0.001, 0.02], "the model is not clearly better than the best baseline"),
+        ([-0.02, -0.001], "the model is WORSE than the best baseline: its suggestions are not to be trusted"),
+    ],
+)
+def test_the_difference_on_the_same_posts_decides_where_it_is_known(interval: list[float], told: str | None) -> None:
+    """The intervals of the two scores, 0.46 and 0.45, overlap in each case."""
+    evaluate, baselines = metrics()
+    evaluate["test"]["both"] = block(0.46, 0.4)
+    evaluate["test"]["against"] = {"knn_both": {"f1_at_5": {"difference_ci95": interval}}}
+    lines = summarise(evaluate, baselines, Path("report.html"))
+    assert [line for line in lines if line.startswith("the model is")] == ([told] if told else [])
+
+
 def test_other_models_stand_below_the_one_that_suggests() -> None:
     evaluate, baselines = metrics()
     others = {"lstm": {"test": {"both": block(0.6, 0.5)}}}
