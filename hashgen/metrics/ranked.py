@@ -1,18 +1,21 @@
 """Figures at k: of the head of a ranking of hashtags."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from hashgen.metrics.written import Floats, Hashtags
+# The ranker needs this module where sacrebleu, which `written` imports, is not installed.
+if TYPE_CHECKING:
+    from hashgen.metrics.written import Floats, Hashtags
 
 KS = (1, 5, 10)
 # How many hashtags of a post are suggested, as many as Instagram allows.
 SUREST = 5
 
 
-def worth(targets: Sequence[Hashtags]) -> npt.NDArray[np.float32]:
+def worth(targets: "Sequence[Hashtags]") -> npt.NDArray[np.float32]:
     """What one right hashtag adds to F1@5 of each post (posts,), divided by the mean over the posts.
 
     F1@5 of a post of n hashtags is 2 hits / (5 + n): a hit counts for less where there are many to hit.
@@ -22,7 +25,7 @@ def worth(targets: Sequence[Hashtags]) -> npt.NDArray[np.float32]:
     return found
 
 
-def ranked_figures(rankings: Sequence[Hashtags], targets: Sequence[Hashtags]) -> dict[str, Floats]:
+def ranked_figures(rankings: "Sequence[Hashtags]", targets: "Sequence[Hashtags]") -> "dict[str, Floats]":
     """Each post's value (posts,) of the figures at k."""
     deepest = max(KS)
     true = np.array([len(target) for target in targets], np.float64)
