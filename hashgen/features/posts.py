@@ -62,6 +62,11 @@ class Posts:
         )
 
 
+def spaced(total: int, most: int) -> npt.NDArray[np.int64]:
+    """Places of all of `total` posts, or of `most` of more, at even distances."""
+    return np.unique(np.linspace(0, total - 1, min(total, most)).astype(np.int64))
+
+
 @dataclasses.dataclass(frozen=True)
 class Labelled:
     """Posts with their true hashtags (n), in the order in which people wrote them.

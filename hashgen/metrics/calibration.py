@@ -1,7 +1,7 @@
 """Probabilities that hashtags are right: whether they hold, how to make them hold, and how many hashtags to write."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 BINS = 10
+# More posts than these, ten hashtags of each, make no better calibration.
+MOST_CALIBRATED = 1_000
 # Scores are kept this far from 0 and 1, whose log-odds are infinite.
 _EDGE = 1e-4
 
@@ -97,6 +99,22 @@ class Calibration:
 
         found = minimize(loss, nothing, jac=True, method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)])
         return cls(*found.x.tolist())
+
+    @classmethod
+    def of(
+        cls, rankings: Iterable[Sequence[tuple[str, float]]], hashtags: Iterable[Sequence[str]]
+    ) -> "Calibration | None":
+        """`fit` to what is ranked above 0 for each post, whose true hashtags are the others; None without any.
+
+        A score above 1 counts as 1.
+        """
+        pairs = [
+            (min(score, 1.0), hashtag in true)
+            for ranking, true in zip(rankings, map(set, hashtags), strict=True)
+            for hashtag, score in ranking
+            if score > 0
+        ]
+        return cls.fit(*zip(*pairs, strict=True)) if pairs else None
 
     def apply(self, scores: npt.ArrayLike) -> Floats:
         """The probability that each hashtag is right (pairs,), 0..1, in the order of scores (pairs,), 0..1.

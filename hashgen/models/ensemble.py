@@ -188,12 +188,7 @@ def _clipped(rankings: Sequence[Ranking]) -> list[Ranking]:
 
 def _calibration(rankings: Sequence[Ranking], labelled: Labelled) -> Calibration | None:
     """What makes the scores of each post's surest hashtags hold; None without any."""
-    pairs = [
-        (score, hashtag in true)
-        for ranking, true in zip(rankings, map(set, labelled.hashtags), strict=True)
-        for hashtag, score in ranking[:_CALIBRATED]
-    ]
-    return Calibration.fit(*zip(*pairs, strict=True)) if pairs else None
+    return Calibration.of([ranking[:_CALIBRATED] for ranking in rankings], labelled.hashtags)
 
 
 def _calibrated(rankings: Sequence[Ranking], calibration: Calibration | None) -> list[Ranking]:

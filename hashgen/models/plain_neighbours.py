@@ -15,7 +15,7 @@ from hashgen.features.posts import Blind, Features, Inputs, Labelled, Posts
 from hashgen.models import Data, Model, Place, Ranking
 from hashgen.models.habits import Habits, texts_by_post
 from hashgen.text.words import tokenise
-from hashgen.training.similarity import blocks, unit
+from hashgen.training.similarity import blocks, lengths, products, unit
 
 if TYPE_CHECKING:
     import torch
@@ -142,25 +142,32 @@ class PlainSearch:
         known, rows = self._train.features.plain, self._train.rows
         similarities = np.empty((len(asked), len(rows)), np.float32)
         for block in blocks(len(rows), _BLOCK):
-            similarities[:, block] = asked @ unit(known[rows[block]]).T
+            similarities[:, block] = asked @ known[rows[block]].astype(np.float32).T
+        similarities /= self._lengths
         return similarities
+
+    @functools.cached_property
+    def _lengths(self) -> npt.NDArray[np.float32]:
+        """Of the known pictures' features (train,); 1 for rows of zeros. Known once, as each chunk needs them."""
+        known, rows = self._train.features.plain, self._train.rows
+        found = [lengths(known[rows[block]].astype(np.float32)) for block in blocks(len(rows), _BLOCK)]
+        return np.concatenate(found)
 
     def _by_caption(self, posts: Posts, chunk: slice) -> Similarities:
         if self._tfidf is None:
             return np.zeros((chunk.stop - chunk.start, len(self._train)), np.float32)
-        vectoriser, known = self._tfidf
-        similarities: Similarities = (vectoriser.transform(posts.captions[chunk]) @ known.T).toarray()
-        return similarities
+        vectoriser, by_token = self._tfidf
+        return products(vectoriser.transform(posts.captions[chunk]), by_token)
 
     @functools.cached_property
     def _tfidf(self) -> tuple[Any, Any] | None:
-        """Vectoriser and sparse rows (train, tokens) of length 1; None if no training caption has a token."""
+        """Vectoriser, and sparse columns (tokens, train) of length 1; None if no training caption has a token."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         if not any(map(tokenise, self._train.captions)):
             return None
         vectoriser = TfidfVectorizer(analyzer=tokenise, dtype=np.float32)
-        return vectoriser, vectoriser.fit_transform(self._train.captions)
+        return vectoriser, vectoriser.fit_transform(self._train.captions).T.tocsr()
 
 
 def vote(nearest: Nearest, hashtags: Sequence[Sequence[str]], habits: Habits, depth: int) -> Ranking:

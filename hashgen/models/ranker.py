@@ -21,8 +21,8 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from hashgen.base.files import read_json, require, write_json
-from hashgen.features.posts import Blind, Labelled, Posts
-from hashgen.metrics.calibration import Calibration, best_length
+from hashgen.features.posts import Blind, Labelled, Posts, spaced
+from hashgen.metrics.calibration import MOST_CALIBRATED, Calibration, best_length
 from hashgen.metrics.ranked import worth
 from hashgen.models import Data, Model, Place, Ranking
 from hashgen.models.habits import Habits
@@ -59,10 +59,8 @@ MOST_SUPPORT = 10_000
 # Posts scored at once: the bound on memory.
 _BLOCK = 256
 _LEAST_SCORE = 1e-5
-# Of each validation post, probabilities of so many hashtags are calibrated: those that are suggested. More posts than
-# these make no better curve; they are taken at even distances.
+# Of each validation post, probabilities of so many hashtags are calibrated: those that are suggested.
 _CALIBRATED = 10
-MOST_CALIBRATED = 5_000
 _LEAST_LOG_ODDS = -12.0
 # The classifier's log-odds among the scores; others are named by their kind and kernel.
 _CLASSIFIER = "classifier"
@@ -198,15 +196,9 @@ class RankerModel(Model):
 
     def _calibrate(self, val: Labelled, blind: Blind | None) -> Calibration | None:
         """Make the probabilities of the surest hashtags hold on the validation posts; their order stays."""
-        places = np.unique(np.linspace(0, len(val) - 1, min(len(val), MOST_CALIBRATED)).astype(np.int64))
+        places = spaced(len(val), MOST_CALIBRATED)
         rankings = self.rank(take(val.posts, places), _CALIBRATED, blind)
-        pairs = [
-            (score, hashtag in true)
-            for ranking, true in zip(rankings, (set(val.hashtags[place]) for place in places), strict=True)
-            for hashtag, score in ranking
-            if score > 0
-        ]
-        return Calibration.fit(*zip(*pairs, strict=True)) if pairs else None
+        return Calibration.of(rankings, [val.hashtags[place] for place in places])
 
     def _fit_ridges(self, train: Labelled) -> dict[str, Floats]:
         """Fit the ridges; returns what each post of the support gets from all others, by kernel."""

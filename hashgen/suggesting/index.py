@@ -11,8 +11,8 @@ import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
 from hashgen.base.files import read_json, require, write_json
-from hashgen.features.posts import Blind, Labelled, Posts
-from hashgen.metrics.calibration import Calibration
+from hashgen.features.posts import Blind, Labelled, Posts, spaced
+from hashgen.metrics.calibration import MOST_CALIBRATED, Calibration
 from hashgen.models import Model
 from hashgen.models.habits import Habits
 from hashgen.training import lookup
@@ -95,7 +95,7 @@ class Index:
         Steering leaves them too high: what is given is true and no longer there to be found. Where too few posts have
         so many hashtags, the calibration of fewer given ones has to do.
         """
-        places = np.unique(np.linspace(0, len(val) - 1, min(len(val), _MOST_GIVEN)).astype(np.int64))
+        places = spaced(len(val), _MOST_GIVEN)
         pairs: dict[Blind | None, list[list[tuple[float, bool]]]]
         pairs = {blind: [[] for _ in range(_GIVEN)] for blind in _BLIND.values()}
         for part in blocks(len(places), _AT_ONCE):
@@ -246,13 +246,9 @@ class Index:
 
 
 def _calibrate(model: Model, val: Labelled, blind: Blind | None) -> Calibration:
-    pairs = [
-        (min(score, 1.0), hashtag in true)
-        for ranking, true in zip(model.rank(val.posts, _CALIBRATED, blind), map(set, val.hashtags), strict=True)
-        for hashtag, score in ranking
-        if score > 0
-    ]
-    return Calibration.fit(*zip(*pairs, strict=True)) if pairs else Calibration()
+    places = spaced(len(val), MOST_CALIBRATED)
+    rankings = model.rank(take(val.posts, places), _CALIBRATED, blind)
+    return Calibration.of(rankings, [val.hashtags[place] for place in places]) or Calibration()
 
 
 def log_odds(chances: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 
 from hashgen.base.errors import HashgenError
 from hashgen.base.progress import is_quiet, progress
-from hashgen.features.posts import Features
+from hashgen.features.posts import Features, spaced
 from hashgen.metrics.ranked import ranked_figures
 from hashgen.metrics.written import written_scores
 from hashgen.params.train import Train
@@ -261,8 +261,7 @@ def free_running_scores(network: SequenceNetwork, examples: Examples, data: Data
 
 def ranking_score(network: SequenceNetwork, data: Data, length: int) -> float:
     """F1@5 of the ranking of the validation posts, of very many `_MOST_RANKED` at even distances."""
-    count = len(data.val)
-    asked = data.val.take(np.unique(np.linspace(0, count - 1, min(count, _MOST_RANKED)).astype(np.int64)))
+    asked = data.val.take(spaced(len(data.val), _MOST_RANKED))
     tokens = data.vocabularies.hashtags.tokens
     rankings = [[tokens[number] for number, _ in one] for one in rank(network, asked, data.features, length, 5)]
     return float(ranked_figures(rankings, asked.targets)["f1_at_5"].mean())

@@ -27,7 +27,7 @@ SUM = "sum"
 
 # Vectors turned to float32 at once, similarities held at once, and posts that are looked up at once: bounds on memory.
 _BLOCK = 8192
-_CELLS = 2**25
+_CELLS = 2**23
 _LOOKED_UP = 64
 # Words are compared by pieces of so many characters, so that "tomato" and "tomatoes" are alike.
 _PIECE = 4
@@ -46,10 +46,15 @@ def blocks(total: int, size: int) -> Iterator[slice]:
 def unit(vectors: npt.NDArray[np.floating]) -> Floats:
     """Rows (n, dim) of length 1 as float32; rows of zeros stay zeros."""
     wide = vectors.astype(np.float32)
-    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-    lengths[lengths == 0] = 1
-    wide /= lengths
+    wide /= lengths(wide)[:, None]
     return wide
+
+
+def lengths(vectors: Floats) -> Floats:
+    """Of rows (n, dim): (n,), 1 for rows of zeros."""
+    found: Floats = np.linalg.norm(vectors, axis=1)
+    found[found == 0] = 1
+    return found
 
 
 class DenseView:
@@ -179,10 +184,7 @@ class WordView:
         """Cosines (n, train) of centred rows; 0 for a caption without a known piece."""
         asked = self.rows(captions)
         shift, length = self._against_mean(asked)
-        found = np.empty((len(captions), len(self)), np.float32)
-        # One after the other: a product of two sparse matrices takes six times as long.
-        for place, (start, end) in enumerate(itertools.pairwise(asked.indptr)):
-            found[place] = self._by_piece[asked.indices[start:end]].T @ asked.data[start:end]
+        found = products(asked, self._by_piece)
         found -= shift[:, None]
         found -= self._shift[None, :]
         found += self._square
@@ -241,6 +243,15 @@ class WordView:
         if len(arrays["weights"]) != len(pieces):
             raise ValueError("pieces of words and their weights differ in number")
         return cls(pieces, arrays["weights"].astype(np.float32), known)
+
+
+def products(asked: "csr_array", known: "csr_array") -> Floats:
+    """The product (n, train) of two sparse matrices, (n, pieces) and (pieces, train)."""
+    found = np.empty((asked.shape[0], known.shape[1]), np.float32)
+    # Row by row: a product of two sparse matrices takes six times as long.
+    for place, (start, end) in enumerate(itertools.pairwise(asked.indptr)):
+        found[place] = known[asked.indices[start:end]].T @ asked.data[start:end]
+    return found
 
 
 def _pieces(text: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Gradient-boosted trees: fitted by scikit-learn, kept and applied as plain arrays."""
 
 import dataclasses
+import functools
 from typing import Self
 
 import numpy as np
@@ -8,8 +9,10 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-# Rows looked up at once: the bound on memory.
-_BLOCK = 2**14
+# Rows looked up at once: their part of the arrays stays in the processor's cache.
+_BLOCK = 512
+# A number of 64 bits says which leaves of a tree a row cannot reach.
+MOST_LEAVES = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,8 +20,7 @@ class Trees:
     """Trees for one yes-or-no question; their nodes stand one after the other, a leaf is its own child.
 
     feature, left, right: (nodes,) int32; a row whose value of `feature` is at most `threshold` goes left. value:
-    (nodes,) what a leaf adds to the log-odds. roots: (trees,). baseline: the log-odds without any tree. depth: the
-    longest path.
+    (nodes,) what a leaf adds to the log-odds. roots: (trees,). baseline: the log-odds without any tree.
     """
 
     feature: npt.NDArray[np.int32]
@@ -28,7 +30,6 @@ class Trees:
     value: Floats
     roots: npt.NDArray[np.int32]
     baseline: float
-    depth: int
 
     @classmethod
     def fit(
@@ -46,7 +47,8 @@ class Trees:
         """Fit trees to rows (n, features) by histogram gradient boosting (`HistGradientBoostingClassifier`).
 
         answers: (n,), what is to be told from a row. weights: (n,), how much each row counts, above 0.
-        trees, leaves (of a tree), least (rows in a leaf), rate (of learning), penalty (L2 on leaf values).
+        trees, leaves (of a tree, up to `MOST_LEAVES`), least (rows in a leaf), rate (of learning), penalty (L2 on leaf
+        values).
         """
         from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -66,7 +68,7 @@ class Trees:
     @classmethod
     def _constant(cls, log_odds: float) -> Self:
         none = np.zeros(1, np.int32)
-        return cls(none, np.zeros(1), none, none, np.zeros(1), none, float(log_odds), 0)
+        return cls(none, np.zeros(1), none, none, np.zeros(1), none, float(log_odds))
 
     @classmethod
     def _of(cls, fitted: object) -> Self:
@@ -85,25 +87,35 @@ class Trees:
             nodes["value"].astype(np.float64),
             starts.astype(np.int32),
             float(np.ravel(fitted._baseline_prediction)[0]),  # type: ignore[attr-defined]
-            int(nodes["depth"].max()),
         )
 
     def log_odds(self, rows: npt.NDArray[np.float32]) -> Floats:
-        """Log-odds (n,) of rows (n, features)."""
+        """Log-odds (n,) of rows (n, features), without NaN.
+
+        Split by split over all trees and rows, the leaves are struck out that a row which goes right cannot reach; the
+        first that remains is the one it ends in (QuickScorer, Lucchese et al. 2015).
+        """
+        splits = self._splits
+        first = np.arange(len(self.roots))[:, None] * splits.values.shape[1]
         found = np.empty(len(rows))
         for start in range(0, len(rows), _BLOCK):
-            part = rows[start : start + _BLOCK].astype(np.float64)
-            places = np.broadcast_to(self.roots, (len(part), len(self.roots)))  # (n, trees)
-            for _ in range(self.depth):
-                goes_left = np.take_along_axis(part, self.feature[places], axis=1) <= self.threshold[places]
-                places = np.where(goes_left, self.left[places], self.right[places])
-            found[start : start + _BLOCK] = self.value[places].sum(axis=1) + self.baseline
+            columns = np.ascontiguousarray(rows[start : start + _BLOCK].T)  # (features, n)
+            lost = np.zeros((len(self.roots), columns.shape[1]), np.uint64)  # (trees, n)
+            for feature, threshold, leaves in zip(splits.feature, splits.threshold, splits.lost, strict=True):
+                lost |= (columns[feature] > threshold[:, None]) * leaves[:, None]
+            leaf = np.bitwise_count(lost ^ (lost + np.uint64(1))) - np.uint8(1)  # the place of the lowest 0
+            values = splits.values.ravel()[first + leaf]
+            found[start : start + _BLOCK] = np.ascontiguousarray(values.T).sum(axis=1) + self.baseline
         return found
+
+    @functools.cached_property
+    def _splits(self) -> "_Splits":
+        return _Splits.of(self)
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """What `from_arrays` needs."""
         arrays = {field.name: np.atleast_1d(getattr(self, field.name)) for field in dataclasses.fields(self)}
-        return arrays | {"baseline": np.array([self.baseline]), "depth": np.array([self.depth], np.int32)}
+        return arrays | {"baseline": np.array([self.baseline])}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, npt.NDArray[np.generic]], features: int) -> Self:
@@ -115,9 +127,62 @@ class Trees:
             if len(values[name]) != nodes:
                 raise ValueError("trees with arrays of different lengths")
         links = np.concatenate([values[name] for name in ("left", "right", "roots")]).astype(np.int64)
-        if not ((links >= 0) & (links < nodes)).all() or not 0 <= int(values["depth"][0]) <= nodes:
+        if not ((links >= 0) & (links < nodes)).all():
             raise ValueError("trees whose nodes point nowhere")
         numbers = values["feature"].astype(np.int64)
         if not ((numbers >= 0) & (numbers < features)).all():
             raise ValueError(f"trees of other than {features} features")
-        return cls(**values | {"baseline": float(values["baseline"][0]), "depth": int(values["depth"][0])})  # type: ignore[arg-type]
+        trees = cls(**values | {"baseline": float(values["baseline"][0])})  # type: ignore[arg-type]
+        _ = trees._splits  # which nodes that are no trees do not have
+        return trees
+
+
+@dataclasses.dataclass(frozen=True)
+class _Splits:
+    """The splits of all trees, each tree's in a column; a row whose value of `feature` is above `threshold` goes right.
+
+    feature: (splits, trees) int32. threshold: (splits, trees) float32. lost: (splits, trees) uint64, the leaves that a
+    row which goes right cannot reach, a bit each; a tree's leaves are numbered from left to right. values: (trees,
+    leaves). A tree with fewer splits has some that no row goes right at.
+    """
+
+    feature: npt.NDArray[np.int32]
+    threshold: npt.NDArray[np.float32]
+    lost: npt.NDArray[np.uint64]
+    values: Floats
+
+    @classmethod
+    def of(cls, trees: Trees) -> Self:
+        """Raises ValueError for nodes that are no trees, or trees of more than `MOST_LEAVES` leaves."""
+        found = [_walk(trees, root) for root in trees.roots.tolist()]
+        most = max(len(leaves) for _, leaves in found)
+        shape = most - 1, len(found)
+        feature, lost = np.zeros(shape, np.int32), np.zeros(shape, np.uint64)
+        threshold, values = np.full(shape, np.inf, np.float32), np.zeros((len(found), most))
+        # Rows are float32: at most a threshold means at most the next such number below.
+        narrow = trees.threshold.astype(np.float32)
+        narrow = np.where(narrow > trees.threshold, np.nextafter(narrow, np.float32(-np.inf)), narrow)
+        for tree, (splits, leaves) in enumerate(found):
+            values[tree, : len(leaves)] = trees.value[leaves]
+            for place, (node, start, end) in enumerate(splits):
+                feature[place, tree], threshold[place, tree] = trees.feature[node], narrow[node]
+                lost[place, tree] = 2**end - 2**start
+        return cls(feature, threshold, lost, values)
+
+
+def _walk(trees: Trees, root: int) -> tuple[list[tuple[int, int, int]], list[int]]:
+    """A tree's splits, each with the first leaf on its left and the first on its right; its leaves, from the left."""
+    splits: list[tuple[int, int, int]] = []
+    leaves: list[int] = []
+    waiting = [(root, -1)]  # a node; or a split whose left part is done, and its first leaf
+    while waiting:
+        node, start = waiting.pop()
+        if start >= 0:
+            splits.append((node, start, len(leaves)))
+        elif trees.left[node] == node:
+            leaves.append(node)
+        else:
+            waiting += [(int(trees.right[node]), -1), (node, len(leaves)), (int(trees.left[node]), -1)]
+        if len(waiting) > 3 * MOST_LEAVES or len(leaves) > MOST_LEAVES:
+            raise ValueError(f"trees with loops, or of more than {MOST_LEAVES} leaves")
+    return splits, leaves

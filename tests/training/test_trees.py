@@ -35,6 +35,19 @@ def test_they_equal_scikit_learns_own(seed: int) -> None:
     assert (kept.log_odds(asked) == trees.log_odds(asked)).all()
 
 
+def test_as_many_leaves_as_a_number_has_bits_and_no_more() -> None:
+    settings = SETTINGS | {"least": 1, "leaves": 64}
+    rows, answers, weights = questions(3, rows=600)
+    trees = Trees.fit(rows, answers, weights, **settings)  # type: ignore[arg-type]
+    own = HistGradientBoostingClassifier(
+        max_iter=12, max_leaf_nodes=64, min_samples_leaf=1, learning_rate=0.2, l2_regularization=1.0,
+        early_stopping=False, random_state=0,
+    ).fit(rows, answers, sample_weight=weights)  # fmt: skip
+    assert trees.log_odds(rows) == pytest.approx(own.decision_function(rows), abs=1e-9)
+    with pytest.raises(ValueError, match="more than 64 leaves"):
+        Trees.fit(rows, answers, weights, **settings | {"leaves": 65}).log_odds(rows)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("answer", [True, False])
 def test_one_answer_for_all_is_a_constant(answer: bool) -> None:
     rows, _, weights = questions(1)
@@ -42,7 +55,7 @@ def test_one_answer_for_all_is_a_constant(answer: bool) -> None:
     assert len(set(trees.log_odds(rows).tolist())) == 1 and (trees.log_odds(rows)[0] > 0) == answer
 
 
-@pytest.mark.parametrize("change", [("left", 10**6), ("right", -1), ("roots", 10**6), ("feature", 4), ("depth", 10**9)])
+@pytest.mark.parametrize("change", [("left", 10**6), ("right", -1), ("right", 0), ("roots", 10**6), ("feature", 4)])
 def test_arrays_that_are_no_trees_are_refused(change: tuple[str, int]) -> None:
     arrays = Trees.fit(*questions(2), **SETTINGS).arrays()  # type: ignore[arg-type]
     name, value = change
