@@ -101,12 +101,13 @@ class Calibration:
         return cls(*found.x.tolist())
 
     @classmethod
-    def of(
+    def fit_to(
         cls, rankings: Iterable[Sequence[tuple[str, float]]], hashtags: Iterable[Sequence[str]]
     ) -> "Calibration | None":
-        """`fit` to what is ranked above 0 for each post, whose true hashtags are the others; None without any.
+        """`fit` to the hashtags that are ranked with a score above 0; None where there is none.
 
-        A score above 1 counts as 1.
+        rankings: of each post hashtags with scores, of which one above 1 counts as 1. hashtags: its true ones. Raises
+        ValueError when these differ in number.
         """
         pairs = [
             (min(score, 1.0), hashtag in true)

@@ -188,7 +188,7 @@ def _clipped(rankings: Sequence[Ranking]) -> list[Ranking]:
 
 def _calibration(rankings: Sequence[Ranking], labelled: Labelled) -> Calibration | None:
     """What makes the scores of each post's surest hashtags hold; None without any."""
-    return Calibration.of([ranking[:_CALIBRATED] for ranking in rankings], labelled.hashtags)
+    return Calibration.fit_to([ranking[:_CALIBRATED] for ranking in rankings], labelled.hashtags)
 
 
 def _calibrated(rankings: Sequence[Ranking], calibration: Calibration | None) -> list[Ranking]:

@@ -148,7 +148,7 @@ class PlainSearch:
 
     @functools.cached_property
     def _lengths(self) -> npt.NDArray[np.float32]:
-        """Of the known pictures' features (train,); 1 for rows of zeros. Known once, as each chunk needs them."""
+        """Lengths (train,) of the known pictures' features; kept, since every chunk needs them."""
         known, rows = self._train.features.plain, self._train.rows
         found = [lengths(known[rows[block]].astype(np.float32)) for block in blocks(len(rows), _BLOCK)]
         return np.concatenate(found)
@@ -161,7 +161,7 @@ class PlainSearch:
 
     @functools.cached_property
     def _tfidf(self) -> tuple[Any, Any] | None:
-        """Vectoriser, and sparse columns (tokens, train) of length 1; None if no training caption has a token."""
+        """Vectoriser, and sparse columns (tokens, train) of length 1, or 0; None if no training caption has a token."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         if not any(map(tokenise, self._train.captions)):

@@ -198,7 +198,7 @@ class RankerModel(Model):
         """Make the probabilities of the surest hashtags hold on the validation posts; their order stays."""
         places = spaced(len(val), MOST_CALIBRATED)
         rankings = self.rank(take(val.posts, places), _CALIBRATED, blind)
-        return Calibration.of(rankings, [val.hashtags[place] for place in places])
+        return Calibration.fit_to(rankings, [val.hashtags[place] for place in places])
 
     def _fit_ridges(self, train: Labelled) -> dict[str, Floats]:
         """Fit the ridges; returns what each post of the support gets from all others, by kernel."""

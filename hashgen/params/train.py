@@ -39,7 +39,7 @@ class Ranker(Section):
     caption_posts: Positive
     power: PositiveFloat
     trees: Positive
-    leaves: Annotated[int, Field(ge=2, le=64)]
+    leaves: Annotated[int, Field(ge=2, le=64)]  # `MOST_LEAVES` in hashgen/training/trees.py
     least: Positive
     learning_rate: PositiveFloat
     l2: NonNegativeFloat

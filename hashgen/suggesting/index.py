@@ -248,7 +248,7 @@ class Index:
 def _calibrate(model: Model, val: Labelled, blind: Blind | None) -> Calibration:
     places = spaced(len(val), MOST_CALIBRATED)
     rankings = model.rank(take(val.posts, places), _CALIBRATED, blind)
-    return Calibration.of(rankings, [val.hashtags[place] for place in places]) or Calibration()
+    return Calibration.fit_to(rankings, [val.hashtags[place] for place in places]) or Calibration()
 
 
 def log_odds(chances: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:

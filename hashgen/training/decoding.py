@@ -162,8 +162,8 @@ def decode(
 # path, .205 and .42 by the mass of a beam of 20. With 32, 50 or 1,000 sequences F1@5 is the same to .002 on the sample
 # (.734, .734, .736).
 _SAMPLES = 32
-# Scores (posts x samples x hashtags) held at once: on a CPU few enough for its cache.
-_CELLS, _CELLS_OF_GPU = 2**21, 2**24
+# Scores (posts x samples x hashtags) held at once: the bound on memory, and how many a CPU's cache has room for.
+_CELLS, _CACHED = 2**24, 2**21
 
 
 @torch.inference_mode()
@@ -250,14 +250,14 @@ def rank(
     device = next(network.parameters()).device
     depth = min(depth, network.hashtag_count - len(_NEVER) - 1)
     found: list[list[tuple[int, float]]] = []
-    cells = (_CELLS_OF_GPU if device.type == "cuda" else _CELLS) // _SAMPLES
-    size = max(1, min(_BATCH, cells // network.hashtag_count))
+    size = max(1, min(_BATCH, _CELLS // (_SAMPLES * network.hashtag_count)))
+    held = _CELLS if device.type == "cuda" else min(_CELLS, _CACHED)
     for batch in batches(examples, features, size, device):
         with torch.inference_mode():
             state = encode(network, batch.picture, batch.words, batch.lengths, blind, batch.sentiment)
             # A state may be large as well: that of a network with attention holds all that it attends to.
-            largest = max(network.hashtag_count, *(part[0].numel() for part in state))
-            parts = zip(*(torch.split(part, max(1, cells // largest)) for part in state), strict=True)
+            cells = max(network.hashtag_count, *(part[0].numel() for part in state))
+            parts = zip(*(torch.split(part, max(1, held // (_SAMPLES * cells))) for part in state), strict=True)
             found_in = torch.cat([presence(network, part, length) for part in parts])  # (batch, hashtags)
             scores, numbers = found_in.topk(depth, dim=1)  # (batch, depth)
         found += [list(zip(*one, strict=True)) for one in zip(numbers.tolist(), scores.tolist(), strict=True)]

@@ -90,10 +90,10 @@ class Trees:
         )
 
     def log_odds(self, rows: npt.NDArray[np.float32]) -> Floats:
-        """Log-odds (n,) of rows (n, features), without NaN.
+        """Log-odds (n,) of rows (n, features), which must be float32 and without NaN.
 
-        Split by split over all trees and rows, the leaves are struck out that a row which goes right cannot reach; the
-        first that remains is the one it ends in (QuickScorer, Lucchese et al. 2015).
+        At each split, a row that goes right cannot reach the leaves on its left: these are struck out. The first leaf
+        that remains is the row's (QuickScorer, Lucchese et al. 2015).
         """
         splits = self._splits
         first = np.arange(len(self.roots))[:, None] * splits.values.shape[1]
@@ -101,10 +101,11 @@ class Trees:
         for start in range(0, len(rows), _BLOCK):
             columns = np.ascontiguousarray(rows[start : start + _BLOCK].T)  # (features, n)
             lost = np.zeros((len(self.roots), columns.shape[1]), np.uint64)  # (trees, n)
-            for feature, threshold, leaves in zip(splits.feature, splits.threshold, splits.lost, strict=True):
-                lost |= (columns[feature] > threshold[:, None]) * leaves[:, None]
+            for feature, threshold, mask in zip(splits.feature, splits.threshold, splits.lost, strict=True):
+                lost |= (columns[feature] > threshold[:, None]) * mask[:, None]
             leaf = np.bitwise_count(lost ^ (lost + np.uint64(1))) - np.uint8(1)  # the place of the lowest 0
             values = splits.values.ravel()[first + leaf]
+            # In rows that stand together numpy sums pairwise, which rounds less.
             found[start : start + _BLOCK] = np.ascontiguousarray(values.T).sum(axis=1) + self.baseline
         return found
 
@@ -133,7 +134,7 @@ class Trees:
         if not ((numbers >= 0) & (numbers < features)).all():
             raise ValueError(f"trees of other than {features} features")
         trees = cls(**values | {"baseline": float(values["baseline"][0])})  # type: ignore[arg-type]
-        _ = trees._splits  # which nodes that are no trees do not have
+        _ = trees._splits  # made now, so that nodes which are no trees are refused here
         return trees
 
 
@@ -143,7 +144,7 @@ class _Splits:
 
     feature: (splits, trees) int32. threshold: (splits, trees) float32. lost: (splits, trees) uint64, the leaves that a
     row which goes right cannot reach, a bit each; a tree's leaves are numbered from left to right. values: (trees,
-    leaves). A tree with fewer splits has some that no row goes right at.
+    leaves). A tree with fewer splits is filled up with thresholds of infinity, at which no row goes right.
     """
 
     feature: npt.NDArray[np.int32]
@@ -153,7 +154,9 @@ class _Splits:
 
     @classmethod
     def of(cls, trees: Trees) -> Self:
-        """Raises ValueError for nodes that are no trees, or trees of more than `MOST_LEAVES` leaves."""
+        """Raises ValueError for nodes that are no trees, for no tree, and for one of more than `MOST_LEAVES` leaves."""
+        if not len(trees.roots) or not (np.abs(trees.threshold) <= np.finfo(np.float32).max).all():
+            raise ValueError("no trees, or trees with thresholds that no row can have")
         found = [_walk(trees, root) for root in trees.roots.tolist()]
         most = max(len(leaves) for _, leaves in found)
         shape = most - 1, len(found)
@@ -166,7 +169,7 @@ class _Splits:
             values[tree, : len(leaves)] = trees.value[leaves]
             for place, (node, start, end) in enumerate(splits):
                 feature[place, tree], threshold[place, tree] = trees.feature[node], narrow[node]
-                lost[place, tree] = 2**end - 2**start
+                lost[place, tree] = 2**end - 2**start  # bits start to end - 1
         return cls(feature, threshold, lost, values)
 
 
@@ -183,6 +186,7 @@ def _walk(trees: Trees, root: int) -> tuple[list[tuple[int, int, int]], list[int
             leaves.append(node)
         else:
             waiting += [(int(trees.right[node]), -1), (node, len(leaves)), (int(trees.left[node]), -1)]
-        if len(waiting) > 3 * MOST_LEAVES or len(leaves) > MOST_LEAVES:
+        # Each split on the way down leaves two nodes waiting, and a path has fewer splits than the tree has leaves.
+        if len(waiting) > 2 * MOST_LEAVES or len(leaves) > MOST_LEAVES:
             raise ValueError(f"trees with loops, or of more than {MOST_LEAVES} leaves")
     return splits, leaves

@@ -134,6 +134,14 @@ def test_what_is_no_probability(scores: list[float]) -> None:
         reliability(scores, [True, False])
 
 
+def test_rankings_calibrate_by_what_they_give_a_score() -> None:
+    rankings = [[("a", 2.0), ("b", 0.5), ("c", 0.0)], [("c", 0.4), ("a", -1.0)]]
+    assert Calibration.fit_to(rankings, [["a", "c"], ["c"]]) == Calibration.fit([1.0, 0.5, 0.4], [True, False, True])
+    assert Calibration.fit_to([[("a", 0.0)], []], [["a"], ["a"]]) is None
+    with pytest.raises(ValueError, match="shorter"):
+        Calibration.fit_to(rankings, [["a"]])
+
+
 def test_one_answer_for_each_score() -> None:
     with pytest.raises(ValueError, match="one answer a score"):
         Calibration.fit([0.5], [True, False])

@@ -255,8 +255,10 @@ def known(labelled: Labelled) -> list[tuple[list[str], str]]:
     return list(zip(labelled.hashtags, labelled.posts.captions, strict=True))
 
 
-def test_the_validation_posts_calibrate(tmp_path: Path) -> None:
+@pytest.mark.parametrize("most", [1000, 12])
+def test_the_validation_posts_calibrate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """Where no validation post has what training posts of its kind have, probabilities are low."""
+    monkeypatch.setattr("hashgen.models.ranker.MOST_CALIBRATED", most)
     data = small_data(tmp_path, train=40, val=40)
     others = Labelled(data.val.posts, [["other"]] * 40)
     sure, unsure = learn(data, tmp_path), learn(Data(data.train, others, data.vocabularies), tmp_path)

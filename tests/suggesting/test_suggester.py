@@ -16,10 +16,11 @@ from hashgen.features.posts import Blind, Labelled, Posts
 from hashgen.metrics.calibration import Calibration
 from hashgen.models import Model, Place, Ranking, model_class
 from hashgen.models.folder import Standing, Trained, seal
-from hashgen.suggesting.index import Index
+from hashgen.suggesting.index import Index, _calibrate
 from hashgen.suggesting.options import Mix
 from hashgen.suggesting.platforms import PLATFORMS
 from hashgen.training.about import About
+from hashgen.training.similarity import take
 from tests.doubles.model_folder import write_model_folder
 from tests.doubles.settings import small_recipe, train_section
 from tests.doubles.small_world import small_data
@@ -217,6 +218,22 @@ def test_given_hashtags_are_not_calibrated_where_there_are_few_others(
     assert len(index.hashtags) == 3 and fitted
     # Of four posts and three ways to see them: with one of three hashtags given two are left, with two one.
     assert len(fitted) >= 4 * 3 * 3 and min(fitted) > 0
+
+
+def test_of_very_many_validation_posts_some_calibrate(suggester: Suggester, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[list[tuple[float, bool]]] = []
+
+    def fit(scores: list[float], right: list[bool]) -> Calibration:
+        fitted.append(list(zip(scores, right, strict=True)))
+        return Calibration()
+
+    monkeypatch.setattr(Calibration, "fit", fit)
+    captions, hashtags = ["morning run done", "wood", "sea", "slow sunday"], [["run"], ["wood"], ["sea"], ["wood"]]
+    model, posts = suggester.trained.model, suggester.posts(None, captions)
+    _calibrate(model, Labelled(take(posts, np.array([0, 3])), [hashtags[0], hashtags[3]]), None)
+    monkeypatch.setattr("hashgen.suggesting.index.MOST_CALIBRATED", 2)
+    _calibrate(model, Labelled(posts, hashtags), None)
+    assert fitted[0] == fitted[1] and {right for _, right in fitted[0]} == {True, False}
 
 
 def test_typed_hashtags_are_not_repeated_and_steer(suggester: Suggester) -> None:

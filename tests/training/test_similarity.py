@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from hashgen.features.posts import Features, Posts
 from hashgen.text.words import tokenise
 from hashgen.training import similarity
 from hashgen.training.hashtag_words import HashtagWords
-from hashgen.training.similarity import DenseView, Views, WordView, flags, nearest, votes
+from hashgen.training.similarity import DenseView, Views, WordView, flags, nearest, products, votes
 from tests.properties import examples
 
 WORDS = ("sea", "a", "run", "runs", "slow", "pizza", "night")
@@ -71,6 +72,15 @@ def test_pieces_of_words_are_weighed_and_centred(seed: int) -> None:
     assert view.similarities(asked)[clear] == pytest.approx(expected[clear], abs=1e-3)
     kept = WordView.from_arrays(view.pieces, view.arrays())
     assert (kept.similarities(asked) == view.similarities(asked)).all()
+
+
+@examples(20)
+@given(seed=st.integers(0, 10**6))
+def test_products_row_by_row_are_those_of_whole_matrices(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    asked, known = (rng.poisson(0.5, shape).astype(np.float32) for shape in ((4, 6), (6, 5)))
+    asked[1] = 0
+    assert (products(csr_array(asked), csr_array(known)) == asked @ known).all()
 
 
 def test_forms_of_a_word_are_alike_and_other_words_are_not() -> None:

@@ -1,12 +1,14 @@
 """Boosted trees as arrays: they say what scikit-learn's own say, before and after they were kept."""
 
+import annotated_types
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from hashgen.training.trees import Trees
+from hashgen.params.train import Ranker
+from hashgen.training.trees import MOST_LEAVES, Trees
 from tests.properties import examples
 
 SETTINGS = {"trees": 12, "leaves": 5, "least": 4, "rate": 0.2, "penalty": 1.0}
@@ -46,6 +48,17 @@ def test_as_many_leaves_as_a_number_has_bits_and_no_more() -> None:
     assert trees.log_odds(rows) == pytest.approx(own.decision_function(rows), abs=1e-9)
     with pytest.raises(ValueError, match="more than 64 leaves"):
         Trees.fit(rows, answers, weights, **settings | {"leaves": 65}).log_odds(rows)  # type: ignore[arg-type]
+    assert annotated_types.Le(MOST_LEAVES) in Ranker.model_fields["leaves"].metadata
+
+
+def test_a_value_at_the_threshold_goes_left_and_the_next_one_right() -> None:
+    for threshold in (0.1, 0.3, -0.7, 1e-30, float(np.float32(0.1))):  # most of them no float32 has
+        split = np.array([0, 0, 0], np.int32)
+        ends = np.array([1, 1, 2], np.int32), np.array([2, 1, 2], np.int32)
+        trees = Trees(split, np.array([threshold, 0, 0]), *ends, np.array([0, 1.0, 2.0]), np.zeros(1, np.int32), 0.0)
+        near = np.float32(threshold)
+        asked = np.array([np.nextafter(near, np.float32(-9)), near, np.nextafter(near, np.float32(9))])[:, None]
+        assert trees.log_odds(asked).tolist() == [1.0 if float(value) <= threshold else 2.0 for value in asked[:, 0]]
 
 
 @pytest.mark.parametrize("answer", [True, False])
@@ -53,6 +66,13 @@ def test_one_answer_for_all_is_a_constant(answer: bool) -> None:
     rows, _, weights = questions(1)
     trees = Trees.fit(rows, np.full(len(rows), answer), weights, **SETTINGS)  # type: ignore[arg-type]
     assert len(set(trees.log_odds(rows).tolist())) == 1 and (trees.log_odds(rows)[0] > 0) == answer
+
+
+@pytest.mark.parametrize("change", [{"roots": np.zeros(0, np.int32)}, {"threshold": np.full(3, 1e40)}])
+def test_arrays_without_trees_are_refused(change: dict[str, np.ndarray]) -> None:
+    arrays = Trees.fit(*questions(2), **SETTINGS | {"trees": 1, "leaves": 2}).arrays()  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no trees"):
+        Trees.from_arrays(arrays | change, 4)
 
 
 @pytest.mark.parametrize("change", [("left", 10**6), ("right", -1), ("right", 0), ("roots", 10**6), ("feature", 4)])
