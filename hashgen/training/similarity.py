@@ -35,7 +35,7 @@ _PIECE = 4
 # The least squared length of a centred row of words: rounding errors would be all that a shorter one says.
 _LEAST_SQUARE = 1e-4
 # Of very many posts, those that each view proposes as the nearest, for each that is asked for.
-_PROPOSED = 25
+_PROPOSED = 50
 
 
 def blocks(total: int, size: int) -> Iterator[slice]:
